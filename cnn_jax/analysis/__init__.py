@@ -1,0 +1,1 @@
+"""Looking at models, data, logits and results without training."""

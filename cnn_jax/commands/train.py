@@ -1,0 +1,46 @@
+"""Train a model and score it on the test set once. The default mode."""
+
+import dataclasses
+from collections.abc import Collection
+from pathlib import Path
+
+from cnn_jax import compilation
+from cnn_jax.config import Config, run_name
+from cnn_jax.execution import directory
+from cnn_jax.execution.execute import Place, execute
+from cnn_jax.execution.result import Result
+from cnn_jax.reporting.console import Console
+
+RUNS = Path("runs")
+
+
+def run(
+    config: Config,
+    *,
+    changed: Collection[str] = (),
+    config_file: Path | None = None,
+    workdir: Path | None = None,
+    data_dir: Path | None = None,
+    manual_dir: Path | None = None,
+    overwrite: bool = False,
+    progress: bool | None = None,
+    compilation_cache: bool = True,
+    command_line: tuple[str, ...] = (),
+) -> Result:
+    """Trains, evaluates and prints the result. See `execute` for what it raises.
+
+    changed: the fields that the command line set, which become part of the default run directory's name.
+    config_file: where the config came from; such a run opens a new numbered directory unless one is named.
+    """
+    if workdir is None:
+        name = run_name(config, changed)
+        workdir = directory.numbered(RUNS, name) if config_file else RUNS / name
+    if compilation_cache:
+        compilation.use_persistent_cache()
+    console = Console(progress=progress)
+    place = Place(
+        workdir=workdir, data_dir=data_dir, manual_dir=manual_dir, overwrite=overwrite, command_line=command_line
+    )
+    result = execute(config, place, console)
+    console.result(dataclasses.asdict(result))
+    return result

@@ -1,0 +1,97 @@
+"""Compiling: jit with the compiler options that this jaxlib knows, compile time apart, and the persistent cache.
+
+Every top-level function of the project is compiled through `jit` and `compiled` of this file.
+"""
+
+import functools
+import hashlib
+import os
+import platform
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from cnn_jax.errors import InputError
+
+# jaxlib 0.10 sends unpadded convolutions on CPU to a library that is 3 to 7 times slower for small networks than XLA's
+# own kernels; an empty list of fusion types keeps them off it.
+_CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
+
+# Making a model's weights takes milliseconds to run but 20 s to optimize (threefry over many-dimensional arrays).
+_RUN_ONCE_OPTIONS = {"xla_backend_optimization_level": "0"}
+
+
+@functools.cache
+def compiler_options(*, runs_once: bool = False) -> dict[str, str]:
+    """The options to compile with on this platform: those of ours that this jaxlib knows.
+
+    An option that a jaxlib does not know is an error there, so each is tried on an empty program first.
+    """
+    if jax.default_backend() != "cpu":
+        return {}
+    options = _CPU_OPTIONS | (_RUN_ONCE_OPTIONS if runs_once else {})
+    return {name: value for name, value in options.items() if _is_known({name: value})}
+
+
+def jit(function: Callable, *, runs_once: bool = False, **arguments: Any) -> Any:
+    """`jax.jit` with this platform's compiler options. runs_once: compile fast, run slower."""
+    return jax.jit(function, compiler_options=compiler_options(runs_once=runs_once) or None, **arguments)
+
+
+def compiled(jitted: Any, *arguments: Any) -> tuple[Callable, float]:
+    """Compiles for the shapes of the arguments (arrays or `jax.ShapeDtypeStruct`); also gives the seconds it took."""
+    start = time.perf_counter()
+    program = jitted.lower(*arguments).compile()
+    return program, time.perf_counter() - start
+
+
+def use_persistent_cache(folder: Path | None = None) -> None:
+    """Keeps compiled programs on disk, so that the next process starts without compiling.
+
+    folder: default `$JAX_COMPILATION_CACHE_DIR`, else a folder of this processor's own in the user's cache. Compiled
+    programs are code: a folder that others may write to is refused with InputError.
+    """
+    chosen = folder or os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    path = Path(chosen) if chosen else _user_cache() / "cnn_jax" / f"xla-{_processor()}"
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = path.stat()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be used as compilation cache: {error.strerror}. Use --nocompilation_cache."
+        ) from None
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or status.st_uid != os.getuid():
+        raise InputError(
+            f"{path}: others may write to this compilation cache. Use --nocompilation_cache, or chmod 700."
+        )
+    jax.config.update("jax_compilation_cache_dir", str(path))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _is_known(options: dict[str, str]) -> bool:
+    try:
+        jax.jit(lambda: 0, compiler_options=options).lower().compile()
+    except jax.errors.JaxRuntimeError as error:
+        if "No such compile option" in str(error):
+            return False
+        raise
+    return True
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def _processor() -> str:
+    """A short name of the processor's instruction set: programs compiled for another one must not be loaded."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        features = next(line for line in lines if line.lower().startswith(("flags", "features")))
+    except (OSError, StopIteration):
+        features = platform.processor()
+    return hashlib.sha256(f"{platform.machine()} {features}".encode()).hexdigest()[:12]

@@ -1,0 +1,56 @@
+"""MNIST and the two datasets in its form: 28 x 28 grey images of ten classes, 60,000 to train on and 10,000 to test.
+
+Addresses, sizes and hashes are those that tensorflow_datasets registers; a test compares them.
+"""
+
+from cnn_jax.data.dataset import Spec
+from cnn_jax.data.originals import Original
+from cnn_jax.data.tfds_source import TfdsSource
+
+_FILENAMES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
+
+
+def _source(name: str, description: str, classes: str, address: str, *sizes_and_hashes: tuple[int, str]) -> TfdsSource:
+    """sizes_and_hashes: bytes and SHA-256 of each of `_FILENAMES`."""
+    spec = Spec(name, description, (28, 28, 1), tuple(classes.split(", ")), train_examples=60_000, test_examples=10_000)
+    files = zip(_FILENAMES, sizes_and_hashes, strict=True)
+    return TfdsSource(spec, "3.0.1", tuple(Original(address + filename, *known) for filename, known in files))
+
+
+MNIST = _source(
+    "mnist",
+    "handwritten digits, 28 x 28 grey",
+    "0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    (9_912_422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+    (28_881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+    (1_648_877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+    (4_542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+)
+
+FASHION_MNIST = _source(
+    "fashion_mnist",
+    "articles of clothing, 28 x 28 grey",
+    "T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot",
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    (26_421_880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+    (29_515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+    (4_422_102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+    (5_148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
+)
+
+KMNIST = _source(
+    "kmnist",
+    "handwritten cursive Japanese characters (Kuzushiji), 28 x 28 grey",
+    "o, ki, su, tsu, na, ha, ma, ya, re, wo",
+    "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+    (18_165_135, "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4"),
+    (29_497, "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17"),
+    (3_041_136, "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5"),
+    (5_120, "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c"),
+)

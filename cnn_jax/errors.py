@@ -1,0 +1,47 @@
+"""The project's own errors. Each carries the exit code that `run.py` ends with; its text is for people."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class ProjectError(Exception):
+    """Base of the errors that end a command with one clear line instead of a traceback."""
+
+    exit_code = 1
+
+
+class InputError(ProjectError):
+    """What the user gave cannot be used: a flag, a value, a file or a folder. Nothing was written."""
+
+    exit_code = 2
+
+
+class DivergedError(ProjectError):
+    """Training reached a loss that is not finite."""
+
+    exit_code = 3
+
+
+class MachineError(ProjectError):
+    """The machine failed: the disk is full, the run directory is gone, a stored file is damaged."""
+
+    exit_code = 4
+
+
+class Interrupted(ProjectError):
+    """A signal asked the run to end. Its exit code is 128 plus the signal's number, as shells expect."""
+
+    def __init__(self, message: str, signal_number: int):
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
+def unknown_name(subject: str, given: str, kind: str, known: Iterable[str]) -> InputError:
+    """An error that names the near miss: `--dataset=mnits: no such dataset. Did you mean mnist? Known: ...`.
+
+    subject: what the user wrote or where, as in `--dataset` (the given name is put behind it).
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(given, names, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return InputError(f"{subject}={given}: no such {kind}.{hint} Known: {', '.join(names)}.")

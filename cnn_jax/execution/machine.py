@@ -1,0 +1,58 @@
+"""What a run ran on: versions, device, cores, commit."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import jax
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def describe(command_line: list[str], fingerprint: str) -> dict:
+    """The content of `machine.json`. command_line: as typed. fingerprint: of the data (SHA-256)."""
+    return {
+        "command_line": command_line,
+        "data_fingerprint": fingerprint,
+        "device": device(),
+        "cores": cores(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "git_commit": _git_commit(),
+    }
+
+
+def device() -> str:
+    """The devices in words, as in `1 x cpu (AMD EPYC)` or `8 x NVIDIA H100`."""
+    kinds = [device.device_kind for device in jax.devices()]
+    kind = f"cpu ({_processor()})" if jax.default_backend() == "cpu" else kinds[0]
+    return f"{len(kinds)} x {kind}"
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _git_commit() -> str | None:
+    """The project's commit, with `-dirty` behind it where files differ; None where that cannot be told."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    try:
+        finished = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None  # git is not installed, or does not answer: a record without a commit is still a record
+    return finished.stdout.strip() or None

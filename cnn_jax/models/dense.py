@@ -1,0 +1,42 @@
+"""Networks without convolutions: the dense network of the lecture's first assignment, and logistic regression."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from cnn_jax.models.layers import Dense, Flatten
+
+
+class DenseNetwork(nn.Module):
+    """Hidden dense layers with ReLU, then one dense layer: 784-512-10 on MNIST.
+
+    images: float [N, H, W, C]; returns logits: float32 [N, classes].
+    """
+
+    classes: int
+    widths: Sequence[int] = (512,)  # units of each hidden layer
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        x = Flatten()(images)
+        for width in self.widths:
+            x = nn.relu(Dense(width, self.dtype)(x))
+        return Dense(self.classes, self.dtype)(x).astype(jnp.float32)
+
+
+class LogisticRegression(nn.Module):
+    """One dense layer from pixels to classes, a perceptron with softmax: 784-10 on MNIST.
+
+    images: float [N, H, W, C]; returns logits: float32 [N, classes].
+    """
+
+    classes: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        return Dense(self.classes, self.dtype)(Flatten()(images)).astype(jnp.float32)

@@ -1,0 +1,67 @@
+"""The layers that the models are made of: linen modules with Keras's defaults.
+
+Kernels start Glorot uniform and biases zero, as in Keras. Parameters are float32; `dtype` is what a layer computes in.
+The operators behind them are in `operators.py`: to exchange a kernel for a faster one, change it there.
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from cnn_jax.errors import InputError
+from cnn_jax.models import operators
+
+
+class Conv(nn.Module):
+    """Unpadded convolution with bias: [N, H, W, C] to [N, H - kernel_size + 1, W - kernel_size + 1, features]."""
+
+    features: int
+    kernel_size: int = 3
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        height, width, channels = images.shape[-3:]
+        if self.kernel_size > min(height, width):
+            raise InputError(
+                f"--kernel_size={self.kernel_size}: {self.name} receives images of {height} x {width} pixels, "
+                "smaller than its filters. Use smaller filters or fewer layers."
+            )
+        shape = (self.kernel_size, self.kernel_size, channels, self.features)
+        kernel = self.param("kernel", nn.initializers.glorot_uniform(), shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        outputs = operators.convolution(images.astype(self.dtype), kernel.astype(self.dtype))
+        return outputs + jnp.reshape(bias.astype(self.dtype), (1, 1, 1, -1))
+
+
+class MaxPool(nn.Module):
+    """The largest of each 2 x 2 window: [N, H, W, C] to [N, H // 2, W // 2, C]; an odd last row or column is dropped."""
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        return operators.max_pool(images)
+
+
+class Flatten(nn.Module):
+    """All numbers of an example in one row: [N, ...] to [N, M]."""
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        return jnp.reshape(inputs, (inputs.shape[0], math.prod(inputs.shape[1:])))
+
+
+class Dense(nn.Module):
+    """A matrix product with bias: [N, M] to [N, features]."""
+
+    features: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        kernel = self.param("kernel", nn.initializers.glorot_uniform(), (inputs.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        outputs = inputs.astype(self.dtype) @ kernel.astype(self.dtype)
+        return outputs + jnp.reshape(bias.astype(self.dtype), (1, -1))

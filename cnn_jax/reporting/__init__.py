@@ -1,0 +1,1 @@
+"""Writing for people: the terminal and TensorBoard. Receives records; computes nothing."""

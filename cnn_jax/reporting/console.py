@@ -1,0 +1,84 @@
+"""What a command says on the terminal: results on standard output, progress and notes on standard error."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console as RichConsole
+from rich.table import Table
+from tqdm import tqdm
+
+
+class Console:
+    """A terminal, or a file that stands in for one. progress: show a bar; None: where a person can see it move."""
+
+    def __init__(self, *, progress: bool | None = None):
+        self.shows_progress = sys.stderr.isatty() if progress is None else progress
+
+    def line(self, text: str) -> None:
+        """A line of the result."""
+        tqdm.write(text, file=sys.stdout)
+        sys.stdout.flush()
+
+    def note(self, text: str) -> None:
+        """A line that the user should know of, beside the result."""
+        tqdm.write(text, file=sys.stderr)
+
+    @contextmanager
+    def bar(self, epochs: int, epoch_steps: int) -> Iterator[Callable[[int, float, float, float], None]]:
+        """A progress bar; gives a function of (step, loss, accuracy, images a second) that moves it."""
+        layout = "epoch {desc} |{bar}| {percentage:3.0f} % {postfix} · {remaining} left"
+        with tqdm(
+            total=epochs * epoch_steps,
+            bar_format=layout,
+            leave=False,
+            disable=not self.shows_progress,
+            dynamic_ncols=True,
+            mininterval=0.0,
+            file=sys.stderr,
+        ) as bar:
+
+            def show(step: int, loss: float, accuracy: float, images_per_second: float) -> None:
+                bar.set_description_str(f"{-(-step // epoch_steps)}/{epochs}", refresh=False)
+                bar.set_postfix_str(
+                    f"loss {loss:.4f} · accuracy {accuracy:.2%} · {images_per_second:,.0f} images/s", refresh=False
+                )
+                bar.update(step - bar.n)
+
+            yield show
+
+    def row(self, row: Mapping[str, Any], epochs: int) -> None:
+        """A finished epoch."""
+        held_out = ""
+        if "validation_loss" in row:
+            held_out = f"   validation {row['validation_loss']:.4f}  {row['validation_accuracy']:.2%}"
+        self.line(
+            f"epoch {row['epoch']:{len(str(epochs))}}/{epochs}   train loss {row['train_loss']:.4f}  accuracy "
+            f"{row['train_accuracy']:.2%}{held_out}   {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s"
+        )
+
+    def score(self, dataset: str, loss: float, accuracy: float, examples: int) -> None:
+        """What the test images of a dataset say of a model."""
+        hits = round(accuracy * examples)
+        self.line(f"{dataset} test loss {loss:.4f}  accuracy {accuracy:.2%} ({hits:,} of {examples:,})")
+
+    def result(self, result: Mapping[str, Any]) -> None:
+        """A finished run's numbers."""
+        self.score(result["dataset"], result["test_loss"], result["test_accuracy"], result["test_examples"])
+        host = result["host_seconds"] / result["train_seconds"]
+        self.line(
+            f"trained {result['train_seconds']:.1f} s ({result['images_per_second']:,.0f} images/s, "
+            f"{host:.2%} of it waiting for the host), compiled {result['compile_seconds']:.1f} s, "
+            f"evaluated {result['evaluate_seconds']:.1f} s"
+        )
+
+    def table(self, title: str, headings: list[str], rows: list[list[str]], footer: str = "") -> None:
+        """A table; columns whose first entry begins with a digit are set to the right."""
+        table = Table(title=title, title_justify="left", caption=footer, caption_justify="left")
+        for index, heading in enumerate(headings):
+            numeric = bool(rows) and rows[0][index][:1].isdigit()
+            table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        RichConsole(highlight=False, markup=False).print(table)

@@ -1,0 +1,165 @@
+"""The compiled programs of a run, each with the images that it works on: made once, called between chores."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+import optax
+from flax import linen as nn
+from jax.sharding import Mesh
+
+from cnn_jax import compilation, models
+from cnn_jax.config import Config
+from cnn_jax.data.dataset import Spec, Split
+from cnn_jax.training import mesh as meshes
+from cnn_jax.training import metrics, step
+from cnn_jax.training.metrics import Score, Sums
+from cnn_jax.training.optimizer import build as build_optimizer
+from cnn_jax.training.state import TrainState, create
+
+INFERENCE_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Training:
+    """Training on one split, compiled for it. compile_seconds: what that took."""
+
+    images: jax.Array
+    labels: jax.Array
+    epoch_steps: int
+    compile_seconds: float
+    _start: Callable
+    _order: Callable
+    _chunk: Callable
+
+    def start(self, seed: int) -> TrainState:
+        """The state before the first step."""
+        return self._start(np.uint32(seed))
+
+    def order(self, key: jax.Array, epoch: int) -> jax.Array:
+        """The images of each step of an epoch: int32 [steps, rows], -1 where a row has none."""
+        return self._order(key, np.int32(epoch))
+
+    def chunk(self, state: TrainState, sums: Sums, order: jax.Array, first: int, last: int) -> tuple[TrainState, Sums]:
+        """Takes steps first (included) to last (excluded) of an order. Donates the given state."""
+        return self._chunk(state, sums, self.images, self.labels, order, np.int32(first), np.int32(last))
+
+
+@dataclass(frozen=True)
+class Inference:
+    """Inference on one split, compiled for it. compile_seconds: what that took."""
+
+    images: jax.Array
+    labels: np.ndarray
+    compile_seconds: float
+    _infer: Callable
+
+    def logits(self, params: dict) -> np.ndarray:
+        """Logits of every image: float32 [N, classes] on the host."""
+        return np.asarray(self._infer(params, self.images))
+
+    def score(self, params: dict) -> Score:
+        """Loss and accuracy over every image."""
+        return metrics.score(self.logits(params), self.labels)
+
+
+@dataclass(frozen=True)
+class Programs:
+    """All that a run calls. parameters: how many numbers the model learns."""
+
+    training: Training
+    test: Inference
+    validation: Inference | None
+    parameters: int
+
+    @property
+    def compile_seconds(self) -> float:
+        """What compiling took in all."""
+        return sum(p.compile_seconds for p in (self.training, self.test, self.validation) if p)
+
+
+def compile_all(config: Config, spec: Spec, train: Split, validation: Split | None, test: Split) -> Programs:
+    """Compiles a run's programs for all devices at hand. The images move there once; no step is taken."""
+    mesh = meshes.over_all_devices()
+    module = models.build(config, spec.image_shape, len(spec.classes))
+    apply = apply_function(module, spec, config.matmul_precision)
+    steps = config.epochs * -(-len(train) // config.batch_size)
+    training = compile_training(config, module, build_optimizer(config, steps), spec, train, mesh)
+    params = state_shapes(config, spec).params
+    return Programs(
+        training=training,
+        test=compile_inference(apply, params, test, mesh),
+        validation=compile_inference(apply, params, validation, mesh) if validation else None,
+        parameters=sum(leaf.size for leaf in jax.tree.leaves(params)),
+    )
+
+
+def compile_test(config: Config, spec: Spec, test: Split) -> Inference:
+    """Compiles scoring a split with the config's model, for all devices at hand, without training."""
+    module = models.build(config, spec.image_shape, len(spec.classes))
+    params = state_shapes(config, spec).params
+    apply = apply_function(module, spec, config.matmul_precision)
+    return compile_inference(apply, params, test, meshes.over_all_devices())
+
+
+def state_shapes(config: Config, spec: Spec) -> TrainState:
+    """Shapes, dtypes and places of the state that a run of this config has. No array is made."""
+    module = models.build(config, spec.image_shape, len(spec.classes))
+    everywhere = meshes.replicated(meshes.over_all_devices())
+    shapes = jax.eval_shape(lambda: create(module, build_optimizer(config, steps=1), spec.image_shape, config.seed))
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere), shapes)
+
+
+def apply_function(module: nn.Module, spec: Spec, matmul_precision: str) -> step.Apply:
+    """The module as a pure function of parameters and uint8 images, at the precision asked for."""
+
+    def apply(params: dict, images: jax.Array) -> jax.Array:
+        with jax.default_matmul_precision(matmul_precision):
+            return module.apply({"params": params}, spec.inputs(images))
+
+    return apply
+
+
+def compile_training(
+    config: Config, module: nn.Module, optimizer: optax.GradientTransformation, spec: Spec, split: Split, mesh: Mesh
+) -> Training:
+    """Compiles start, order and chunk for a split, whose arrays move to the devices once."""
+    batch_size = min(config.batch_size, len(split))
+    rows = meshes.padded(batch_size, mesh)
+    everywhere = meshes.replicated(mesh)
+    images, labels = jax.device_put((split.images, split.labels), everywhere)
+
+    def compiled(function: Callable, *arguments: object, **options: object) -> tuple[Callable, float]:
+        jitted = compilation.jit(function, in_shardings=everywhere, out_shardings=everywhere, **options)
+        return compilation.compiled(jitted, *arguments)
+
+    start, start_seconds = compiled(
+        lambda seed: create(module, optimizer, spec.image_shape, seed), np.uint32(0), runs_once=True
+    )
+    state, zero = start(np.uint32(0)), np.int32(0)
+    order, order_seconds = compiled(
+        lambda key, epoch: step.epoch_order(key, epoch, len(split), batch_size, rows), state.key, zero
+    )
+    one_step = step.make_step(apply_function(module, spec, config.matmul_precision), optimizer)
+    chunk, chunk_seconds = compiled(
+        step.make_chunk(one_step, meshes.by_batch(mesh)),
+        *(state, metrics.zeros(), images, labels, order(state.key, zero), zero, zero),
+        donate_argnums=0,
+    )
+    epoch_steps = -(-len(split) // batch_size)
+    return Training(images, labels, epoch_steps, start_seconds + order_seconds + chunk_seconds, start, order, chunk)
+
+
+def compile_inference(
+    apply: step.Apply, params: dict, split: Split, mesh: Mesh, batch_size: int = INFERENCE_BATCH
+) -> Inference:
+    """Compiles inference for a split, whose images move to the devices once. params: arrays or their shapes."""
+    everywhere = meshes.replicated(mesh)
+    images = jax.device_put(split.images, everywhere)
+    rows = meshes.padded(min(batch_size, len(split)), mesh)
+    jitted = compilation.jit(
+        step.make_infer(apply, rows, meshes.by_batch(mesh)), in_shardings=everywhere, out_shardings=everywhere
+    )
+    program, seconds = compilation.compiled(jitted, params, images)
+    return Inference(images, split.labels, seconds, program)

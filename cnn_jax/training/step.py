@@ -1,0 +1,90 @@
+"""The training step, the loop over steps and the order of images: pure functions, compiled by `programs.py`."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import NamedSharding
+
+from cnn_jax.training import metrics
+from cnn_jax.training.metrics import Sums
+from cnn_jax.training.state import TrainState
+
+Apply = Callable[[dict, jax.Array], jax.Array]  # params, uint8 images [N, H, W, C] -> float32 logits [N, classes]
+
+
+def epoch_order(key: jax.Array, epoch: jax.Array, examples: int, batch_size: int, rows: int) -> jax.Array:
+    """Which images each step of an epoch sees: int32 [steps, rows], a permutation cut into batches.
+
+    -1 marks rows without an image: the end of the last, smaller batch, and `rows - batch_size` that fill up devices.
+    """
+    permutation = jax.random.permutation(jax.random.fold_in(key, epoch), examples).astype(jnp.int32)
+    steps = -(-examples // batch_size)
+    batches = jnp.pad(permutation, (0, steps * batch_size - examples), constant_values=-1)
+    return jnp.pad(jnp.reshape(batches, (steps, batch_size)), ((0, 0), (0, rows - batch_size)), constant_values=-1)
+
+
+def make_step(apply: Apply, optimizer: optax.GradientTransformation) -> Callable[..., tuple[TrainState, Sums]]:
+    """The training step: (state, images, labels, mask) -> (state, sums of the batch before the update).
+
+    The gradient is that of the mean cross-entropy over the images that the mask keeps, as Keras takes it.
+    """
+
+    def mean_loss(params: dict, images: jax.Array, labels: jax.Array, mask: jax.Array, step: jax.Array):
+        sums = metrics.batch_sums(apply(params, images), labels, mask, step)
+        return sums.loss / sums.count, sums
+
+    def step(state: TrainState, images: jax.Array, labels: jax.Array, mask: jax.Array) -> tuple[TrainState, Sums]:
+        now = state.step + 1
+        gradients, sums = jax.grad(mean_loss, has_aux=True)(state.params, images, labels, mask, now)
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return state.replace(step=now, params=params, opt_state=opt_state), sums
+
+    return step
+
+
+def make_chunk(step: Callable[..., tuple[TrainState, Sums]], batch_sharding: NamedSharding) -> Callable:
+    """The loop: steps `first` (included) to `last` (excluded) of an epoch, adding up their sums.
+
+    The bounds are arguments, so that every way of cutting an epoch runs the same program and gives the same bits.
+    """
+
+    def chunk(
+        state: TrainState,
+        sums: Sums,
+        images: jax.Array,
+        labels: jax.Array,
+        order: jax.Array,
+        first: jax.Array,
+        last: jax.Array,
+    ) -> tuple[TrainState, Sums]:
+        def body(position: jax.Array, carry: tuple[TrainState, Sums]) -> tuple[TrainState, Sums]:
+            state, sums = carry
+            chosen = jax.lax.with_sharding_constraint(order[position], batch_sharding)
+            rows = jnp.maximum(chosen, 0)
+            state, batch_sums = step(state, images[rows], labels[rows], chosen >= 0)
+            return state, sums + batch_sums
+
+        return jax.lax.fori_loop(first, last, body, (state, sums))
+
+    return chunk
+
+
+def make_infer(apply: Apply, rows: int, batch_sharding: NamedSharding) -> Callable[[dict, jax.Array], jax.Array]:
+    """Logits of all images, `rows` at a time: (params, images [N, ...]) -> float32 [N, classes]."""
+
+    def infer(params: dict, images: jax.Array) -> jax.Array:
+        examples = images.shape[0]
+        batches = -(-examples // rows)
+        # The last batch is filled up with repetitions of the last image, whose logits are cut off again.
+        order = jnp.reshape(jnp.minimum(jnp.arange(batches * rows), examples - 1), (batches, rows))
+
+        def one_batch(chosen: jax.Array) -> jax.Array:
+            return apply(params, images[jax.lax.with_sharding_constraint(chosen, batch_sharding)])
+
+        logits = jax.lax.map(one_batch, order)
+        return jnp.reshape(logits, (batches * rows, -1))[:examples]
+
+    return infer

@@ -1,0 +1,99 @@
+"""The lecture's CNN in Keras, trained with `fit` on the TensorFlow backend: a peer of this project.
+
+    python keras_tensorflow.py --data=mnist.npz --steps=200
+    python keras_tensorflow.py --data=mnist.npz --epochs=5 --no-pooling
+
+Prints one JSON line: images a second of training and inference, or the test loss and accuracy of a whole run.
+`fit` takes numpy arrays, shuffles them and compiles the step by its own defaults.
+"""
+
+import os
+import time
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import protocol
+import tensorflow as tf
+from keras import layers
+
+
+def build(*, pooling: bool) -> keras.Model:
+    def pool():
+        return [layers.MaxPooling2D(2)] if pooling else []
+
+    model = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Conv2D(32, 3, activation="relu"),
+            *pool(),
+            layers.Conv2D(64, 3, activation="relu"),
+            *pool(),
+            layers.Conv2D(128, 3, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+    model.compile(optimizer="rmsprop", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+class Stopwatch(keras.callbacks.Callback):
+    """Seconds that `steps` steps took after the first `warmup` ones, so that the start of `fit` does not count."""
+
+    def __init__(self, warmup: int, steps: int):
+        super().__init__()
+        self.first, self.last = warmup - 1, warmup + steps - 1
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == self.first:
+            self.start = time.perf_counter()
+        elif batch == self.last:
+            self.seconds = time.perf_counter() - self.start
+
+
+def measure(model: keras.Model, flags, images, labels, test_images) -> dict:
+    """Training and inference speed after warm-up. A step has ended on the host when Keras calls back."""
+    rows = np.resize(np.arange(len(images)), (flags.warmup + flags.steps) * flags.batch_size)
+    watch = Stopwatch(flags.warmup, flags.steps)
+    model.fit(images[rows], labels[rows], batch_size=flags.batch_size, epochs=1, verbose=0, callbacks=[watch])
+
+    def predict(batch):
+        return model.predict(batch, batch_size=protocol.INFERENCE_BATCH_SIZE, verbose=0)
+
+    return {
+        "steps": flags.steps,
+        "images": flags.steps * flags.batch_size,
+        "seconds": watch.seconds,
+        "inference_images_per_second": protocol.inference_rate(predict, test_images),
+    }
+
+
+def train(model: keras.Model, flags, images, labels, test_images, test_labels) -> dict:
+    start = time.perf_counter()
+    model.fit(images, labels, batch_size=flags.batch_size, epochs=flags.epochs, verbose=0)
+    seconds = time.perf_counter() - start
+    loss, accuracy = model.evaluate(test_images, test_labels, batch_size=protocol.INFERENCE_BATCH_SIZE, verbose=0)
+    steps = flags.epochs * -(-len(images) // flags.batch_size)
+    numbers = {"steps": steps, "images": flags.epochs * len(images), "seconds": seconds}
+    return numbers | {"test_loss": loss, "test_accuracy": accuracy}
+
+
+def main() -> None:
+    flags = protocol.read_flags(__doc__)
+    tf.config.threading.set_intra_op_parallelism_threads(protocol.THREADS)
+    keras.utils.set_random_seed(flags.seed)
+    images, labels, test_images, test_labels = protocol.load(flags.data)
+    model = build(pooling=flags.pooling)
+    if flags.epochs:
+        numbers = train(model, flags, images, labels, test_images, test_labels)
+    else:
+        numbers = measure(model, flags, images, labels, test_images)
+    versions = {"keras": keras.__version__, "tensorflow": tf.__version__}
+    protocol.report("keras_tensorflow", flags, versions=versions, **numbers)
+
+
+if __name__ == "__main__":
+    main()

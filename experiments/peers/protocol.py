@@ -1,0 +1,79 @@
+"""What every peer program shares: its flags, the MNIST arrays, and the one JSON line that it prints at the end.
+
+Nothing here touches a framework, so that a peer's own file shows all that its framework does. A peer runs in one of
+two ways: `--steps` measures that many training steps after `--warmup` unmeasured ones and then inference;
+`--epochs` trains and evaluates from start to exit, as a user's program would, and is timed as a whole by the runner.
+"""
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+INFERENCE_BATCH_SIZE = 1000
+THREADS = os.cpu_count() or 1
+
+
+def read_flags(description: str | None, add: Callable[[argparse.ArgumentParser], object] | None = None):
+    """The peers' common flags, and the peer's own ones where `add` adds them to the parser."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--data", required=True, metavar="FILE.npz", help="train_ and test_, images and labels")
+    parser.add_argument("--pooling", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--batch_size", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--warmup", type=int, default=20, help="steps before the measured ones")
+    length = parser.add_mutually_exclusive_group(required=True)
+    length.add_argument("--steps", type=int, help="measure this many training steps, and inference")
+    length.add_argument("--epochs", type=int, help="train this many epochs, then score the test images")
+    if add is not None:
+        add(parser)
+    flags = parser.parse_args()
+    for name in ("batch_size", "warmup", "steps", "epochs"):
+        value = getattr(flags, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name}={value}: must be at least 1")
+    return flags
+
+
+def load(path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Train images, train labels, test images, test labels: float32 [N, 28, 28, 1] in [0, 1] and int32 [N]."""
+    with np.load(path) as arrays:
+        train_images, test_images = (arrays[f"{split}_images"].astype(np.float32) / 255 for split in ("train", "test"))
+        return train_images, arrays["train_labels"], test_images, arrays["test_labels"]
+
+
+def permutations(rng: np.random.Generator, examples: int, batch_size: int, steps: int) -> np.ndarray:
+    """Rows of `steps` batches, int [steps, batch_size]: epoch after epoch in a new order, short batches left out."""
+    a_epoch = examples // batch_size
+    epochs = [rng.permutation(examples)[: a_epoch * batch_size] for _ in range(-(-steps // a_epoch))]
+    return np.concatenate(epochs).reshape(-1, batch_size)[:steps]
+
+
+def inference_rate(predict: Callable[[np.ndarray], object], images: np.ndarray) -> float:
+    """Images a second of `predict`, which returns when the answers are there, after two unmeasured batches."""
+    predict(images[: 2 * INFERENCE_BATCH_SIZE])
+    start = time.perf_counter()
+    predict(images)
+    return len(images) / (time.perf_counter() - start)
+
+
+def report(peer: str, flags: argparse.Namespace, *, steps: int, images: int, seconds: float, versions: dict, **numbers):
+    """Prints the peer's one JSON line. `seconds` are those that training on `images` images in `steps` steps took."""
+    line = {
+        "peer": peer,
+        "pooling": flags.pooling,
+        "batch_size": flags.batch_size,
+        "steps": steps,
+        "seconds": seconds,
+        "images_per_second": images / seconds,
+        **numbers,
+        "versions": {"python": platform.python_version(), **versions},
+        "threads": THREADS,
+    }
+    print(json.dumps(line), flush=True)

@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+"""Trains and examines small convolutional networks: `python run.py` trains the lecture's CNN on MNIST.
+
+Flags become a Config, and the Config goes to one command. `python run.py --help` shows every flag.
+"""
+
+import difflib
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+import experiments
+from cnn_jax import config as configs
+from cnn_jax.config import FIELDS, Config
+from cnn_jax.errors import InputError, ProjectError, unknown_name
+
+MODES: Mapping[str, str] = {
+    "train": "train a model and score it on the test set (the default)",
+    "evaluate": "score the parameters of a finished run, --workdir, again, or on another --dataset",
+    "summary": "print a model's layers, parameters and multiply-adds",
+}
+
+PLACES: Mapping[str, tuple[Callable[[str], Any], str]] = {
+    "config": (Path, "start from a run's config.json instead of an experiment"),
+    "workdir": (Path, "the run's folder; default runs/EXPERIMENT-DATASET-seedSEED and what the command line changed"),
+    "data_dir": (Path, "where prepared datasets are; default $TFDS_DATA_DIR, else ~/tensorflow_datasets"),
+    "manual_dir": (Path, "a folder with the dataset's original files, to use instead of a download"),
+}
+
+SWITCHES: Mapping[str, tuple[bool | None, str]] = {
+    "overwrite": (False, "delete the run that is in the folder, and train anew"),
+    "progress": (None, "show a progress bar; default: on a terminal"),
+    "compilation_cache": (True, "keep compiled programs on disk for the next start"),
+    "list": (False, "list experiments, datasets and models"),
+    "help": (False, "show this"),
+    "helpfull": (False, "show this and every --jax_* flag"),
+}
+
+
+class _FieldParser(flags.ArgumentParser):
+    """Reads a Config field as typed on the command line."""
+
+    def __init__(self, name: str):
+        self.field = FIELDS[name]
+
+    def parse(self, argument: Any) -> Any:
+        """The typed value; ValueError says what is expected."""
+        return configs.from_text(self.field, argument)
+
+
+def define_flags() -> flags.FlagValues:
+    """All flags, none of them set: one for each field of Config, and those that say where and how to run."""
+    values = flags.FlagValues()
+    flags.DEFINE_string("mode", "train", "what to do", flag_values=values)
+    for name, field in FIELDS.items():
+        if field.type is bool:
+            flags.DEFINE_boolean(name, None, field.metadata["help"], flag_values=values)
+        else:
+            flags.DEFINE(_FieldParser(name), name, None, field.metadata["help"], flag_values=values)
+    for name, (_, help_text) in PLACES.items():
+        flags.DEFINE_string(name, None, help_text, flag_values=values)
+    for name, (default, help_text) in SWITCHES.items():
+        flags.DEFINE_boolean(name, default, help_text, flag_values=values)
+    return values
+
+
+def parse(arguments: list[str], values: flags.FlagValues) -> None:
+    """Sets the flags. Raises InputError for what is no flag, no value of it, or no flag at all."""
+    with_jax = any(word.lstrip("-").startswith(("jax_", "nojax_", "helpfull")) for word in arguments)
+    if with_jax:
+        _add_jax_flags(values)
+    try:
+        stray = values(["run.py", *arguments])[1:]
+    except flags.UnrecognizedFlagError as error:
+        near = difflib.get_close_matches(error.flagname, list(values), n=1)
+        raise InputError(
+            f"--{error.flagname}: no such flag.{f' Did you mean --{near[0]}?' if near else ''} See --help."
+        ) from None
+    except flags.Error as error:
+        raise InputError(f"{str(error).removeprefix('flag ')}.") from None
+    if stray:
+        raise InputError(f"{stray[0]!r} is no flag: flags look like --epochs=3. See --help.")
+    if with_jax:
+        _set_jax_flags(values)
+
+
+def _add_jax_flags(values: flags.FlagValues) -> None:
+    import jax
+
+    jax.config.config_with_absl()
+    for name in flags.FLAGS:
+        if name.startswith("jax_"):
+            values[name] = flags.FLAGS[name]
+
+
+def _set_jax_flags(values: flags.FlagValues) -> None:
+    import jax
+
+    for name in values:
+        if name.startswith("jax_") and values[name].present:
+            jax.config.update(name, values[name].value)
+
+
+def resolve(values: flags.FlagValues) -> Config:
+    """The Config: of the experiment or the `--config` file, with the fields that the command line gives."""
+    if values.config is not None:
+        if values["experiment"].present:
+            raise InputError("--config and --experiment: name one of them to start from.")
+        base = configs.from_file(Path(values.config))
+    else:
+        base = experiments.load(values.experiment or FIELDS["experiment"].default)
+    given = {name: values[name].value for name in FIELDS if values[name].present and name != "experiment"}
+    return Config(**{**{name: getattr(base, name) for name in FIELDS}, **given})
+
+
+def call(command: Callable[..., Any], values: flags.FlagValues, command_line: list[str]) -> Any:
+    """Calls a command with the flags that it names. Raises InputError where a flag was given that it does not take."""
+    wanted = inspect.signature(command).parameters
+    given = [name for name in values if values[name].present and name not in ("mode", "list")]
+    for name in given:
+        if name not in wanted and not ("config" in wanted and (name in FIELDS or name == "config")):
+            raise InputError(f"--{name}: has no meaning with --mode={values.mode}.")
+    arguments: dict[str, Any] = {name: values[name].value for name in SWITCHES}
+    arguments |= {
+        name: read(values[name].value) for name, (read, _) in PLACES.items() if values[name].value is not None
+    }
+    arguments |= {name: values[name].value for name in FIELDS if values[name].present}
+    arguments |= {
+        "config_file": arguments.pop("config", None),
+        "changed": [name for name in given if name in FIELDS],
+        "command_line": tuple(command_line),
+    }
+    if "experiments" in wanted:
+        arguments["experiments"] = experiments.descriptions()
+    if "config" in wanted:
+        arguments["config"] = resolve(values)
+    return command(**{name: arguments[name] for name in wanted if name in arguments})
+
+
+def help_text(values: flags.FlagValues, *, full: bool) -> str:
+    """What `--help` prints; with `full` the flags of jax too."""
+    groups = {
+        "What to do:": ["mode", *(f"  {mode}" for mode in MODES), "experiment", "config", "list", "help", "helpfull"],
+        "Where and how (nothing here changes a number):": [*list(PLACES)[1:], *list(SWITCHES)[:3]],
+        "Settings (the experiment gives them; a flag given here wins):": [n for n in FIELDS if n != "experiment"],
+    }
+    if full:
+        groups["jax:"] = [name for name in values if name.startswith("jax_")]
+    lines = [__doc__ or "", "python run.py [--flag=value ...]"]
+    for title, names in groups.items():
+        lines += ["", title, *(_help_line(name, values) for name in names)]
+    return "\n".join(lines)
+
+
+def _help_line(name: str, values: flags.FlagValues) -> str:
+    if name.strip() in MODES:
+        return f"      {name.strip():<22}{MODES[name.strip()]}"
+    text = " ".join((values[name].help or "").split())
+    if name in FIELDS:
+        choices = FIELDS[name].metadata.get("choices")
+        text += f": {', '.join(choices)}" if choices else ""
+        return f"  --{name + '=' + configs.as_text(FIELDS[name].default):<24}{text}"
+    switch = isinstance(values[name], flags.BooleanFlag)
+    shown = f"[no]{name}" if switch and name in ("progress", "compilation_cache") else name
+    return f"  --{shown if switch else name + '=' + ('train' if name == 'mode' else name.upper()):<24}{text}"
+
+
+def main(command_line: list[str]) -> int:
+    """Runs one command line; returns the exit code. Whatever a user did wrong is one line on standard error."""
+    values = define_flags()
+    try:
+        parse(command_line, values)
+        if values.help or values.helpfull:
+            print(help_text(values, full=values.helpfull))
+            return 0
+        if values.mode not in MODES:
+            raise unknown_name("--mode", values.mode, "mode", MODES)
+        command = importlib.import_module(f"cnn_jax.commands.{'catalog' if values.list else values.mode}")
+        call(command.run, values, command_line)
+    except ProjectError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("run.py: Interrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has enough of it; what Python would still flush at exit goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
