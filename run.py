@@ -54,20 +54,36 @@ class _FieldParser(flags.ArgumentParser):
         return configs.from_text(self.field, argument)
 
 
+class _SwitchParser(flags.BooleanParser):
+    """Reads true or false."""
+
+    def parse(self, argument: str | int | bool) -> bool:
+        """The truth; ValueError says what is expected."""
+        try:
+            return super().parse(argument)
+        except ValueError:
+            raise ValueError("must be true or false") from None
+
+
 def define_flags() -> flags.FlagValues:
     """All flags, none of them set: one for each field of Config, and those that say where and how to run."""
     values = flags.FlagValues()
     flags.DEFINE_string("mode", "train", "what to do", flag_values=values)
     for name, field in FIELDS.items():
         if field.type is bool:
-            flags.DEFINE_boolean(name, None, field.metadata["help"], flag_values=values)
+            _define_switch(name, None, field.metadata["help"], values)
         else:
             flags.DEFINE(_FieldParser(name), name, None, field.metadata["help"], flag_values=values)
     for name, (_, help_text) in PLACES.items():
         flags.DEFINE_string(name, None, help_text, flag_values=values)
     for name, (default, help_text) in SWITCHES.items():
-        flags.DEFINE_boolean(name, default, help_text, flag_values=values)
+        _define_switch(name, default, help_text, values)
     return values
+
+
+def _define_switch(name: str, default: bool | None, help_text: str, values: flags.FlagValues) -> None:
+    flags.DEFINE_boolean(name, default, help_text, flag_values=values)
+    values[name].parser = _SwitchParser()
 
 
 def parse(arguments: list[str], values: flags.FlagValues) -> None:
@@ -114,7 +130,7 @@ def resolve(values: flags.FlagValues) -> Config:
             raise InputError("--config and --experiment: name one of them to start from.")
         base = configs.from_file(Path(values.config))
     else:
-        base = experiments.load(values.experiment or FIELDS["experiment"].default)
+        base = experiments.load(values.experiment or Config.experiment)
     given = {name: values[name].value for name in FIELDS if values[name].present and name != "experiment"}
     return Config(**{**{name: getattr(base, name) for name in FIELDS}, **given})
 
@@ -122,14 +138,13 @@ def resolve(values: flags.FlagValues) -> Config:
 def call(command: Callable[..., Any], values: flags.FlagValues, command_line: list[str]) -> Any:
     """Calls a command with the flags that it names. Raises InputError where a flag was given that it does not take."""
     wanted = inspect.signature(command).parameters
-    given = [name for name in values if values[name].present and name not in ("mode", "list")]
+    given = [name for name in values if values[name].present and not name.startswith("jax_")]
+    taken = {*wanted, "mode", "list"} | ({"config", *FIELDS} if "config" in wanted else set())
     for name in given:
-        if name not in wanted and not ("config" in wanted and (name in FIELDS or name == "config")):
-            raise InputError(f"--{name}: has no meaning with --mode={values.mode}.")
+        if name not in taken:
+            raise InputError(f"--{name}: has no meaning with {'--list' if values.list else f'--mode={values.mode}'}.")
     arguments: dict[str, Any] = {name: values[name].value for name in SWITCHES}
-    arguments |= {
-        name: read(values[name].value) for name, (read, _) in PLACES.items() if values[name].value is not None
-    }
+    arguments |= {name: read(str(values[name].value)) for name, (read, _) in PLACES.items() if values[name].present}
     arguments |= {name: values[name].value for name in FIELDS if values[name].present}
     arguments |= {
         "config_file": arguments.pop("config", None),
@@ -160,15 +175,15 @@ def help_text(values: flags.FlagValues, *, full: bool) -> str:
 
 def _help_line(name: str, values: flags.FlagValues) -> str:
     if name.strip() in MODES:
-        return f"      {name.strip():<22}{MODES[name.strip()]}"
+        return f"      {name.strip():<24}{MODES[name.strip()]}"
     text = " ".join((values[name].help or "").split())
     if name in FIELDS:
         choices = FIELDS[name].metadata.get("choices")
         text += f": {', '.join(choices)}" if choices else ""
-        return f"  --{name + '=' + configs.as_text(FIELDS[name].default):<24}{text}"
+        return f"  --{name + '=' + configs.as_text(FIELDS[name].default):<26}{text}"
     switch = isinstance(values[name], flags.BooleanFlag)
     shown = f"[no]{name}" if switch and name in ("progress", "compilation_cache") else name
-    return f"  --{shown if switch else name + '=' + ('train' if name == 'mode' else name.upper()):<24}{text}"
+    return f"  --{shown if switch else name + '=' + ('train' if name == 'mode' else name.upper()):<26}{text}"
 
 
 def main(command_line: list[str]) -> int:
@@ -179,9 +194,10 @@ def main(command_line: list[str]) -> int:
         if values.help or values.helpfull:
             print(help_text(values, full=values.helpfull))
             return 0
-        if values.mode not in MODES:
-            raise unknown_name("--mode", values.mode, "mode", MODES)
-        command = importlib.import_module(f"cnn_jax.commands.{'catalog' if values.list else values.mode}")
+        mode = str(values["mode"].value)
+        if mode not in MODES:
+            raise unknown_name("--mode", mode, "mode", MODES)
+        command = importlib.import_module(f"cnn_jax.commands.{'catalog' if values.list else mode}")
         call(command.run, values, command_line)
     except ProjectError as error:
         print(f"run.py: {error}", file=sys.stderr)

@@ -173,8 +173,14 @@ def _checked(field: dataclasses.Field, value: Any) -> Any:
 
 
 def _type_complaint(kind: type, value: Any) -> str | None:
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", tuple: "whole numbers"}
-    right = type(value) is kind and (kind is not tuple or all(type(member) is int for member in value))
+    names: dict[type, str] = {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        str: "text",
+        tuple: "whole numbers",
+    }
+    right = type(value) is kind and (type(value) is not tuple or all(type(member) is int for member in value))
     return None if right else f"must be {names[kind]}"
 
 
@@ -185,7 +191,8 @@ def _limit_complaint(limits: Mapping[str, Any], value: Any) -> str | None:
         return f"must be one of {', '.join(limits['choices'])}"
     if "pattern" in limits and not re.fullmatch(limits["pattern"], value):
         return "is no name"
-    for member in value if isinstance(value, tuple) else (value,):
+    members: tuple[Any, ...] = value if isinstance(value, tuple) else (value,)
+    for member in members:
         if "at_least" in limits and member < limits["at_least"]:
             return f"must be at least {limits['at_least']}"
         if "at_most" in limits and member > limits["at_most"]:

@@ -9,6 +9,10 @@ class ProjectError(Exception):
 
     exit_code = 1
 
+    def __init__(self, message: str):
+        # What a user gave may hold line ends and terminal escapes; the message stays one line and harmless.
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message))
+
 
 class InputError(ProjectError):
     """What the user gave cannot be used: a flag, a value, a file or a folder. Nothing was written."""
@@ -43,5 +47,6 @@ def unknown_name(subject: str, given: str, kind: str, known: Iterable[str]) -> I
     """
     names = sorted(known)
     near = difflib.get_close_matches(given, names, n=1)
+    given = given if len(given) <= 60 else given[:57] + "..."
     hint = f" Did you mean {near[0]}?" if near else ""
     return InputError(f"{subject}={given}: no such {kind}.{hint} Known: {', '.join(names)}.")

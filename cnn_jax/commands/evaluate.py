@@ -1,6 +1,5 @@
 """Score a finished run's parameters on test images again, its own dataset's or another's."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from cnn_jax import compilation, data
@@ -9,6 +8,7 @@ from cnn_jax.errors import InputError
 from cnn_jax.execution import checkpoint
 from cnn_jax.execution.directory import RunDirectory
 from cnn_jax.reporting.console import Console
+from cnn_jax.training import mesh as meshes
 from cnn_jax.training import programs
 from cnn_jax.training.metrics import Score
 
@@ -33,11 +33,12 @@ def run(
         raise InputError(f"--workdir={workdir}: this run is not finished. Run it to its end first.")
     trained_on, spec = data.spec(config.dataset), data.spec(dataset or config.dataset)
     _require_same_form(trained_on, spec)
-    state = checkpoint.restore(directory.checkpoints, programs.state_shapes(config, trained_on))
+    mesh = meshes.over_all_devices()
+    state = checkpoint.restore(directory.checkpoints, programs.state_shapes(config, trained_on, mesh))
     test = data.load(spec.name, data_dir=data_dir, manual_dir=manual_dir, warn=console.note).test
     if compilation_cache:
         compilation.use_persistent_cache()
-    score = programs.compile_test(replace(config, dataset=spec.name), spec, test).score(state.params)
+    score = programs.compile_inference(config, spec, test, mesh).score(state.params)
     console.score(spec.name, score.loss, score.accuracy, score.examples)
     if spec.name == config.dataset:
         console.line(f"the run itself recorded loss {result.test_loss:.4f}  accuracy {result.test_accuracy:.2%}")

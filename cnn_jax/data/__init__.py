@@ -54,7 +54,7 @@ def load(
     except cache.UnusableCache as error:
         warn(f"{name}: the cache {path} is unusable ({error}) and is made anew")
         cached = None
-    return cached or _produce(source, folder, given, path, warn)
+    return cached if cached is not None else _produce(source, folder, given, path, warn)
 
 
 def _produce(source: Source, folder: Path, manual_dir: Path | None, cache_path: Path, warn: Warn) -> Dataset:

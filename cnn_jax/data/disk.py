@@ -27,10 +27,12 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def require_writable(folder: Path) -> None:
-    """Raises InputError where neither the folder nor, where it does not exist yet, its parent can be written."""
+    """Raises InputError unless the folder can be written or, where it does not exist yet, be made."""
     nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
-    if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
-        raise _cannot_write(folder, f"{nearest} is not writable" if nearest.is_dir() else f"{nearest} is no folder")
+    if not os.path.isdir(nearest):
+        raise _cannot_write(folder, f"{nearest} is no folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise _cannot_write(folder, f"no permission to write to {nearest}")
 
 
 @contextmanager

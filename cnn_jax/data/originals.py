@@ -1,6 +1,7 @@
 """The files that a dataset's makers published: checked, found on this machine, or downloaded."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ class Original:
     def is_at(self, path: Path) -> bool:
         """Whether the path holds this file, byte for byte."""
         try:
-            return path.stat().st_size == self.size and _sha256(path) == self.sha256
+            return path.stat().st_size == self.size and sha256(path) == self.sha256
         except OSError:
             return False
 
@@ -33,14 +34,14 @@ class Original:
 def check(folder: Path, originals: Sequence[Original]) -> None:
     """Raises InputError that names flag, file and hashes, unless the folder holds every original, byte for byte."""
     flag = f"--manual_dir={folder}"
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(f"{flag}: no such folder. It must hold {_names(originals)}.")
     for original in originals:
         path = folder / original.filename
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise InputError(f"{flag}: {original.filename} is missing. The folder must hold {_names(originals)}.")
         try:
-            found = _sha256(path)
+            found = sha256(path)
         except OSError as error:
             raise InputError(f"{flag}: {original.filename} cannot be read ({error.strerror}).") from error
         if found != original.sha256:
@@ -94,7 +95,8 @@ def _download(original: Original, name: str, originals: Sequence[Original], warn
     return content
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Of a file's content, in hexadecimal. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

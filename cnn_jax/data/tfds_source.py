@@ -1,5 +1,6 @@
 """Datasets that come from tensorflow_datasets."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ class TfdsSource(Source):
     def produce(self, folder: Path, manual_dir: Path | None, warn: Warn) -> tuple[Split, Split]:
         from cnn_jax.data import prepared  # imports tensorflow_datasets, which a start from the cache does without
 
-        if not self.prepared_folder(folder).is_dir():
+        if not os.path.isdir(self.prepared_folder(folder)):
             disk.require_writable(folder)
             with disk.errors_named(folder):
                 manual_dir = manual_dir or self._gather(folder, warn)

@@ -28,7 +28,7 @@ class Console:
     @contextmanager
     def bar(self, epochs: int, epoch_steps: int) -> Iterator[Callable[[int, float, float, float], None]]:
         """A progress bar; gives a function of (step, loss, accuracy, images a second) that moves it."""
-        layout = "epoch {desc} |{bar}| {percentage:3.0f} % {postfix} · {remaining} left"
+        layout = "{desc} |{bar}| {percentage:3.0f} % · {remaining} left"
         with tqdm(
             total=epochs * epoch_steps,
             bar_format=layout,
@@ -40,9 +40,10 @@ class Console:
         ) as bar:
 
             def show(step: int, loss: float, accuracy: float, images_per_second: float) -> None:
-                bar.set_description_str(f"{-(-step // epoch_steps)}/{epochs}", refresh=False)
-                bar.set_postfix_str(
-                    f"loss {loss:.4f} · accuracy {accuracy:.2%} · {images_per_second:,.0f} images/s", refresh=False
+                bar.set_description_str(
+                    f"epoch {-(-step // epoch_steps)}/{epochs} · loss {loss:.4f} · accuracy {accuracy:.2%} · "
+                    f"{images_per_second:,.0f} images/s",
+                    refresh=False,
                 )
                 bar.update(step - bar.n)
 
@@ -80,5 +81,5 @@ class Console:
             numeric = bool(rows) and rows[0][index][:1].isdigit()
             table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*row, end_section=row is rows[-2])
         RichConsole(highlight=False, markup=False).print(table)

@@ -12,8 +12,7 @@ from scipy import special
 NEVER = np.iinfo(np.int32).max
 
 
-@struct.dataclass
-class Sums:
+class Sums(struct.PyTreeNode):
     """Sums over images. loss, correct, count: float32 []. diverged_at: int32 [], the first step with a bad loss."""
 
     loss: jax.Array

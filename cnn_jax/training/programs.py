@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import linen as nn
 from jax.sharding import Mesh
 
@@ -57,7 +58,7 @@ class Inference:
 
     def logits(self, params: dict) -> np.ndarray:
         """Logits of every image: float32 [N, classes] on the host."""
-        return np.asarray(self._infer(params, self.images))
+        return np.asarray(self._infer(jax.device_put(params, self.images.sharding), self.images))
 
     def score(self, params: dict) -> Score:
         """Loss and accuracy over every image."""
@@ -82,84 +83,74 @@ class Programs:
 def compile_all(config: Config, spec: Spec, train: Split, validation: Split | None, test: Split) -> Programs:
     """Compiles a run's programs for all devices at hand. The images move there once; no step is taken."""
     mesh = meshes.over_all_devices()
-    module = models.build(config, spec.image_shape, len(spec.classes))
-    apply = apply_function(module, spec, config.matmul_precision)
-    steps = config.epochs * -(-len(train) // config.batch_size)
-    training = compile_training(config, module, build_optimizer(config, steps), spec, train, mesh)
-    params = state_shapes(config, spec).params
     return Programs(
-        training=training,
-        test=compile_inference(apply, params, test, mesh),
-        validation=compile_inference(apply, params, validation, mesh) if validation else None,
-        parameters=sum(leaf.size for leaf in jax.tree.leaves(params)),
+        training=compile_training(config, spec, train, mesh),
+        test=compile_inference(config, spec, test, mesh),
+        validation=compile_inference(config, spec, validation, mesh) if validation else None,
+        parameters=sum(leaf.size for leaf in jax.tree.leaves(state_shapes(config, spec, mesh).params)),
     )
 
 
-def compile_test(config: Config, spec: Spec, test: Split) -> Inference:
-    """Compiles scoring a split with the config's model, for all devices at hand, without training."""
-    module = models.build(config, spec.image_shape, len(spec.classes))
-    params = state_shapes(config, spec).params
-    apply = apply_function(module, spec, config.matmul_precision)
-    return compile_inference(apply, params, test, meshes.over_all_devices())
-
-
-def state_shapes(config: Config, spec: Spec) -> TrainState:
-    """Shapes, dtypes and places of the state that a run of this config has. No array is made."""
-    module = models.build(config, spec.image_shape, len(spec.classes))
-    everywhere = meshes.replicated(meshes.over_all_devices())
-    shapes = jax.eval_shape(lambda: create(module, build_optimizer(config, steps=1), spec.image_shape, config.seed))
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere), shapes)
-
-
-def apply_function(module: nn.Module, spec: Spec, matmul_precision: str) -> step.Apply:
-    """The module as a pure function of parameters and uint8 images, at the precision asked for."""
-
-    def apply(params: dict, images: jax.Array) -> jax.Array:
-        with jax.default_matmul_precision(matmul_precision):
-            return module.apply({"params": params}, spec.inputs(images))
-
-    return apply
-
-
-def compile_training(
-    config: Config, module: nn.Module, optimizer: optax.GradientTransformation, spec: Spec, split: Split, mesh: Mesh
-) -> Training:
+def compile_training(config: Config, spec: Spec, split: Split, mesh: Mesh) -> Training:
     """Compiles start, order and chunk for a split, whose arrays move to the devices once."""
     batch_size = min(config.batch_size, len(split))
     rows = meshes.padded(batch_size, mesh)
+    epoch_steps = -(-len(split) // batch_size)
+    optimizer = build_optimizer(config, config.epochs * epoch_steps)
     everywhere = meshes.replicated(mesh)
     images, labels = jax.device_put((split.images, split.labels), everywhere)
 
-    def compiled(function: Callable, *arguments: object, **options: object) -> tuple[Callable, float]:
+    def compiled(function: Callable, *arguments: Any, **options: Any) -> tuple[Callable, float]:
         jitted = compilation.jit(function, in_shardings=everywhere, out_shardings=everywhere, **options)
         return compilation.compiled(jitted, *arguments)
 
     start, start_seconds = compiled(
-        lambda seed: create(module, optimizer, spec.image_shape, seed), np.uint32(0), runs_once=True
+        lambda seed: create(_module(config, spec), optimizer, spec.image_shape, seed), np.uint32(0), runs_once=True
     )
     state, zero = start(np.uint32(0)), np.int32(0)
     order, order_seconds = compiled(
         lambda key, epoch: step.epoch_order(key, epoch, len(split), batch_size, rows), state.key, zero
     )
-    one_step = step.make_step(apply_function(module, spec, config.matmul_precision), optimizer)
+    one_step = step.make_step(apply_function(config, spec), optimizer)
     chunk, chunk_seconds = compiled(
         step.make_chunk(one_step, meshes.by_batch(mesh)),
         *(state, metrics.zeros(), images, labels, order(state.key, zero), zero, zero),
         donate_argnums=0,
     )
-    epoch_steps = -(-len(split) // batch_size)
     return Training(images, labels, epoch_steps, start_seconds + order_seconds + chunk_seconds, start, order, chunk)
 
 
 def compile_inference(
-    apply: step.Apply, params: dict, split: Split, mesh: Mesh, batch_size: int = INFERENCE_BATCH
+    config: Config, spec: Spec, split: Split, mesh: Mesh, batch_size: int = INFERENCE_BATCH
 ) -> Inference:
-    """Compiles inference for a split, whose images move to the devices once. params: arrays or their shapes."""
+    """Compiles inference for a split, whose images move to the devices once."""
     everywhere = meshes.replicated(mesh)
     images = jax.device_put(split.images, everywhere)
     rows = meshes.padded(min(batch_size, len(split)), mesh)
-    jitted = compilation.jit(
-        step.make_infer(apply, rows, meshes.by_batch(mesh)), in_shardings=everywhere, out_shardings=everywhere
-    )
-    program, seconds = compilation.compiled(jitted, params, images)
+    infer = step.make_infer(apply_function(config, spec), rows, meshes.by_batch(mesh))
+    jitted = compilation.jit(infer, in_shardings=everywhere, out_shardings=everywhere)
+    program, seconds = compilation.compiled(jitted, state_shapes(config, spec, mesh).params, images)
     return Inference(images, split.labels, seconds, program)
+
+
+def state_shapes(config: Config, spec: Spec, mesh: Mesh) -> TrainState:
+    """Shapes, dtypes and places of the state that a run of this config has. No array is made."""
+    optimizer = build_optimizer(config, steps=1)
+    shapes = jax.eval_shape(lambda: create(_module(config, spec), optimizer, spec.image_shape, config.seed))
+    everywhere = meshes.replicated(mesh)
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere), shapes)
+
+
+def apply_function(config: Config, spec: Spec) -> step.Apply:
+    """The config's model as a pure function of parameters and uint8 images."""
+    module = _module(config, spec)
+
+    def apply(params: dict, images: jax.Array) -> jax.Array:
+        with jax.default_matmul_precision(config.matmul_precision):
+            return jnp.asarray(module.apply({"params": params}, spec.inputs(images)))
+
+    return apply
+
+
+def _module(config: Config, spec: Spec) -> nn.Module:
+    return models.build(config, spec.image_shape, len(spec.classes))

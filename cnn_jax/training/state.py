@@ -7,8 +7,7 @@ from flax import linen as nn
 from flax import struct
 
 
-@struct.dataclass
-class TrainState:
+class TrainState(struct.PyTreeNode):
     """step: int32 [], steps taken. params: the module's. key: the run's random key; it never changes."""
 
     step: jax.Array

@@ -31,7 +31,9 @@ def make_step(apply: Apply, optimizer: optax.GradientTransformation) -> Callable
     The gradient is that of the mean cross-entropy over the images that the mask keeps, as Keras takes it.
     """
 
-    def mean_loss(params: dict, images: jax.Array, labels: jax.Array, mask: jax.Array, step: jax.Array):
+    def mean_loss(
+        params: dict, images: jax.Array, labels: jax.Array, mask: jax.Array, step: jax.Array
+    ) -> tuple[jax.Array, Sums]:
         sums = metrics.batch_sums(apply(params, images), labels, mask, step)
         return sums.loss / sums.count, sums
 

@@ -1,0 +1,141 @@
+"""What every test may ask for, and the strictness that all of them run under."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import jax
+import numpy as np
+import pytest
+
+from cnn_jax import compilation, data
+from cnn_jax.data import cache
+from cnn_jax.data.dataset import Dataset, Spec, Split, fingerprint
+
+PROJECT = Path(__file__).parents[1]
+
+# Several devices, so that sharding is tested on a laptop; broadcasting by accident is an error.
+jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# The same cases every time, and no clock: machines are slow at times.
+hypothesis.settings.register_profile("project", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("project")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def programs_are_compiled_once(compilation_cache: Path) -> None:
+    """What one test has compiled, the next one loads."""
+    compilation.use_persistent_cache(compilation_cache)
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only this machine can be reached."""
+    connect = socket.socket.connect
+
+    def connect_to_loopback(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise AssertionError(f"a test tried to reach {address}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect_to_loopback)
+
+
+@pytest.fixture(scope="session")
+def mnist_dir() -> Path:
+    """The folder with the four original MNIST files."""
+    folder = os.environ.get("CNN_JAX_MNIST_DIR")
+    if not folder:
+        pytest.skip("needs the original MNIST files: set CNN_JAX_MNIST_DIR to their folder")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def mnist_data_dir(mnist_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder in which MNIST is prepared and cached; tests leave it as it is."""
+    data_dir = tmp_path_factory.mktemp("mnist_data")
+    data.load("mnist", data_dir=data_dir, manual_dir=mnist_dir)
+    return data_dir
+
+
+@pytest.fixture(scope="session")
+def drawn_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder whose `mnist` and `fashion_mnist` are drawn: tests of runs need no original files."""
+    data_dir = tmp_path_factory.mktemp("drawn_data")
+    for seed, name in enumerate(("mnist", "fashion_mnist")):
+        [source] = [source for source in data.SOURCES if source.spec.name == name]
+        train, test = (drawn_split(source.spec, n, seed) for n in (source.spec.train_examples, 10_000))
+        drawn = Dataset(source.spec, train, test, fingerprint(train, test))
+        cache.write(data_dir / "cnn_jax" / name / f"{name}-{source.version}.npz", drawn, source.version)
+    return data_dir
+
+
+def drawn_split(spec: Spec, examples: int, seed: int) -> Split:
+    """Images that show their class, a bright block on a place of its own, under noise."""
+    rng = np.random.default_rng([seed, examples])
+    labels = rng.integers(0, len(spec.classes), examples, dtype=np.int32)
+    images = rng.integers(0, 100, (examples, *spec.image_shape), dtype=np.uint8)
+    for label in range(len(spec.classes)):
+        row, column = divmod(label, 4)
+        images[labels == label, 2 + 8 * row : 8 + 8 * row, 1 + 7 * column : 6 + 7 * column] += 120
+    return Split(images, labels)
+
+
+@pytest.fixture
+def drawn_spec() -> Spec:
+    return data.spec("mnist")
+
+
+@pytest.fixture(scope="session")
+def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache of compiled programs for all command lines of a test session."""
+    folder = tmp_path_factory.mktemp("compilation_cache")
+    folder.chmod(0o700)
+    return folder
+
+
+@pytest.fixture
+def command_environment(drawn_data_dir: Path, compilation_cache: Path, tmp_path: Path) -> dict[str, str]:
+    """The environment of a command line: drawn data, and a home of its own."""
+    return os.environ | {
+        "TFDS_DATA_DIR": str(drawn_data_dir),
+        "JAX_COMPILATION_CACHE_DIR": str(compilation_cache),
+        "HOME": str(tmp_path),
+        "PYTHONWARNINGS": "error",
+    }
+
+
+@pytest.fixture
+def run_py(command_environment: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`python run.py` with these flags, as typed in an empty folder."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(PROJECT / "run.py"), *arguments]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=300, cwd=tmp_path, env=command_environment
+        )
+
+    return run
+
+
+@pytest.fixture
+def started_run(command_environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """`python run.py` with these flags, started and left running."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
+        command = [sys.executable, str(PROJECT / "run.py"), *arguments]
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
+        processes.append(subprocess.Popen(command, cwd=tmp_path, env=command_environment, **options))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()

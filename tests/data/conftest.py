@@ -1,0 +1,277 @@
+"""Small datasets in the form of the large ones, and servers on the loopback that misbehave."""
+
+import contextlib
+import dataclasses
+import gzip
+import hashlib
+import json
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cnn_jax import data
+from cnn_jax.data.dataset import Split
+from cnn_jax.data.originals import Original
+from cnn_jax.data.tfds_source import TfdsSource
+
+TRAIN, TEST = 48, 16
+REPOSITORY = Path(__file__).parents[2]
+
+# Says what `load` gave or raised, after giving a dataset the sizes and hashes of the generated files.
+PROGRAM = """
+import dataclasses, json, sys
+order = json.loads(sys.argv[1])
+if order["is_unprivileged"] and sys.platform == "linux":
+    import ctypes, struct
+    ctypes.CDLL(None).capset(struct.pack("Ii", 0x20080522, 0), bytes(24))  # root then obeys file permissions too
+if order["largest_file"]:
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (order["largest_file"],) * 2)
+forbidden = []
+def watch(event, arguments):
+    to_network = event in ("socket.connect", "socket.getaddrinfo")
+    if to_network or event == "import" and arguments[0].partition(".")[0] == "tensorflow":
+        forbidden.append([event, str(arguments[0])])
+sys.addaudithook(watch)
+from cnn_jax import data
+from cnn_jax.data.originals import Original
+from cnn_jax.errors import ProjectError
+if order["originals"]:
+    from tensorflow_datasets.core.download import checksums
+    originals = tuple(Original(**original) for original in order["originals"])
+    [source] = [source for source in data.SOURCES if source.spec.name == order["name"]]
+    spec = dataclasses.replace(source.spec, train_examples=order["train"], test_examples=order["test"])
+    data.SOURCES = (dataclasses.replace(source, spec=spec, originals=originals),)
+    for original in originals:
+        info = checksums.UrlInfo(size=original.size, checksum=original.sha256, filename=original.filename)
+        checksums.get_all_url_infos()[original.url] = info
+try:
+    dataset = data.load(order["name"], data_dir=order["data_dir"], manual_dir=order["manual_dir"])
+    said = {"fingerprint": dataset.fingerprint}
+except ProjectError as error:
+    said = {"error": type(error).__name__, "text": str(error)}
+said |= {"forbidden": forbidden, "modules": sorted(set(name.partition(".")[0] for name in sys.modules))}
+print(json.dumps(said))
+"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Said:
+    """What a process found. forbidden: network calls and imports of TensorFlow that were tried. modules: imported."""
+
+    fingerprint: str = ""
+    error: str = ""
+    text: str = ""
+    forbidden: list[list[str]]
+    modules: list[str]
+    notes: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Small:
+    """A dataset of the MNIST family with a few generated images. folder: its four files."""
+
+    source: TfdsSource
+    train: Split
+    test: Split
+    folder: Path
+
+    def served_from(self, address: str) -> "Small":
+        """The same, to be downloaded from `address`."""
+        moved = tuple(dataclasses.replace(o, url=f"{address}/{o.filename}") for o in self.source.originals)
+        return dataclasses.replace(self, source=dataclasses.replace(self.source, originals=moved))
+
+    def start(
+        self,
+        data_dir: Path,
+        manual_dir: Path | None = None,
+        *,
+        largest_file: int | None = None,
+        is_unprivileged: bool = False,
+        **options: Any,
+    ) -> subprocess.Popen[str]:
+        """A process that loads it, with warnings as errors.
+
+        largest_file: bytes after which writing fails, as on a full disk. is_unprivileged: also where the tests run as
+        root, it may write only what file permissions allow.
+        """
+        spec = self.source.spec
+        order = {
+            "name": spec.name,
+            "train": spec.train_examples,
+            "test": spec.test_examples,
+            "originals": [dataclasses.asdict(original) for original in self.source.originals],
+            "data_dir": str(data_dir),
+            "manual_dir": manual_dir and str(manual_dir),
+            "largest_file": largest_file,
+            "is_unprivileged": is_unprivileged,
+        }
+        command = [sys.executable, "-W", "error", "-c", PROGRAM, json.dumps(order)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, cwd=REPOSITORY, **pipes, **options)
+
+    def load_elsewhere(self, data_dir: Path, manual_dir: Path | None = None, **options: Any) -> Said:
+        """What a process says that loads it."""
+        return self.outcome(self.start(data_dir, manual_dir, **options))
+
+    @staticmethod
+    def outcome(process: subprocess.Popen[str]) -> Said:
+        """What a process of `start` says once it has ended."""
+        output, notes = process.communicate(timeout=60)
+        assert process.returncode == 0, notes
+        assert output.count("\n") == 1, f"more than the program's own line: {output}"
+        return Said(**json.loads(output), notes=notes.splitlines())
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    path.write_bytes(
+        gzip.compress(struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + bytes(array))
+    )
+
+
+def generate(name: str, folder: Path, seed: int = 0) -> Small:
+    """Writes the four files of a small dataset."""
+    random = np.random.default_rng(seed)
+    [source] = [source for source in data.SOURCES if source.spec.name == name]
+    splits = [
+        Split(random.integers(0, 256, (n, 28, 28, 1), np.uint8), random.integers(0, 10, n).astype(np.int32))
+        for n in (TRAIN, TEST)
+    ]
+    contents = [part for split in splits for part in (split.images[..., 0], split.labels.astype(np.uint8))]
+    originals = []
+    for original, content in zip(source.originals, contents, strict=True):
+        path = folder / original.filename
+        write_idx(path, content)
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        originals.append(Original(original.url, path.stat().st_size, sha256))
+    spec = dataclasses.replace(source.spec, train_examples=TRAIN, test_examples=TEST)
+    return Small(dataclasses.replace(source, spec=spec, originals=tuple(originals)), *splits, folder)
+
+
+@pytest.fixture(autouse=True)
+def loopback_without_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy of this machine's environment would not find the tests' servers."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Small:
+    """Generated files in the place of Fashion-MNIST's."""
+    folder = tmp_path / "originals"
+    folder.mkdir()
+    return generate("fashion_mnist", folder)
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> Callable[[Small], Small]:
+    """Makes a small dataset the one that `load` and tensorflow_datasets know under its name."""
+    from tensorflow_datasets.core.download import checksums
+
+    def register(small: Small) -> Small:
+        monkeypatch.setattr(data, "SOURCES", (small.source,))
+        for o in small.source.originals:
+            info = checksums.UrlInfo(size=o.size, checksum=o.sha256, filename=o.filename)
+            monkeypatch.setitem(checksums.get_all_url_infos(), o.url, info)
+        return small
+
+    return register
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Small, Path]:
+    """A small dataset and a data folder in which it is prepared and cached; tests copy it."""
+    originals = tmp_path_factory.mktemp("originals")
+    small = generate("kmnist", originals)
+    data_dir = tmp_path_factory.mktemp("data")
+    assert small.load_elsewhere(data_dir, originals).fingerprint
+    return small, data_dir
+
+
+@contextlib.contextmanager
+def listening(talk: Callable[[socket.socket, threading.Event], None]) -> Iterator[str]:
+    """The address of a server that does `talk` with each client until the block ends."""
+    over = threading.Event()
+    threads = []
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):  # the end of the block shuts the server down
+            while True:
+                client, _ = server.accept()
+                threads.append(threading.Thread(target=converse, args=(client,)))
+                threads[-1].start()
+
+    def converse(client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError):
+            talk(client, over)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threads.append(threading.Thread(target=serve))
+        threads[0].start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            over.set()
+            server.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join()
+
+
+@pytest.fixture
+def server() -> Callable[[Callable[[socket.socket, threading.Event], None]], contextlib.AbstractContextManager[str]]:
+    """`with server(talk) as address`: talk(client, over) holds a conversation."""
+    return listening
+
+
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """Accepts and never answers."""
+    with listening(lambda client, over: over.wait()) as address:
+        yield address
+
+
+@pytest.fixture
+def stalling_server() -> Iterator[str]:
+    """Sends headers and a part of the body, and then nothing."""
+
+    def talk(client: socket.socket, over: threading.Event) -> None:
+        client.recv(4096)
+        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + bytes(5000))
+        over.wait()
+
+    with listening(talk) as address:
+        yield address
+
+
+@pytest.fixture
+def refusing_address() -> str:
+    """Nobody listens there."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def file_server(small: Small) -> Iterator[str]:
+    """A web server for the files of `small`."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(small.folder))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

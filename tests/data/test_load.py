@@ -1,0 +1,358 @@
+"""`load` from the outside: real MNIST, the other two by generated files, and everything that can be in the way."""
+
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cnn_jax import data
+from cnn_jax.data import idx
+from cnn_jax.errors import InputError, MachineError
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def everything_below(folder: Path) -> dict[Path, tuple]:
+    """What is in a folder: types, content, permissions, times."""
+    return {
+        path: (path.stat().st_mode, path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else None)
+        for path in folder.rglob("*")
+    }
+
+
+# Real MNIST
+
+
+def test_mnist_is_the_published_one(mnist_data_dir: Path, mnist_dir: Path) -> None:
+    dataset = data.load("mnist", data_dir=mnist_data_dir)
+    for split, part, examples in ((dataset.train, "train", 60_000), (dataset.test, "t10k", 10_000)):
+        assert (split.images.shape, split.images.dtype) == ((examples, 28, 28, 1), np.uint8)
+        assert (split.labels.shape, split.labels.dtype) == ((examples,), np.int32)
+        images = idx.read(mnist_dir / f"{part}-images-idx3-ubyte.gz", (examples, 28, 28))
+        labels = idx.read(mnist_dir / f"{part}-labels-idx1-ubyte.gz", (examples,))
+        ours = sorted(zip(split.labels, map(bytes, split.images), strict=True))
+        assert ours == sorted(zip(labels, map(bytes, images), strict=True))
+    assert data.spec("mnist").classes == tuple("0123456789")
+
+
+def test_mnist_has_the_order_of_tfds_and_so_a_known_fingerprint(mnist_data_dir: Path) -> None:
+    """From tensorflow_datasets 4.9.10's own decoding of its prepared mnist 3.0.1, example by example."""
+    known = "f9c06810942f7249d2e73254bd06c88cf1b91794486483b9ea86e9cdd111d722"
+    assert data.load("mnist", data_dir=mnist_data_dir).fingerprint == known
+
+
+def test_a_second_start_is_quick_and_imports_no_tfds(mnist_data_dir: Path, mnist_dir: Path) -> None:
+    program = f"""
+import sys, time
+from cnn_jax import data
+began = time.perf_counter()
+data.load("mnist", data_dir={str(mnist_data_dir)!r}, manual_dir={str(mnist_dir)!r})
+print(time.perf_counter() - began)
+print(*sorted(set(name.partition(".")[0] for name in sys.modules)))
+"""
+    best = 1e9
+    for _ in range(3):  # the machine may be busy
+        output = subprocess.run([sys.executable, "-W", "error", "-c", program], cwd=REPOSITORY, capture_output=True)
+        assert output.returncode == 0, output.stderr
+        assert output.stderr == b""
+        seconds, modules = output.stdout.decode().splitlines()
+        assert not {"tensorflow_datasets", "tensorflow", "jax", "matplotlib", "PIL", "requests"} & set(modules.split())
+        best = min(best, float(seconds))
+    assert best < 0.5
+
+
+# Names, folders and files that the user gives
+
+
+def test_the_three_datasets_are_known_and_importing_the_room_reads_and_loads_nothing() -> None:
+    assert data.names() == ["fashion_mnist", "kmnist", "mnist"]
+    assert [data.spec(name).name for name in data.names()] == data.names()
+    program = "import sys, cnn_jax.data; print(*set(name.partition('.')[0] for name in sys.modules))"
+    output = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert not {"jax", "tensorflow_datasets", "matplotlib", "PIL", "requests"} & set(output.stdout.split())
+
+
+@pytest.mark.parametrize("name", ["mnits", "../../etc", "", "mnist/3.0.1", "MNIST", "cifar10"])
+def test_an_unknown_name_is_refused_with_the_known_ones(name: str, tmp_path: Path) -> None:
+    for ask in (data.spec, lambda name: data.load(name, data_dir=tmp_path)):
+        with pytest.raises(InputError, match=r"--dataset=.*Known: fashion_mnist, kmnist, mnist"):
+            ask(name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_near_miss_is_named() -> None:
+    with pytest.raises(InputError, match="Did you mean mnist"):
+        data.spec("mnits")
+
+
+def test_a_bucket_is_refused_as_data_dir(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="--data_dir=gs://bucket/tfds: must be a folder of this machine"):
+        data.load("mnist", data_dir="gs://bucket/tfds")
+    monkeypatch.setenv("TFDS_DATA_DIR", "gs://bucket")
+    with pytest.raises(InputError, match="gs://bucket"):
+        data.load("mnist")
+
+
+def test_a_wrong_manual_dir_is_refused_first_and_nothing_is_written(small, known, tmp_path: Path, prepared) -> None:
+    known(small)
+    (small.folder / "train-labels-idx1-ubyte.gz").write_bytes(b"not labels")
+    for data_dir in (tmp_path / "new", prepared[1]):
+        before = everything_below(data_dir)
+        with pytest.raises(InputError, match=r"train-labels-idx1-ubyte.*SHA-256"):
+            data.load("fashion_mnist", data_dir=data_dir, manual_dir=small.folder)
+        assert everything_below(data_dir) == before
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_wrong_manual_dir_is_refused_although_the_cache_would_do(prepared, known, tmp_path: Path) -> None:
+    known(prepared[0])
+    with pytest.raises(InputError, match="no such folder"):
+        data.load("kmnist", data_dir=prepared[1], manual_dir=tmp_path / "nothing")
+
+
+def test_the_data_folder_is_the_given_one_or_tfds_data_dir_or_tfds_own_default(
+    prepared, known, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, data_dir = prepared
+    known(small)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TFDS_DATA_DIR", "/nowhere")
+    assert data.load("kmnist", data_dir=data_dir)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(data_dir))
+    assert data.load("kmnist")
+    monkeypatch.delenv("TFDS_DATA_DIR")
+    shutil.copytree(data_dir, tmp_path / "tensorflow_datasets")
+    assert data.load("kmnist")
+    assert data.load("kmnist", data_dir="~/tensorflow_datasets")
+
+
+# Preparing
+
+
+@pytest.mark.parametrize("name", ["fashion_mnist", "kmnist", "mnist"])
+def test_each_dataset_is_prepared_from_its_files(name: str, small, known, tmp_path: Path) -> None:
+    [source] = [source for source in data.SOURCES if source.spec.name == name]
+    originals = tuple(
+        dataclasses.replace(ours, url=theirs.url)
+        for ours, theirs in zip(small.source.originals, source.originals, strict=True)
+    )
+    spec = dataclasses.replace(small.source.spec, name=name, classes=source.spec.classes)
+    known(dataclasses.replace(small, source=dataclasses.replace(source, spec=spec, originals=originals)))
+    notes: list[str] = []
+    first = data.load(name, data_dir=tmp_path, manual_dir=small.folder, warn=notes.append)
+    second = data.load(name, data_dir=tmp_path, warn=notes.append)
+    assert len(notes) == 1
+    assert "half a minute" in notes[0]
+    assert sorted(map(bytes, first.train.images)) == sorted(map(bytes, small.train.images))
+    assert sorted(first.test.labels) == sorted(small.test.labels)
+    assert first.fingerprint == second.fingerprint
+    assert not first.train.images.flags.writeable
+
+
+@pytest.mark.parametrize("is_installed", [False, True])
+def test_no_tensorflow_no_network_and_nothing_on_the_console_but_our_notes(
+    small, tmp_path: Path, *, is_installed: bool
+) -> None:
+    if is_installed:
+        (tmp_path / "tensorflow").mkdir()
+        (tmp_path / "tensorflow/__init__.py").write_text("raise SystemExit('TensorFlow was imported')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    said = small.load_elsewhere(tmp_path / "data", small.folder, env=environment)
+    assert said.fingerprint
+    assert "tensorflow_datasets" in said.modules
+    assert "tensorflow" not in said.modules
+    assert said.forbidden == []
+    assert len(said.notes) == 1
+    assert said.notes[0].startswith("fashion_mnist: preparing")
+
+
+def test_another_programs_tfrecords_are_left_as_they_are(small, tmp_path: Path) -> None:
+    theirs = tmp_path / "data/fashion_mnist/3.0.1"
+    theirs.mkdir(parents=True)
+    (theirs / "dataset_info.json").write_text('{"fileFormat": "tfrecord", "name": "fashion_mnist", "version": "3.0.1"}')
+    (theirs / "fashion_mnist-train.tfrecord-00000-of-00001").write_bytes(b"their records")
+    before = everything_below(tmp_path / "data")
+    assert small.load_elsewhere(tmp_path / "data", small.folder).fingerprint
+    after = everything_below(tmp_path / "data")
+    ours = {path for path in after if path.is_relative_to(tmp_path / "data/cnn_jax")}
+    assert {path: state for path, state in after.items() if path not in ours} == before
+
+
+def test_two_processes_that_prepare_at_once_both_get_the_data(small, tmp_path: Path) -> None:
+    processes = [small.start(tmp_path / "data", small.folder) for _ in range(2)]
+    said = [small.outcome(process) for process in processes]
+    assert len({one.fingerprint for one in said} - {""}) == 1
+    left = {path.name for path in (tmp_path / "data/cnn_jax/fashion_mnist").iterdir()}
+    assert left == {"3.0.1", "fashion_mnist-3.0.1.npz"}
+    assert small.load_elsewhere(tmp_path / "data").fingerprint == said[0].fingerprint
+
+
+def test_an_interrupted_preparation_leaves_nothing_half(small, tmp_path: Path) -> None:
+    process = small.start(tmp_path / "data", small.folder)
+    assert process.stderr is not None
+    assert "preparing" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
+    assert small.load_elsewhere(tmp_path / "data", small.folder).fingerprint
+
+
+# The cache
+
+
+def note_of_load(small, data_dir: Path) -> tuple[str, list[str]]:
+    notes: list[str] = []
+    return data.load(small.source.spec.name, data_dir=data_dir, warn=notes.append).fingerprint, notes
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:-100]),
+        lambda path: path.write_bytes(path.read_bytes().replace(b"\x07", b"\x08", 1)),
+        lambda path: path.write_bytes(b""),
+        lambda path: (path.unlink(), path.mkdir()),
+    ],
+)
+def test_a_damaged_cache_is_made_anew_and_that_is_said(prepared, known, tmp_path: Path, damage: Callable) -> None:
+    small, source_dir = prepared
+    known(small)
+    data_dir = Path(shutil.copytree(source_dir, tmp_path / "data"))
+    path = data_dir / "cnn_jax/kmnist/kmnist-3.0.1.npz"
+    expected, _ = note_of_load(small, data_dir)
+    damage(path)
+    fingerprint, notes = note_of_load(small, data_dir)
+    assert fingerprint == expected
+    assert str(path) in notes[0]
+    assert "made anew" in notes[0]
+    if path.is_file():
+        assert note_of_load(small, data_dir) == (expected, [])
+    else:
+        assert "cannot be written" in notes[1]
+
+
+def test_a_damaged_prepared_folder_does_not_matter_while_the_cache_is_whole(prepared, known, tmp_path: Path) -> None:
+    small, source_dir = prepared
+    known(small)
+    data_dir = Path(shutil.copytree(source_dir, tmp_path / "data"))
+    (data_dir / "cnn_jax/kmnist/3.0.1/dataset_info.json").unlink()
+    assert note_of_load(small, data_dir)[1] == []
+    (data_dir / "cnn_jax/kmnist/kmnist-3.0.1.npz").unlink()
+    with pytest.raises(MachineError, match=str(data_dir / "cnn_jax/kmnist/3.0.1")):
+        note_of_load(small, data_dir)
+
+
+# Folders that cannot be written
+
+
+@pytest.fixture
+def readonly() -> Iterator[Callable[[Path], Path]]:
+    """Takes the permission to write from a folder and all that is below; gives it back in the end."""
+    changed: list[Path] = []
+
+    def protect(folder: Path) -> Path:
+        for path in (folder, *folder.rglob("*")):
+            if path.is_dir():
+                path.chmod(0o555)
+                changed.append(path)
+        return folder
+
+    yield protect
+    for path in changed:
+        path.chmod(0o755)
+
+
+def test_a_readonly_data_folder_works_when_all_is_there(prepared, tmp_path: Path, readonly: Callable) -> None:
+    small, source_dir = prepared
+    data_dir = readonly(Path(shutil.copytree(source_dir, tmp_path / "data")))
+    said = small.load_elsewhere(data_dir, is_unprivileged=True)
+    assert said.fingerprint
+    assert said.notes == []
+
+
+def test_a_readonly_data_folder_without_cache_works_slowly_and_says_so(
+    prepared, tmp_path: Path, readonly: Callable
+) -> None:
+    small, source_dir = prepared
+    data_dir = Path(shutil.copytree(source_dir, tmp_path / "data"))
+    (data_dir / "cnn_jax/kmnist/kmnist-3.0.1.npz").unlink()
+    said = small.load_elsewhere(readonly(data_dir), is_unprivileged=True)
+    assert said.fingerprint
+    assert len(said.notes) == 1
+    assert "cannot be written (Permission denied)" in said.notes[0]
+
+
+def test_a_readonly_data_folder_in_which_nothing_is_prepared_is_refused(
+    small, tmp_path: Path, readonly: Callable
+) -> None:
+    (tmp_path / "data").mkdir()
+    data_dir = readonly(tmp_path / "data")
+    said = small.load_elsewhere(data_dir, small.folder, is_unprivileged=True)
+    assert said.error == "InputError"
+    assert str(data_dir) in said.text
+    assert "--data_dir=FOLDER" in said.text
+    assert list(data_dir.iterdir()) == []
+
+
+def test_a_file_in_the_place_of_the_data_folder_is_refused(small, known, tmp_path: Path) -> None:
+    known(small)
+    (tmp_path / "data").write_text("mine")
+    with pytest.raises(InputError, match=r"cannot be written.*no folder"):
+        data.load("fashion_mnist", data_dir=tmp_path / "data", manual_dir=small.folder)
+    assert (tmp_path / "data").read_text() == "mine"
+
+
+@pytest.mark.parametrize("largest_file", [100, 60_000])
+def test_a_disk_that_is_full_while_preparing_is_a_machines_error_and_leaves_nothing_half(
+    small, tmp_path: Path, largest_file: int
+) -> None:
+    said = small.load_elsewhere(tmp_path / "data", small.folder, largest_file=largest_file)
+    assert said.error == "MachineError", said
+    assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
+
+
+def test_a_disk_that_is_full_while_caching_costs_only_the_cache(prepared, tmp_path: Path) -> None:
+    small, source_dir = prepared
+    data_dir = Path(shutil.copytree(source_dir, tmp_path / "data"))
+    (data_dir / "cnn_jax/kmnist/kmnist-3.0.1.npz").unlink()
+    said = small.load_elsewhere(data_dir, largest_file=20_000)
+    assert said.fingerprint
+    assert "cannot be written" in said.notes[0]
+    assert [path.name for path in (data_dir / "cnn_jax/kmnist").iterdir()] == ["3.0.1"]
+
+
+# The network
+
+
+def test_what_is_missing_is_downloaded_once(small, file_server: str, tmp_path: Path) -> None:
+    small = small.served_from(file_server)
+    said = small.load_elsewhere(tmp_path / "data")
+    assert said.fingerprint
+    assert ["downloading" in note for note in said.notes] == [True, True, True, True, False]
+    shutil.rmtree(tmp_path / "data/cnn_jax/fashion_mnist")
+    again = small.load_elsewhere(tmp_path / "data")
+    assert again.fingerprint == said.fingerprint
+    assert len(again.notes) == 1
+
+
+@pytest.mark.parametrize("kind", ["silent_server", "stalling_server", "refusing_address"])
+def test_an_unreachable_network_is_a_clear_answer_within_fifteen_seconds(
+    small, tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    small = small.served_from(request.getfixturevalue(kind))
+    began = time.monotonic()
+    said = small.load_elsewhere(tmp_path / "data")
+    assert time.monotonic() - began < 15
+    assert said.error == "InputError"
+    for word in ("--manual_dir=FOLDER", *(original.filename for original in small.source.originals)):
+        assert word in said.text
+    assert not (tmp_path / "data").exists()

@@ -1,0 +1,83 @@
+"""The models are the lecture's: sizes, starting weights, logits."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from cnn_jax import models
+from cnn_jax.config import Config
+from cnn_jax.errors import InputError
+
+MNIST = (28, 28, 1)
+
+
+def initial(module: nn.Module, shape: tuple[int, ...] = MNIST) -> dict:
+    return module.init(jax.random.key(0), jnp.zeros((1, *shape)))["params"]
+
+
+def size(params: dict) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize(
+    ("settings", "parameters"),
+    [
+        ({}, 104_202),  # the lecture
+        ({"pooling": False}, 712_202),  # the lecture
+        ({"model": "dense"}, 784 * 512 + 512 + 512 * 10 + 10),
+        ({"model": "logistic"}, 784 * 10 + 10),
+        ({"widths": (4,), "kernel_size": 5}, 25 * 4 + 4 + 24 * 24 * 4 * 10 + 10),
+        ({"model": "dense", "widths": ()}, 784 * 10 + 10),
+    ],
+)
+def test_parameter_counts(settings: dict, parameters: int) -> None:
+    assert size(initial(models.build(Config(**settings), MNIST, 10))) == parameters
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (19, 33, 2)])
+@pytest.mark.parametrize("name", sorted(models.MODELS))
+def test_any_input_size_and_channel_count_gives_logits(name: str, shape: tuple[int, int, int]) -> None:
+    module = models.build(Config(model=name), shape, 7)
+    logits = module.apply({"params": initial(module, shape)}, jnp.ones((5, *shape)))
+    assert logits.shape == (5, 7)
+    assert logits.dtype == jnp.float32
+
+
+def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters() -> None:
+    module = models.build(Config(dtype="bfloat16"), MNIST, 10)
+    params = initial(module)
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+    text = str(jax.make_jaxpr(lambda p, x: module.apply({"params": p}, x))(params, jnp.ones((2, *MNIST))))
+    assert "bf16[2,24" not in text  # pooled: 11 x 11
+    assert "bf16[2,11,11,64]" in text
+    assert module.apply({"params": params}, jnp.ones((2, *MNIST))).dtype == jnp.float32
+
+
+def test_kernels_start_glorot_uniform_and_biases_zero() -> None:
+    params = initial(models.build(Config(), MNIST, 10))
+    for name, fan_in, fan_out in (("Conv_1", 9 * 32, 9 * 64), ("Conv_2", 9 * 64, 9 * 128), ("Dense_0", 1152, 10)):
+        limit = np.sqrt(6 / (fan_in + fan_out))  # Glorot and Bengio (2010), eq. 16
+        kernel = np.asarray(params[name]["kernel"])
+        assert np.abs(kernel).max() <= limit
+        assert np.abs(kernel).max() > 0.99 * limit
+        np.testing.assert_allclose(kernel.std(), limit / np.sqrt(3), rtol=0.03)
+        assert not np.asarray(params[name]["bias"]).any()
+
+
+def test_unknown_model_is_refused_and_the_near_miss_named() -> None:
+    with pytest.raises(InputError, match=r"--model=dens: .*Did you mean dense"):
+        models.build(Config(model="dens"), MNIST, 10)
+
+
+@pytest.mark.parametrize("settings", [{"pooling": False}, {"kernel_size": 5}])
+def test_setting_that_a_model_does_not_have_is_refused(settings: dict) -> None:
+    with pytest.raises(InputError, match="the model dense has no such setting"):
+        models.build(Config(model="dense", **settings), MNIST, 10)
+
+
+@pytest.mark.parametrize("settings", [{"kernel_size": 29}, {"kernel_size": 13}, {"widths": (1,) * 14}])
+def test_images_too_small_for_the_layers_are_refused(settings: dict) -> None:
+    with pytest.raises(InputError, match="smaller than its filters"):
+        models.build(Config(**settings), MNIST, 10)

@@ -1,0 +1,78 @@
+"""Compiling: options only where they are known, and a cache that is private."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from cnn_jax import compilation
+from cnn_jax.errors import InputError
+
+
+@pytest.fixture
+def cache_settings() -> Iterator[None]:
+    """Puts jax's cache settings back."""
+    names = (
+        "jax_compilation_cache_dir",
+        "jax_persistent_cache_min_compile_time_secs",
+        "jax_persistent_cache_min_entry_size_bytes",
+    )
+    before = {name: getattr(jax.config, name) for name in names}
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+def test_option_that_this_jaxlib_does_not_know_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compilation, "_CPU_OPTIONS", {"xla_of_the_future": "1"})
+    compilation.compiler_options.cache_clear()
+    try:
+        assert compilation.compiler_options() == {}
+        assert compilation.jit(lambda x: x + 1)(1) == 2
+    finally:
+        compilation.compiler_options.cache_clear()
+
+
+def test_every_option_of_ours_is_known_here() -> None:
+    options = {*compilation._CPU_OPTIONS, *compilation._RUN_ONCE_OPTIONS}
+    assert set(compilation.compiler_options(runs_once=True)) == options, "jaxlib changed: see docs/performance.md"
+
+
+def test_compiling_fast_gives_the_same_bits() -> None:
+    def weights(seed: jax.Array) -> jax.Array:
+        return jax.nn.initializers.glorot_uniform()(jax.random.key(seed), (40, 10))
+
+    seed = jnp.uint32(3)
+    assert (compilation.jit(weights, runs_once=True)(seed) == compilation.jit(weights)(seed)).all()
+
+
+def test_compiled_tells_its_seconds() -> None:
+    program, seconds = compilation.compiled(compilation.jit(lambda x: 2 * x), jnp.float32(1))
+    assert program(jnp.float32(4)) == 8
+    assert seconds > 0
+
+
+def test_persistent_cache_is_private_and_filled(tmp_path: Path, cache_settings: None) -> None:
+    folder = tmp_path / "made" / "here"
+    compilation.use_persistent_cache(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    compilation.compiled(compilation.jit(lambda x: x * 3 + 7), jnp.float32(1))
+    assert any(folder.iterdir())
+
+
+def test_cache_that_others_may_write_to_is_refused(tmp_path: Path, cache_settings: None) -> None:
+    tmp_path.chmod(0o777)
+    with pytest.raises(InputError, match="others may write"):
+        compilation.use_persistent_cache(tmp_path)
+
+
+def test_cache_follows_the_environment(tmp_path: Path, cache_settings: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    compilation.use_persistent_cache()
+    assert [path.name.partition("-")[0] for path in (tmp_path / "cnn_jax").iterdir()] == ["xla"]
+    assert os.path.commonpath([jax.config.jax_compilation_cache_dir, tmp_path]) == str(tmp_path)

@@ -1,0 +1,69 @@
+"""Every shipped experiment runs: shrunk to seconds, its loss falls and its files are there."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+import experiments
+from cnn_jax.config import Config
+from cnn_jax.errors import InputError
+from cnn_jax.execution.execute import Place, execute
+from cnn_jax.reporting.console import Console
+
+
+@pytest.mark.parametrize("name", experiments.names())
+def test_experiment_trains(name: str, drawn_data_dir: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(experiments.load(name), train_examples=640, epochs=2)
+    result = execute(config, Place(workdir=tmp_path / "run", data_dir=drawn_data_dir), Console(progress=False))
+    first, last = (line for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    assert result.status == "done"
+    assert result.train_loss is not None and result.train_loss < float(first.split('"train_loss": ')[1].split(",")[0])
+    assert result.test_accuracy is not None and result.test_accuracy > 0.5  # of ten classes
+
+
+@pytest.mark.parametrize("name", experiments.names())
+def test_experiment_says_its_command(name: str) -> None:
+    text = (Path(experiments.__file__).parent / f"{name}.py").read_text()
+    flag = "" if name == "lecture_cnn" else f" --experiment={name}"
+    assert f"python run.py{flag}\n" in text
+    assert experiments.descriptions()[name].endswith(".")
+
+
+def test_experiment_names_its_config() -> None:
+    assert experiments.load("lecture_cnn") == Config()
+    assert experiments.load("lecture_cnn_no_pooling") == Config(experiment="lecture_cnn_no_pooling", pooling=False)
+
+
+def test_own_file_is_an_experiment(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from dataclasses import replace\nfrom experiments import lecture_cnn\n\n"
+        "def config():\n    return replace(lecture_cnn.config(), epochs=2)\n"
+    )
+    assert experiments.load(str(file)) == Config(experiment="mine", epochs=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("def config(:", "line 1: SyntaxError"),
+        ("x = 1", "has no attribute 'config'"),
+        ("def config():\n    return 1 / 0", "line 2: ZeroDivisionError"),
+        ("def config():\n    return 3", "gives no Config but int"),
+        ("from cnn_jax.config import Config\ndef config(): return Config(epochs=0)", "--epochs=0: must be at least 1"),
+        ("from cnn_jax.config import Config\ndef config(): return Config(epoch=3)", "line 2: TypeError"),
+        ("import not_there", "line 1: ModuleNotFoundError"),
+    ],
+)
+def test_faulty_file_of_a_user_is_an_input_error_with_its_line(tmp_path: Path, text: str, complaint: str) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    with pytest.raises(InputError, match=complaint):
+        experiments.load(str(file))
+
+
+@pytest.mark.parametrize("name", ["os", "../run", "__init__", "peers", "", "lecture_cn"])
+def test_only_shipped_names_are_experiments(name: str) -> None:
+    with pytest.raises(InputError, match="no such experiment"):
+        experiments.load(name)

@@ -1,0 +1,81 @@
+"""The house keeps its plan: who imports whom, and what an import costs."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+LEAVES = {"config", "errors", "compilation"}
+MAY_IMPORT = {
+    "config": {"errors"},
+    "errors": set(),
+    "compilation": {"errors"},
+    "data": LEAVES,
+    "models": LEAVES,
+    "training": LEAVES | {"data", "models"},
+    "analysis": LEAVES | {"data", "models"},
+    "reporting": LEAVES,
+    "execution": LEAVES | {"data", "models", "training", "reporting"},
+    "commands": LEAVES | {"data", "models", "training", "analysis", "reporting", "execution"},
+    "experiments": {"config", "errors", "experiments"},
+    "run": {"config", "errors", "experiments"},
+}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Full names of everything that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room(dotted: str) -> str | None:
+    """The room that a full name belongs to; None outside the project."""
+    parts = dotted.split(".")
+    if parts[0] == "cnn_jax":
+        return parts[1] if len(parts) > 1 else None
+    return parts[0] if parts[0] in ("experiments", "run", "tests") else None
+
+
+def sources() -> list[Path]:
+    files = [*PROJECT.glob("cnn_jax/*/*.py"), *PROJECT.glob("cnn_jax/*.py"), *PROJECT.glob("experiments/*.py")]
+    return [
+        *(path for path in files if path.relative_to(PROJECT).as_posix() != "cnn_jax/__init__.py"),
+        PROJECT / "run.py",
+    ]
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PROJECT)))
+def test_imports_go_one_way(path: Path) -> None:
+    here = room(".".join(path.relative_to(PROJECT).with_suffix("").parts))
+    assert here in MAY_IMPORT, f"a room that the plan does not know: {here}"
+    for name in imports(path):
+        there = room(name)
+        assert there is None or there == here or there in MAY_IMPORT[here], f"{here} may not import {name}"
+        assert not (here != "run" and name.startswith("absl.flags")), "flags belong to run.py"
+        assert not name.startswith("tensorflow."), "never TensorFlow"
+
+
+def test_no_command_imports_another() -> None:
+    for path in PROJECT.glob("cnn_jax/commands/*.py"):
+        assert not [name for name in imports(path) if name.startswith("cnn_jax.commands")], path
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import cnn_jax", ["jax", "flax", "tensorflow_datasets", "matplotlib", "numpy"]),
+        ("import run; run.main(['--help'])", ["jax", "flax", "tensorflow_datasets", "matplotlib", "numpy"]),
+        ("from cnn_jax import data; data.names()", ["jax", "flax", "tensorflow_datasets", "tensorflow"]),
+    ],
+)
+def test_imports_stay_light(statement: str, absent: list[str]) -> None:
+    check = f"{statement}\nimport sys; heavy = set({absent}) & set(sys.modules); assert not heavy, heavy"
+    subprocess.run([sys.executable, "-c", check], cwd=PROJECT, check=True, stdout=subprocess.DEVNULL, timeout=60)

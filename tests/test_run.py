@@ -1,0 +1,254 @@
+"""The command line as a user types it."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import run
+from cnn_jax.config import FIELDS
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., subprocess.Popen[str]]
+
+SHORT = ("--experiment=smoke", "--train_examples=640")
+ENDLESS = ("--experiment=smoke", "--epochs=100000", "--workdir=run")
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.05)
+
+
+def test_help_shows_every_flag_and_exits_0(run_py: Run) -> None:
+    finished = run_py("--help")
+    assert finished.returncode == 0
+    for name in [*FIELDS, *run.PLACES, *run.SWITCHES, "mode"]:
+        assert re.search(rf"--(\[no\])?{name}\b", finished.stdout), name
+    assert all(mode in finished.stdout for mode in run.MODES)
+
+
+def test_helpfull_shows_the_flags_of_jax(run_py: Run) -> None:
+    assert "--jax_debug_nans" in run_py("--helpfull").stdout
+
+
+def test_list_names_experiments_datasets_and_models(run_py: Run) -> None:
+    finished = run_py("--list")
+    assert finished.returncode == 0
+    for name in ("lecture_cnn_no_pooling", "smoke", "fashion_mnist", "kmnist", "logistic"):
+        assert re.search(rf"^  {name} .*[a-z]", finished.stdout, re.MULTILINE), name
+
+
+def test_summary_prints_the_layer_table_without_data(run_py: Run) -> None:
+    finished = run_py("--mode=summary", "--data_dir=/not/there")
+    assert finished.returncode == 2  # a summary reads no data: the flag has no meaning
+    table = run_py("--mode=summary", "--experiment=lecture_cnn_no_pooling").stdout
+    for text in ("(None, 26, 26, 32)", "(None, 61952)", "712,202", "47,115,392"):
+        assert text in table
+
+
+def test_training_prints_test_numbers_and_a_second_start_prints_them_again(run_py: Run, tmp_path: Path) -> None:
+    first = run_py(*SHORT)
+    assert (first.returncode, first.stderr) == (0, "")
+    result = json.loads((tmp_path / "runs/smoke-mnist-seed0-train_examples=640/result.json").read_text())
+    printed = f"mnist test loss {result['test_loss']:.4f}  accuracy {result['test_accuracy']:.2%}"
+    assert printed in first.stdout
+    second = run_py(*SHORT)
+    assert second.returncode == 0
+    assert printed in second.stdout
+    assert "--overwrite" in second.stderr
+
+
+def test_flag_wins_over_the_experiment(run_py: Run, tmp_path: Path) -> None:
+    run_py(*SHORT, "--epochs=2", "--widths=4,8", "--nopooling", "--learning_rate=3e-4", "--seed=7", "--workdir=run")
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert [config[name] for name in ("epochs", "widths", "pooling", "learning_rate", "seed", "experiment")] == [
+        *(2, [4, 8], False, 3e-4, 7, "smoke")
+    ]
+
+
+def test_config_file_repeats_a_run_in_a_new_directory(run_py: Run, tmp_path: Path) -> None:
+    run_py(*SHORT, "--workdir=one")
+    for _ in range(2):
+        assert run_py("--config=one/config.json").returncode == 0
+    runs = sorted(path.name for path in (tmp_path / "runs").iterdir())
+    assert runs == ["smoke-mnist-seed0", "smoke-mnist-seed0-2"]
+    predictions = {(folder / "predictions.npz").read_bytes() for folder in (tmp_path / "runs").iterdir()}
+    assert predictions == {(tmp_path / "one/predictions.npz").read_bytes()}
+
+
+def test_evaluate_repeats_the_numbers_and_scores_another_dataset(run_py: Run, tmp_path: Path) -> None:
+    run_py(*SHORT, "--workdir=run")
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    assert f"mnist test loss {result['test_loss']:.4f}" in run_py("--mode=evaluate", "--workdir=run").stdout
+    other = run_py("--mode=evaluate", "--workdir=run", "--dataset=fashion_mnist")
+    assert re.search(r"fashion_mnist test loss \d", other.stdout), other.stderr
+
+
+def test_own_experiment_outside_the_project_runs(run_py: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import replace\nfrom experiments import smoke\n\n"
+        "def config():\n    return replace(smoke.config(), train_examples=640)\n"
+    )
+    finished = run_py("--experiment=mine.py")
+    assert finished.returncode == 0, finished.stderr
+    assert (tmp_path / "runs/mine-mnist-seed0/result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--experiment=lecture_cn"], "Did you mean lecture_cnn?"),
+        (["--experiment=os"], "--experiment=os: no such experiment"),
+        (["--experiment=not/there.py"], "no such file"),
+        (["--dataset=mnits"], "Did you mean mnist?"),
+        (["--dataset=../../etc"], "--dataset=../../etc: is no name"),
+        (["--model=dens"], "--model=dens: no such model. Did you mean dense?"),
+        (["--mode=trian"], "Did you mean train?"),
+        (["--epoch=3"], "Did you mean --epochs?"),
+        (["--epochs=1.5"], "--epochs=1.5: must be a whole number"),
+        (["--epochs=0"], "--epochs=0: must be at least 1"),
+        (["--epochs"], "Missing value for flag --epochs"),
+        (["--batch_size=0"], "must be at least 1"),
+        (["--learning_rate=-1"], "must be above 0"),
+        (["--learning_rate=nan"], "must be a finite number"),
+        (["--learning_rate=inf"], "must be a finite number"),
+        (["--pooling=perhaps"], "--pooling=perhaps: must be true or false"),
+        (["--train_examples=60001"], "has only 60,000 training images"),
+        (["--validation_examples=60000"], "some must be left to train on"),
+        (["hello"], "'hello' is no flag"),
+        (["--epochs=1", "hello"], "'hello' is no flag"),
+        (["--config=not_there.json"], "No such file"),
+        (["--config=."], "Is a directory"),
+        (["--config=words.txt"], "not JSON"),
+        (["--config=strange.json"], "no such field of a config. Did you mean epochs?"),
+        (["--config=list.json"], "expected a JSON object"),
+        (["--config=strange.json", "--experiment=smoke"], "name one of them"),
+        (["--workdir=words.txt"], "is a file"),
+        (["--workdir=words.txt/run"], "--workdir=words.txt/run: cannot be"),
+        (["--workdir=/proc/run"], "cannot be written"),
+        (["--workdir=full"], "holds files, but no run"),
+        (["--manual_dir=not_there"], "no such folder"),
+        (["--manual_dir=full"], "train-images-idx3-ubyte.gz is missing"),
+        (["--mode=evaluate"], "name the run with --workdir=RUN"),
+        (["--mode=evaluate", "--workdir=full"], "holds no run"),
+        (["--mode=evaluate", "--workdir=full", "--epochs=3"], "--epochs: has no meaning with --mode=evaluate"),
+        (["--mode=summary", "--overwrite"], "--overwrite: has no meaning"),
+        (["--flagfile=not_there"], "Unable to open flagfile"),
+    ],
+    ids=" ".join,
+)
+def test_bad_input_is_one_clear_line_exit_2_and_nothing_written(
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    drawn_data_dir: Path,
+    arguments: list[str],
+    said: str,
+) -> None:
+    (tmp_path / "words.txt").write_text("just words")
+    (tmp_path / "strange.json").write_text('{"epoch": 3}')
+    (tmp_path / "list.json").write_text("[]")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "something").touch()
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(drawn_data_dir))
+    assert run.main(["--nocompilation_cache", *arguments] if "--mode=summary" not in arguments else arguments) == 2
+    said_all = capfd.readouterr().err
+    assert said in said_all
+    assert said_all.startswith("run.py: ")
+    assert said_all.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_unknown_flag_ends_the_process_with_2_and_one_line(run_py: Run) -> None:
+    finished = run_py("--epoch=3")
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert finished.stderr == "run.py: --epoch: no such flag. Did you mean --epochs? See --help.\n"
+
+
+def test_divergence_exits_3_and_names_epoch_and_step(run_py: Run, tmp_path: Path) -> None:
+    finished = run_py(*SHORT, "--optimizer=sgd", "--learning_rate=1e30", "--workdir=run")
+    assert finished.returncode == 3
+    assert re.fullmatch(r"run.py: The loss is not finite in epoch 1 at step \d\. .*\n", finished.stderr)
+    assert json.loads((tmp_path / "run/result.json").read_text())["status"] == "diverged"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_ends_the_run_with_its_rows_kept(
+    started_run: Start, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    process = started_run(*ENDLESS)
+    rows = tmp_path / "run/metrics.jsonl"
+    wait_for(rows.exists, process)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "Traceback" not in said
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    assert result["status"] == "interrupted"
+    assert len(rows.read_text().splitlines()) == result["epochs"] >= 1
+
+
+def test_ctrl_c_while_compiling_ends_the_run_too(started_run: Start, tmp_path: Path) -> None:
+    process = started_run(*ENDLESS, "--widths=5,6,7", "--nocompilation_cache")
+    wait_for((tmp_path / "run/config.json").exists, process)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert json.loads((tmp_path / "run/result.json").read_text())["status"] == "interrupted"
+
+
+def test_progress_bar_moves_on_a_terminal(started_run: Start) -> None:
+    controller, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    process = started_run("--experiment=smoke", "--epochs=20", "--workdir=run", stderr=terminal)
+    os.close(terminal)
+    shown: list[tuple[float, str]] = []
+    while True:
+        try:
+            text = os.read(controller, 4096).decode(errors="replace")
+        except OSError:  # Linux's way to say that the other end is closed
+            break
+        shown.append((time.monotonic(), text))
+    process.communicate(timeout=120)
+    bars = [(at, text) for at, text in shown if "images/s" in text and "left" in text]
+    assert len({text for _, text in bars}) > 3
+    assert re.search(r"epoch \d+/20 .*loss \d\.\d+ .*accuracy [\d.]+% .*images/s .* left", bars[-1][1])
+    gaps = [later[0] - earlier[0] for earlier, later in zip(bars, bars[1:], strict=False)]
+    assert sorted(gaps)[len(gaps) // 2] < 1.0
+
+
+def test_reader_that_closes_the_pipe_causes_no_traceback(started_run: Start) -> None:
+    process = started_run("--helpfull")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert "Traceback" not in process.stderr.read()
+
+
+def test_jax_flags_reach_jax(run_py: Run) -> None:
+    finished = run_py(*SHORT, "--jax_platforms=nowhere", "--workdir=run")
+    assert "nowhere" in finished.stderr
+
+
+def test_real_mnist_from_its_four_files(run_py: Run, mnist_dir: Path, mnist_data_dir: Path, tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"data_dir": mnist_data_dir, "manual_dir": mnist_dir, "workdir": "run"}
+    finished = run_py("--experiment=smoke", *(f"--{name}={value}" for name, value in arguments.items()))
+    assert finished.returncode == 0, finished.stderr
+    assert json.loads((tmp_path / "run/result.json").read_text())["test_accuracy"] > 0.8

@@ -1,0 +1,55 @@
+"""Sums with masks, divided once."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cnn_jax.training import metrics
+
+shapes = st.tuples(st.integers(1, 40), st.integers(2, 6), st.integers(0, 2**32 - 1))
+
+
+def drawn(examples: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 3, (examples, classes)).astype(np.float32)
+    return logits, rng.integers(0, classes, examples, dtype=np.int32), rng.random(examples) < 0.7
+
+
+@given(shapes)
+def test_score_is_mean_cross_entropy_and_share_of_hits(shape: tuple[int, int, int]) -> None:
+    logits, labels, _ = drawn(*shape)
+    probabilities = np.exp(logits.astype(float)) / np.exp(logits.astype(float)).sum(1, keepdims=True)
+    score = metrics.score(logits, labels)
+    np.testing.assert_allclose(score.loss, -np.log(probabilities[np.arange(len(labels)), labels]).mean(), rtol=1e-9)
+    assert score.accuracy == np.mean(probabilities.argmax(1) == labels)
+    assert score.examples == len(labels)
+
+
+@settings(max_examples=30)
+@given(shapes)
+def test_sums_count_only_what_the_mask_keeps(shape: tuple[int, int, int]) -> None:
+    logits, labels, mask = drawn(*shape)
+    with jax.disable_jit():
+        sums = metrics.batch_sums(jnp.asarray(logits), jnp.asarray(labels), jnp.asarray(mask), jnp.int32(3))
+    assert sums.count == mask.sum()
+    if mask.any():
+        score = metrics.score(logits[mask], labels[mask])
+        np.testing.assert_allclose(sums.loss / sums.count, score.loss, rtol=1e-5)
+        np.testing.assert_allclose(sums.correct / sums.count, score.accuracy, rtol=1e-6)
+
+
+def test_first_step_with_a_bad_loss_is_remembered() -> None:
+    good, bad = jnp.zeros((2, 3)), jnp.full((2, 3), jnp.nan)
+    labels, mask, sums = jnp.zeros(2, jnp.int32), jnp.ones(2, bool), metrics.zeros()
+    for step, logits in enumerate([good, good, bad, bad, good], start=1):
+        sums = sums + metrics.batch_sums(logits, labels, mask, jnp.int32(step))
+    assert sums.diverged_at == 3
+
+
+def test_bad_loss_of_a_masked_row_does_not_count() -> None:
+    logits = jnp.array([[0.0, 0.0], [jnp.nan, 0.0]])
+    sums = metrics.batch_sums(logits, jnp.zeros(2, jnp.int32), jnp.array([True, False]), jnp.int32(1))
+    assert sums.diverged_at == metrics.NEVER
+    assert jnp.isfinite(sums.loss)

@@ -1,0 +1,41 @@
+"""Optimizers and schedules by name."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnn_jax.config import FIELDS, Config
+from cnn_jax.training import optimizer
+
+
+def test_every_name_that_config_allows_is_an_optimizer() -> None:
+    assert set(optimizer.OPTIMIZERS) == set(FIELDS["optimizer"].metadata["choices"])
+
+
+def test_rmsprop_is_keras_formula() -> None:
+    """velocity = 0.9 velocity + 0.1 g²; w -= rate g / sqrt(velocity + 1e-7) (keras.optimizers.RMSprop)."""
+    rmsprop = optimizer.build(Config(), steps=10)
+    gradients = np.random.default_rng(0).normal(0, 1e-3, (5, 20)).astype(np.float32)
+    weights, velocity = np.ones(20), np.zeros(20)
+    params = jnp.ones(20)
+    state = rmsprop.init(params)
+    for gradient in gradients:
+        velocity = 0.9 * velocity + 0.1 * gradient.astype(float) ** 2
+        weights -= 1e-3 * gradient / np.sqrt(velocity + 1e-7)
+        updates, state = rmsprop.update(jnp.asarray(gradient), state, params)
+        params = params + updates
+    np.testing.assert_allclose(params, weights, rtol=2e-6)
+
+
+@pytest.mark.parametrize(("name", "start", "middle", "end"), [("constant", 1.0, 1.0, 1.0), ("cosine", 1.0, 0.5, 0.0)])
+def test_schedule(name: str, start: float, middle: float, end: float) -> None:
+    rate = optimizer.schedule(Config(schedule=name, learning_rate=0.25), steps=100)
+    np.testing.assert_allclose([rate(0) / 0.25, rate(50) / 0.25, rate(100) / 0.25], [start, middle, end], atol=1e-6)
+
+
+def test_onecycle_peaks_at_the_learning_rate() -> None:
+    rate = optimizer.schedule(Config(schedule="onecycle", learning_rate=0.25), steps=100)
+    rates = np.array([rate(step) for step in range(101)])
+    assert rates.argmax() == 30
+    np.testing.assert_allclose(rates.max(), 0.25, rtol=1e-6)
+    assert rates[-1] < 1e-4

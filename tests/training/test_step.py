@@ -1,0 +1,121 @@
+"""Order, step, loop and inference: exact whatever the cut, the batch size or the number of devices."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.sharding import Mesh
+
+from cnn_jax import data
+from cnn_jax.config import Config
+from cnn_jax.data.dataset import Split
+from cnn_jax.training import mesh as meshes
+from cnn_jax.training import metrics, programs
+from cnn_jax.training.programs import Training
+from cnn_jax.training.step import epoch_order
+from tests.conftest import drawn_split
+
+SPEC = data.spec("mnist")
+CONFIG = Config(widths=(4, 8), batch_size=10, epochs=1)
+
+
+def mesh_of(devices: int) -> Mesh:
+    return Mesh(np.asarray(jax.devices()[:devices]), ("batch",))
+
+
+@functools.cache
+def training(devices: int, config: Config = CONFIG, examples: int = 73) -> Training:
+    split = drawn_split(SPEC, examples, seed=5)
+    return programs.compile_training(config, SPEC, split, mesh_of(devices))
+
+
+def trained(training: Training, cuts: list[int], seed: int = 0) -> tuple[dict, metrics.Sums]:
+    """Parameters and sums of one epoch that is run in chunks with these ends."""
+    state, sums = training.start(seed), metrics.zeros()
+    order = training.order(state.key, 1)
+    for first, last in zip([0, *cuts], [*cuts, training.epoch_steps], strict=True):
+        state, sums = training.chunk(state, sums, order, first, last)
+    return jax.device_get(state.params), jax.device_get(sums)
+
+
+def equal(one: object, other: object) -> bool:
+    return all(jax.tree.leaves(jax.tree.map(lambda a, b: (np.asarray(a) == np.asarray(b)).all(), one, other)))
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 5), st.integers(1, 1000))
+def test_order_is_a_permutation_with_holes_only_at_the_end_of_batches(
+    examples: int, batch_size: int, fill: int, epoch: int
+) -> None:
+    batch_size = min(batch_size, examples)
+    order = np.asarray(epoch_order(jax.random.key(0), jnp.int32(epoch), examples, batch_size, batch_size + fill))
+    assert order.shape == (-(-examples // batch_size), batch_size + fill)
+    assert sorted(order[order >= 0]) == list(range(examples))
+    assert (order[:, batch_size:] == -1).all()
+    assert (order[:-1, :batch_size] >= 0).all()
+
+
+def test_order_differs_from_epoch_to_epoch_and_is_a_function_of_key_and_epoch() -> None:
+    orders = [np.asarray(epoch_order(jax.random.key(3), jnp.int32(e), 100, 10, 10)) for e in (1, 2, 1)]
+    assert (orders[0] != orders[1]).any()
+    assert (orders[0] == orders[2]).all()
+
+
+@settings(max_examples=10)
+@given(st.lists(st.integers(0, 8), max_size=4).map(sorted))
+def test_any_cut_into_chunks_gives_the_same_bits(cuts: list[int]) -> None:
+    assert equal(trained(training(1), cuts), trained(training(1), []))
+
+
+def test_last_smaller_batch_is_trained_on() -> None:
+    params, sums = trained(training(1), [])
+    assert sums.count == 73
+    without, _ = trained(training(1, examples=70), [])
+    assert not equal(params, without)
+
+
+def test_four_devices_train_as_one() -> None:
+    """To rounding: the sums run in another order. The batch of 10 does not even divide by 4."""
+    params, sums = trained(training(1), [])
+    sharded_params, sharded_sums = trained(training(4), [])
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4), params, sharded_params)
+    np.testing.assert_allclose(sums.loss, sharded_sums.loss, rtol=1e-4)
+    assert sums.count == sharded_sums.count
+
+
+def test_seed_decides_everything() -> None:
+    first, again, other = (trained(training(1), [], seed) for seed in (1, 1, 2))
+    assert equal(first, again)
+    assert not equal(first, other)
+
+
+def test_batch_larger_than_the_data_is_the_whole_data() -> None:
+    all_at_once = training(1, Config(widths=(4, 8), batch_size=1000, epochs=1), 20)
+    assert all_at_once.epoch_steps == 1
+    assert trained(all_at_once, [])[1].count == 20
+
+
+def test_loss_that_is_not_finite_names_its_step() -> None:
+    wild = training(1, Config(widths=(4, 8), batch_size=10, epochs=1, learning_rate=1e30, optimizer="sgd"))
+    assert 1 < trained(wild, [])[1].diverged_at <= 4
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 30, 1000])
+@pytest.mark.parametrize("devices", [1, 4])
+def test_inference_gives_the_same_logits_at_any_batch_size(batch_size: int, devices: int) -> None:
+    split = drawn_split(SPEC, 30, seed=1)
+    params = jax.device_get(training(1).start(0).params)
+    inference = programs.compile_inference(CONFIG, SPEC, split, mesh_of(devices), batch_size)
+    images = Split(split.images, split.labels)
+    reference = programs.compile_inference(CONFIG, SPEC, images, mesh_of(1), 30).logits(params)
+    assert inference.logits(params).shape == (30, 10)
+    np.testing.assert_allclose(inference.logits(params), reference, rtol=1e-4, atol=1e-5)
+    assert inference.score(params).examples == 30
+
+
+def test_rows_for_devices_are_the_smallest_even_split() -> None:
+    assert [meshes.padded(batch, mesh_of(4)) for batch in (1, 4, 5, 64)] == [4, 4, 8, 64]
