@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from cnn_jax import compilation
 from cnn_jax.errors import InputError
+from tests.conftest import PROJECT
 
 
 @pytest.fixture
@@ -56,11 +59,15 @@ def test_compiled_tells_its_seconds() -> None:
     assert seconds > 0
 
 
-def test_persistent_cache_is_private_and_filled(tmp_path: Path, cache_settings: None) -> None:
+def test_persistent_cache_is_private_and_filled(tmp_path: Path) -> None:
     folder = tmp_path / "made" / "here"
-    compilation.use_persistent_cache(folder)
+    program = (
+        "import sys, pathlib; from cnn_jax import compilation; "
+        "compilation.use_persistent_cache(pathlib.Path(sys.argv[1])); "
+        "compilation.compiled(compilation.jit(lambda x: x * 3 + 7), 1.0)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(folder)], cwd=PROJECT, check=True, timeout=120)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    compilation.compiled(compilation.jit(lambda x: x * 3 + 7), jnp.float32(1))
     assert any(folder.iterdir())
 
 

@@ -1,6 +1,7 @@
 """The command line as a user types it."""
 
 import fcntl
+import itertools
 import json
 import os
 import pty
@@ -230,7 +231,7 @@ def test_progress_bar_moves_on_a_terminal(started_run: Start) -> None:
     bars = [(at, text) for at, text in shown if "images/s" in text and "left" in text]
     assert len({text for _, text in bars}) > 3
     assert re.search(r"epoch \d+/20 .*loss \d\.\d+ .*accuracy [\d.]+% .*images/s .* left", bars[-1][1])
-    gaps = [later[0] - earlier[0] for earlier, later in zip(bars, bars[1:], strict=False)]
+    gaps = [later[0] - earlier[0] for earlier, later in itertools.pairwise(bars)]
     assert sorted(gaps)[len(gaps) // 2] < 1.0
 
 

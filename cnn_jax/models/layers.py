@@ -38,7 +38,7 @@ class Conv(nn.Module):
 
 
 class MaxPool(nn.Module):
-    """The largest of each 2 x 2 window: [N, H, W, C] to [N, H // 2, W // 2, C]; an odd last row or column is dropped."""
+    """The largest of each 2 x 2 window: [N, H, W, C] to [N, H // 2, W // 2, C]. Drops an odd last row or column."""
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:

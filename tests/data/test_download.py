@@ -14,7 +14,7 @@ SILENCE = 0.6  # seconds
 
 
 def test_the_default_patience_leaves_time_to_answer_within_fifteen_seconds() -> None:
-    assert download.SILENCE <= 12
+    assert download.SILENCE <= 10
 
 
 @pytest.mark.parametrize("kind", ["silent_server", "stalling_server"])
@@ -23,7 +23,7 @@ def test_a_network_that_falls_silent_is_given_up_in_time(kind: str, request: pyt
     began = time.monotonic()
     with pytest.raises(DownloadError, match=f"no answer .* 0.6 s .*{address}/file"):
         fetch(f"{address}/file", 100_000, silence=SILENCE)
-    assert time.monotonic() - began < 2 * SILENCE
+    assert time.monotonic() - began < SILENCE + 4  # the machine may be busy
 
 
 def test_a_refused_connection_is_told_at_once(refusing_address: str) -> None:

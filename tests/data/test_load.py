@@ -15,6 +15,9 @@ import pytest
 
 from cnn_jax import data
 from cnn_jax.data import idx
+from cnn_jax.data.dataset import Spec, Split
+from cnn_jax.data.notes import Warn
+from cnn_jax.data.source import Source
 from cnn_jax.errors import InputError, MachineError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -209,6 +212,32 @@ def test_an_interrupted_preparation_leaves_nothing_half(small, tmp_path: Path) -
 # The cache
 
 
+@dataclasses.dataclass(frozen=True)
+class Drawn(Source):
+    """A source that reads no files."""
+
+    times: list[int] = dataclasses.field(default_factory=list)
+
+    def produce(self, folder: Path, manual_dir: Path | None, warn: Warn) -> tuple[Split, Split]:
+        self.times.append(1)
+        pixels = np.arange(12, dtype=np.uint8).reshape(3, 2, 2, 1)
+        labels = np.array([0, 1, 0], np.int32)
+        return Split(pixels, labels), Split(pixels[:1].copy(), labels[:1].copy())
+
+
+def test_a_source_of_another_kind_is_one_class_and_cached_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = Drawn(Spec("drawn", "two pixels square", (2, 2, 1), ("a", "b"), train_examples=3, test_examples=1), "1")
+    monkeypatch.setattr(data, "SOURCES", (*data.SOURCES, drawn))
+    assert data.names() == ["drawn", "fashion_mnist", "kmnist", "mnist"]
+    first = data.load("drawn", data_dir=tmp_path)
+    second = data.load("drawn", data_dir=tmp_path, manual_dir=tmp_path / "has nothing to do with it")
+    assert len(drawn.times) == 1
+    assert first.fingerprint == second.fingerprint
+    np.testing.assert_array_equal(first.train.images, second.train.images)
+
+
 def note_of_load(small, data_dir: Path) -> tuple[str, list[str]]:
     notes: list[str] = []
     return data.load(small.source.spec.name, data_dir=data_dir, warn=notes.append).fingerprint, notes
@@ -320,6 +349,15 @@ def test_a_disk_that_is_full_while_preparing_is_a_machines_error_and_leaves_noth
     assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
 
 
+def test_a_disk_that_is_full_while_downloading_is_a_machines_error_that_names_the_folder(
+    small, file_server: str, tmp_path: Path
+) -> None:
+    said = small.served_from(file_server).load_elsewhere(tmp_path / "data", largest_file=100)
+    assert said.error == "MachineError"
+    assert f"{tmp_path / 'data/cnn_jax'} failed: File too large" in said.text
+    assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
+
+
 def test_a_disk_that_is_full_while_caching_costs_only_the_cache(prepared, tmp_path: Path) -> None:
     small, source_dir = prepared
     data_dir = Path(shutil.copytree(source_dir, tmp_path / "data"))
@@ -344,15 +382,16 @@ def test_what_is_missing_is_downloaded_once(small, file_server: str, tmp_path: P
     assert len(again.notes) == 1
 
 
-@pytest.mark.parametrize("kind", ["silent_server", "stalling_server", "refusing_address"])
 def test_an_unreachable_network_is_a_clear_answer_within_fifteen_seconds(
-    small, tmp_path: Path, kind: str, request: pytest.FixtureRequest
+    small, tmp_path: Path, silent_server: str, stalling_server: str, refusing_address: str
 ) -> None:
-    small = small.served_from(request.getfixturevalue(kind))
+    addresses = (silent_server, stalling_server, refusing_address)
     began = time.monotonic()
-    said = small.load_elsewhere(tmp_path / "data")
+    processes = [small.served_from(address).start(tmp_path / "data") for address in addresses]
+    outcomes = [small.outcome(process) for process in processes]
     assert time.monotonic() - began < 15
-    assert said.error == "InputError"
-    for word in ("--manual_dir=FOLDER", *(original.filename for original in small.source.originals)):
-        assert word in said.text
+    for said, address in zip(outcomes, addresses, strict=True):
+        assert said.error == "InputError"
+        for word in (address, "--manual_dir=FOLDER", *(original.filename for original in small.source.originals)):
+            assert word in said.text
     assert not (tmp_path / "data").exists()
