@@ -1,7 +1,7 @@
 """The decoded arrays of a dataset in one file, so that a second start takes a fraction of a second.
 
-An uncompressed `.npz` that `numpy.load` reads too, without pickle. Shapes and types are known
-beforehand and the content's fingerprint is stored beside it, so that nothing the file says of itself is relied on.
+An uncompressed `.npz` that `numpy.load` reads too, without pickle. Shapes and types are known beforehand and the
+fingerprint is stored beside the arrays, so nothing that the file says of itself is relied on.
 """
 
 import math

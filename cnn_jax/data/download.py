@@ -7,7 +7,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
-SILENCE = 10.0  # seconds without a byte after which a download is given up
+SILENCE = 8.0  # seconds without a byte after which a download is given up
 _BLOCK = 1024  # bytes; small, so that a slow download is seen to move
 
 

@@ -7,6 +7,7 @@ Prints one JSON line: images a second of training and inference, or the test los
 `fit` takes numpy arrays, shuffles them and compiles the step by its own defaults.
 """
 
+import argparse
 import os
 import time
 
@@ -21,7 +22,7 @@ from keras import layers
 
 
 def build(*, pooling: bool) -> keras.Model:
-    def pool():
+    def pool() -> list[layers.Layer]:
         return [layers.MaxPooling2D(2)] if pooling else []
 
     model = keras.Sequential(
@@ -43,41 +44,42 @@ def build(*, pooling: bool) -> keras.Model:
 class Stopwatch(keras.callbacks.Callback):
     """Seconds that `steps` steps took after the first `warmup` ones, so that the start of `fit` does not count."""
 
-    def __init__(self, warmup: int, steps: int):
+    def __init__(self, warmup: int, steps: int) -> None:
         super().__init__()
         self.first, self.last = warmup - 1, warmup + steps - 1
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         if batch == self.first:
             self.start = time.perf_counter()
         elif batch == self.last:
             self.seconds = time.perf_counter() - self.start
 
 
-def measure(model: keras.Model, flags, images, labels, test_images) -> dict:
+def measure(model: keras.Model, flags: argparse.Namespace, data: protocol.Mnist) -> dict[str, float]:
     """Training and inference speed after warm-up. A step has ended on the host when Keras calls back."""
-    rows = np.resize(np.arange(len(images)), (flags.warmup + flags.steps) * flags.batch_size)
+    rows = np.resize(np.arange(len(data.images)), (flags.warmup + flags.steps) * flags.batch_size)
     watch = Stopwatch(flags.warmup, flags.steps)
-    model.fit(images[rows], labels[rows], batch_size=flags.batch_size, epochs=1, verbose=0, callbacks=[watch])
+    images, labels = data.images[rows], data.labels[rows]
+    model.fit(images, labels, batch_size=flags.batch_size, epochs=1, verbose=0, callbacks=[watch])
 
-    def predict(batch):
+    def predict(batch: np.ndarray) -> np.ndarray:
         return model.predict(batch, batch_size=protocol.INFERENCE_BATCH_SIZE, verbose=0)
 
     return {
         "steps": flags.steps,
         "images": flags.steps * flags.batch_size,
         "seconds": watch.seconds,
-        "inference_images_per_second": protocol.inference_rate(predict, test_images),
+        "inference_images_per_second": protocol.inference_rate(predict, data.test_images),
     }
 
 
-def train(model: keras.Model, flags, images, labels, test_images, test_labels) -> dict:
+def train(model: keras.Model, flags: argparse.Namespace, data: protocol.Mnist) -> dict[str, float]:
     start = time.perf_counter()
-    model.fit(images, labels, batch_size=flags.batch_size, epochs=flags.epochs, verbose=0)
+    model.fit(data.images, data.labels, batch_size=flags.batch_size, epochs=flags.epochs, verbose=0)
     seconds = time.perf_counter() - start
-    loss, accuracy = model.evaluate(test_images, test_labels, batch_size=protocol.INFERENCE_BATCH_SIZE, verbose=0)
-    steps = flags.epochs * -(-len(images) // flags.batch_size)
-    numbers = {"steps": steps, "images": flags.epochs * len(images), "seconds": seconds}
+    loss, accuracy = model.evaluate(data.test_images, data.test_labels, batch_size=1000, verbose=0)
+    steps = flags.epochs * -(-len(data.images) // flags.batch_size)
+    numbers = {"steps": steps, "images": flags.epochs * len(data.images), "seconds": seconds}
     return numbers | {"test_loss": loss, "test_accuracy": accuracy}
 
 
@@ -85,14 +87,11 @@ def main() -> None:
     flags = protocol.read_flags(__doc__)
     tf.config.threading.set_intra_op_parallelism_threads(protocol.THREADS)
     keras.utils.set_random_seed(flags.seed)
-    images, labels, test_images, test_labels = protocol.load(flags.data)
+    data = protocol.load(flags.data)
     model = build(pooling=flags.pooling)
-    if flags.epochs:
-        numbers = train(model, flags, images, labels, test_images, test_labels)
-    else:
-        numbers = measure(model, flags, images, labels, test_images)
+    numbers = train(model, flags, data) if flags.epochs else measure(model, flags, data)
     versions = {"keras": keras.__version__, "tensorflow": tf.__version__}
-    protocol.report("keras_tensorflow", flags, versions=versions, **numbers)
+    protocol.report("keras_tensorflow", flags, numbers, versions)
 
 
 if __name__ == "__main__":

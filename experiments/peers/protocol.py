@@ -10,7 +10,8 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,9 @@ INFERENCE_BATCH_SIZE = 1000
 THREADS = os.cpu_count() or 1
 
 
-def read_flags(description: str | None, add: Callable[[argparse.ArgumentParser], object] | None = None):
+def read_flags(
+    description: str | None, add: Callable[[argparse.ArgumentParser], object] | None = None
+) -> argparse.Namespace:
     """The peers' common flags, and the peer's own ones where `add` adds them to the parser."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
@@ -41,11 +44,19 @@ def read_flags(description: str | None, add: Callable[[argparse.ArgumentParser],
     return flags
 
 
-def load(path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Train images, train labels, test images, test labels: float32 [N, 28, 28, 1] in [0, 1] and int32 [N]."""
+class Mnist(NamedTuple):
+    """Images float32 [N, 28, 28, 1] in [0, 1], labels int32 [N]."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+
+
+def load(path: str) -> Mnist:
     with np.load(path) as arrays:
-        train_images, test_images = (arrays[f"{split}_images"].astype(np.float32) / 255 for split in ("train", "test"))
-        return train_images, arrays["train_labels"], test_images, arrays["test_labels"]
+        images, test_images = (arrays[f"{split}_images"].astype(np.float32) / 255 for split in ("train", "test"))
+        return Mnist(images, arrays["train_labels"], test_images, arrays["test_labels"])
 
 
 def permutations(rng: np.random.Generator, examples: int, batch_size: int, steps: int) -> np.ndarray:
@@ -55,7 +66,7 @@ def permutations(rng: np.random.Generator, examples: int, batch_size: int, steps
     return np.concatenate(epochs).reshape(-1, batch_size)[:steps]
 
 
-def inference_rate(predict: Callable[[np.ndarray], object], images: np.ndarray) -> float:
+def inference_rate(predict: Callable[[Any], object], images: Any) -> float:
     """Images a second of `predict`, which returns when the answers are there, after two unmeasured batches."""
     predict(images[: 2 * INFERENCE_BATCH_SIZE])
     start = time.perf_counter()
@@ -63,15 +74,16 @@ def inference_rate(predict: Callable[[np.ndarray], object], images: np.ndarray) 
     return len(images) / (time.perf_counter() - start)
 
 
-def report(peer: str, flags: argparse.Namespace, *, steps: int, images: int, seconds: float, versions: dict, **numbers):
-    """Prints the peer's one JSON line. `seconds` are those that training on `images` images in `steps` steps took."""
+def report(peer: str, flags: argparse.Namespace, numbers: Mapping[str, float], versions: Mapping[str, str]) -> None:
+    """Prints the peer's one JSON line.
+
+    numbers: "steps", the training "images" that they saw and the "seconds" that they took; and what else was measured.
+    """
     line = {
         "peer": peer,
         "pooling": flags.pooling,
         "batch_size": flags.batch_size,
-        "steps": steps,
-        "seconds": seconds,
-        "images_per_second": images / seconds,
+        "images_per_second": numbers["images"] / numbers["seconds"],
         **numbers,
         "versions": {"python": platform.python_version(), **versions},
         "threads": THREADS,

@@ -8,7 +8,9 @@ The images lie in memory as one tensor, and each epoch takes its batches from a 
 ways this is the faster one: a DataLoader that collates single images would slow down a network as small as this.
 """
 
+import argparse
 import time
+from typing import NamedTuple
 
 import protocol
 import torch
@@ -17,7 +19,7 @@ from torch.nn import functional as F
 
 
 class CNN(nn.Module):
-    def __init__(self, *, pooling: bool):
+    def __init__(self, *, pooling: bool) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(1, 32, 3)
         self.conv2 = nn.Conv2d(32, 64, 3)
@@ -25,62 +27,87 @@ class CNN(nn.Module):
         self.pool = nn.MaxPool2d(2) if pooling else nn.Identity()
         self.dense = nn.Linear(128 * 3 * 3 if pooling else 128 * 22 * 22, 10)
 
-    def forward(self, images):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
         x = self.pool(F.relu(self.conv1(images)))
         x = self.pool(F.relu(self.conv2(x)))
         x = F.relu(self.conv3(x))
         return self.dense(torch.flatten(x, 1))
 
 
-def train_step(model, optimizer, images, labels):
-    optimizer.zero_grad()
-    loss = F.cross_entropy(model(images), labels)
-    loss.backward()
-    optimizer.step()
-    return loss.detach()
+class Data(NamedTuple):
+    images: torch.Tensor
+    labels: torch.Tensor
+    test_images: torch.Tensor
+    test_labels: torch.Tensor
 
 
-def train_epoch(model, optimizer, images, labels, batch_size, steps=None):
-    """Trains on a new permutation of the images, for the first `steps` batches of it alone if given: the mean loss."""
-    losses = []
-    for rows in torch.randperm(len(images)).split(batch_size)[:steps]:
-        losses.append(train_step(model, optimizer, images[rows], labels[rows]))
-    return torch.stack(losses).mean().item()
+def load(path: str, layout: torch.memory_format) -> Data:
+    """MNIST as tensors: images float32, N C H W in the given memory layout, labels int64."""
+    images, labels, test_images, test_labels = (torch.from_numpy(part) for part in protocol.load(path))
+
+    def laid_out(part: torch.Tensor) -> torch.Tensor:
+        # Not permute: with one channel its strides pass for channels-last, and every layer after would follow them.
+        return part.reshape(-1, 1, 28, 28).contiguous(memory_format=layout)
+
+    return Data(laid_out(images), labels.long(), laid_out(test_images), test_labels.long())
 
 
-@torch.inference_mode()
-def infer(model, images):
-    return torch.cat([model(batch) for batch in images.split(protocol.INFERENCE_BATCH_SIZE)])
+class Trainer:
+    def __init__(self, model: nn.Module, data: Data, batch_size: int) -> None:
+        self.model, self.data, self.batch_size = model, data, batch_size
+        # The values of Keras. PyTorch adds eps to the root, Keras under it: the closest that stock PyTorch comes.
+        self.optimizer = torch.optim.RMSprop(model.parameters(), lr=1e-3, alpha=0.9, eps=1e-7)
+
+    def step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        self.optimizer.zero_grad()
+        loss = F.cross_entropy(self.model(images), labels)
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+    def epoch(self, steps: int | None = None) -> float:
+        """Trains on a new permutation of the images, or its first `steps` batches alone, and gives the mean loss."""
+        losses = []
+        for rows in torch.randperm(len(self.data.images)).split(self.batch_size)[:steps]:
+            losses.append(self.step(self.data.images[rows], self.data.labels[rows]))
+        return torch.stack(losses).mean().item()
+
+    @torch.inference_mode()
+    def infer(self, images: torch.Tensor) -> torch.Tensor:
+        self.model.eval()
+        return torch.cat([self.model(batch) for batch in images.split(protocol.INFERENCE_BATCH_SIZE)])
 
 
-def measure(model, optimizer, flags, images, labels, test_images) -> dict:
+def measure(trainer: Trainer, warmup: int, steps: int) -> dict[str, float]:
     """Training and inference speed after warm-up. On a CPU, PyTorch has done its work when a call returns."""
-    train_epoch(model, optimizer, images, labels, flags.batch_size, flags.warmup)
-    an_epoch, left, seconds = len(images) // flags.batch_size, flags.steps, 0.0
-    while left > 0:
+    trainer.epoch(warmup)
+    an_epoch, seconds = len(trainer.data.images) // trainer.batch_size, 0.0
+    for done in range(0, steps, an_epoch):
         start = time.perf_counter()
-        train_epoch(model, optimizer, images, labels, flags.batch_size, min(left, an_epoch))
+        trainer.epoch(min(an_epoch, steps - done))
         seconds += time.perf_counter() - start
-        left -= an_epoch
-    rate = protocol.inference_rate(lambda batch: infer(model.eval(), batch), test_images)
-    numbers = {"steps": flags.steps, "images": flags.steps * flags.batch_size, "seconds": seconds}
+    rate = protocol.inference_rate(trainer.infer, trainer.data.test_images)
+    numbers = {"steps": steps, "images": steps * trainer.batch_size, "seconds": seconds}
     return numbers | {"inference_images_per_second": rate}
 
 
-def train(model, optimizer, flags, images, labels, test_images, test_labels) -> dict:
-    start = time.perf_counter()
-    for _ in range(flags.epochs):
-        train_epoch(model, optimizer, images, labels, flags.batch_size)
+def train(trainer: Trainer, epochs: int) -> dict[str, float]:
+    data, start = trainer.data, time.perf_counter()
+    for _ in range(epochs):
+        trainer.epoch()
     seconds = time.perf_counter() - start
-    logits = infer(model.eval(), test_images)
-    steps = flags.epochs * -(-len(images) // flags.batch_size)
-    numbers = {"steps": steps, "images": flags.epochs * len(images), "seconds": seconds}
-    numbers["test_loss"] = F.cross_entropy(logits, test_labels).item()
-    numbers["test_accuracy"] = (logits.argmax(1) == test_labels).float().mean().item()
-    return numbers
+    logits = trainer.infer(data.test_images)
+    steps = epochs * -(-len(data.images) // trainer.batch_size)
+    return {
+        "steps": steps,
+        "images": epochs * len(data.images),
+        "seconds": seconds,
+        "test_loss": F.cross_entropy(logits, data.test_labels).item(),
+        "test_accuracy": (logits.argmax(1) == data.test_labels).double().mean().item(),
+    }
 
 
-def own_flags(parser) -> None:
+def own_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layout", choices=("nchw", "channels_last"), default="nchw")
     parser.add_argument("--compile", action="store_true", help="torch.compile the model")
 
@@ -90,20 +117,14 @@ def main() -> None:
     torch.set_num_threads(protocol.THREADS)
     torch.manual_seed(flags.seed)
     layout = torch.channels_last if flags.layout == "channels_last" else torch.contiguous_format
-    images, labels, test_images, test_labels = map(torch.from_numpy, protocol.load(flags.data))
-    images, test_images = (part.permute(0, 3, 1, 2).contiguous(memory_format=layout) for part in (images, test_images))
-    labels, test_labels = labels.long(), test_labels.long()
+    data = load(flags.data, layout)
     model = CNN(pooling=flags.pooling).to(memory_format=layout)
-    # The values of Keras. PyTorch adds eps to the root, Keras under it: the closest that stock PyTorch comes.
-    optimizer = torch.optim.RMSprop(model.parameters(), lr=1e-3, alpha=0.9, eps=1e-7)
     if flags.compile:
         model.compile()
-    if flags.epochs:
-        numbers = train(model, optimizer, flags, images, labels, test_images, test_labels)
-    else:
-        numbers = measure(model, optimizer, flags, images, labels, test_images)
+    trainer = Trainer(model, data, flags.batch_size)
+    numbers = train(trainer, flags.epochs) if flags.epochs else measure(trainer, flags.warmup, flags.steps)
     name = f"pytorch_{'compiled' if flags.compile else 'eager'}_{flags.layout}"
-    protocol.report(name, flags, versions={"torch": torch.__version__}, **numbers)
+    protocol.report(name, flags, numbers, {"torch": torch.__version__})
 
 
 if __name__ == "__main__":

@@ -1,0 +1,33 @@
+"""What the runner notes about the machine: its processor, cores and system, and how busy others keep it."""
+
+import os
+import platform
+import time
+from pathlib import Path
+
+
+def describe() -> dict[str, str | int | None]:
+    cpu, system = platform.processor(), platform.system()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        cpu = names[0] if names else cpu
+        system = platform.freedesktop_os_release().get("PRETTY_NAME", system)
+    return {"cpu": cpu, "cores": os.cpu_count(), "os": system}
+
+
+def busy_share(seconds: float = 1.0) -> float | None:
+    """The share of all cores that is in use just now, from 0 to 1; None where Linux's counters are not."""
+    try:
+        total, idle = counters()
+        time.sleep(seconds)
+        total_after, idle_after = counters()
+    except OSError:
+        return None
+    return round(1 - (idle_after - idle) / max(1, total_after - total), 3)
+
+
+def counters() -> tuple[int, int]:
+    """Ticks since the start of the machine: of all cores together, and those of them that were idle or waiting."""
+    numbers = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
+    return sum(numbers[:8]), numbers[3] + numbers[4]

@@ -1,0 +1,288 @@
+"""Measures this project and its peers side by side on the CPU, and writes experiments/results/peers.json.
+
+    python experiments/peers/runner.py --mnist=FOLDER --environments=DIR
+    python experiments/peers/runner.py --mnist=FOLDER --environments=DIR --resume
+
+FOLDER holds MNIST's four original .gz files. DIR receives a virtual environment per framework, made from the
+requirements files beside this script; one that is there already is only completed. Where a plain `pip install torch`
+brings a GPU build of some gigabytes, make DIR/torch yourself first, with PyTorch's CPU build in it.
+
+Rounds are interleaved: each round runs every peer once, each in a process of its own, so that a change of the
+machine's mood meets all of them. It prints a line per run. A peer that fails is recorded with the reason and left out
+of the rounds that follow. --resume goes on with an interrupted measurement, and tries the failed peers again.
+The machine must be quiet: beside two other busy programs PyTorch was seen ten times slower, Keras and flax two times.
+The share of the cores that others use before each run is recorded. Defaults take about an hour and a half on two cores.
+"""
+
+import argparse
+import datetime
+import gzip
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import machine
+import numpy as np
+from summary import OURS, summarize
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+
+
+class Peer(NamedTuple):
+    name: str
+    title: str  # as the README's table shows it
+    environment: str  # made from requirements-<environment>.txt
+    command: tuple[str, ...]  # the script in this folder, and its own flags
+
+
+# Every peer, ours first, in the order of a round. A new one is one line here.
+PEERS = (
+    Peer(OURS, "this project", "jax", ("cnn_jax_peer.py",)),
+    Peer("flax_stock", "flax, stock layers, jitted step", "jax", ("flax_stock.py",)),
+    Peer("keras_tensorflow", "Keras `fit` on TensorFlow", "keras", ("keras_tensorflow.py",)),
+    Peer("pytorch_eager_nchw", "PyTorch eager, NCHW", "torch", ("pytorch.py", "--layout=nchw")),
+    Peer(
+        "pytorch_eager_channels_last", "PyTorch eager, channels last", "torch", ("pytorch.py", "--layout=channels_last")
+    ),
+    Peer("pytorch_compiled", "PyTorch compiled, NCHW", "torch", ("pytorch.py", "--compile")),
+)
+
+VARIANTS = {"pooling": "--pooling", "no_pooling": "--no-pooling"}
+# The flags that change what is measured; the others say where.
+LENGTHS = ("rounds", "steps", "steps_no_pooling", "warmup", "batch_size", "epochs")
+SETTINGS = ("peers", "variants", *LENGTHS, "whole_rounds")
+
+
+class Run(NamedTuple):
+    kind: str  # steps or epochs, as protocol.py has them
+    variant: str
+    round: int
+    peer: Peer
+
+
+def read_flags() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--mnist", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--environments", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--peers", default=",".join(peer.name for peer in PEERS), help="names, default: all")
+    parser.add_argument("--variants", default=",".join(VARIANTS), help="default: both")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=200, help="measured steps with pooling")
+    parser.add_argument("--steps_no_pooling", type=int, default=40, help="measured steps without pooling")
+    parser.add_argument("--warmup", type=int, default=20, help="unmeasured steps before them")
+    parser.add_argument("--batch_size", type=int, default=64)
+    parser.add_argument("--epochs", type=int, default=5, help="of the whole runs, with pooling, from start to exit")
+    parser.add_argument("--whole_rounds", type=int, default=3, help="0 leaves the whole runs out")
+    parser.add_argument("--timeout", type=float, default=1800, help="seconds that one run may take")
+    parser.add_argument("--output", type=Path, default=ROOT / "experiments" / "results" / "peers.json")
+    parser.add_argument("--resume", action="store_true", help="go on with an interrupted measurement")
+    flags = parser.parse_args()
+    for name, known in (("peers", [peer.name for peer in PEERS]), ("variants", list(VARIANTS))):
+        setattr(flags, name, getattr(flags, name).split(","))
+        if unknown := set(getattr(flags, name)) - set(known):
+            parser.error(f"--{name}: unknown {', '.join(sorted(unknown))}; known: {', '.join(known)}")
+    for name in (*LENGTHS, "timeout"):
+        if getattr(flags, name) <= 0:
+            parser.error(f"--{name}={getattr(flags, name)}: must be positive")
+    return flags
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """The uint8 array of a gzipped IDX file: two zero bytes, type 8, the number of axes, big-endian sizes, values."""
+    raw = gzip.decompress(path.read_bytes())
+    if raw[:3] != b"\0\0\x08":
+        raise ValueError(f"{path.name}: not an IDX file of bytes")
+    axes = raw[3]
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * axes).reshape(np.frombuffer(raw, ">i4", axes, 4))
+
+
+def write_arrays(mnist: Path, path: Path) -> None:
+    arrays: dict[str, np.ndarray] = {}
+    for split, prefix in (("train", "train"), ("test", "t10k")):
+        arrays[f"{split}_images"] = read_idx(mnist / f"{prefix}-images-idx3-ubyte.gz")[..., None]
+        arrays[f"{split}_labels"] = read_idx(mnist / f"{prefix}-labels-idx1-ubyte.gz").astype(np.int32)
+    np.savez(path, allow_pickle=False, **arrays)
+
+
+def make_environment(folder: Path, requirements: Path) -> str | None:
+    """Makes or completes a virtual environment; the reason when that fails. An up-to-date one needs no network."""
+    python = python_of(folder)
+    if not python.exists():
+        venv.create(folder, with_pip=True)
+    command = [str(python), "-m", "pip", "install", "--quiet", "--requirement", str(requirements)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=3600)
+    except subprocess.TimeoutExpired:
+        return f"pip install -r {requirements.name} took over an hour"
+    return None if done.returncode == 0 else f"pip install -r {requirements.name}: {last_line(done.stderr)}"
+
+
+def python_of(folder: Path) -> Path:
+    return folder.absolute() / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def last_line(text: str) -> str:
+    """The last line that says something, files without their folders: the reason goes into a public file."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return re.sub(r"(?:/[\w.@+-]+)+/", "", lines[-1])[:300] if lines else "no message"
+
+
+def runs(flags: argparse.Namespace) -> Iterator[Run]:
+    """Every run in order: for each variant round after round, and in each round peer after peer."""
+    peers = [peer for peer in PEERS if peer.name in flags.peers]
+    for variant in flags.variants:
+        yield from (Run("steps", variant, i, peer) for i in range(flags.rounds) for peer in peers)
+    if "pooling" in flags.variants:
+        yield from (Run("epochs", "pooling", i, peer) for i in range(flags.whole_rounds) for peer in peers)
+
+
+def command_of(run: Run, flags: argparse.Namespace, data: Path) -> list[str]:
+    script, *own = run.peer.command
+    command = [str(python_of(flags.environments / run.peer.environment)), str(HERE / script), *own]
+    command += [f"--data={data}", VARIANTS[run.variant], f"--batch_size={flags.batch_size}", f"--seed={run.round}"]
+    if run.kind == "epochs":
+        return [*command, f"--epochs={flags.epochs}"]
+    steps = flags.steps if run.variant == "pooling" else flags.steps_no_pooling
+    return [*command, f"--steps={steps}", f"--warmup={flags.warmup}"]
+
+
+def measure(run: Run, flags: argparse.Namespace, data: Path) -> dict:
+    """Runs one peer once: what it printed and the seconds from its start to its exit, or why it failed."""
+    # The comparison is of CPUs, whatever else the machine has. The project itself is not installed, hence the path.
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+    busy = machine.busy_share()
+    command, start = command_of(run, flags, data), time.perf_counter()
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=flags.timeout, env=environment)
+    except subprocess.TimeoutExpired:
+        return {"failed": f"took over {flags.timeout:g} s"}
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        return {"failed": f"exit code {done.returncode}: {last_line(done.stderr)}"}
+    try:
+        printed = json.loads(done.stdout.strip().rpartition("\n")[2])
+    except json.JSONDecodeError:
+        return {"failed": "the last line that it printed is no JSON"}
+    return printed | {"process_seconds": seconds, "busy_before": busy}
+
+
+def settings_of(flags: argparse.Namespace) -> dict:
+    return {name: value for name, value in vars(flags).items() if name in SETTINGS}
+
+
+def write_json(path: Path, content: dict) -> None:
+    """All of it or nothing: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.writing")
+    unfinished.write_text(json.dumps(content, indent=1) + "\n")
+    unfinished.replace(path)
+
+
+def earlier_records(flags: argparse.Namespace) -> list[dict]:
+    """The runs of an unfinished measurement, or else of the stored one; failed runs are left out, to be redone."""
+    if not flags.resume:
+        return []
+    path = partial_of(flags.output) if partial_of(flags.output).exists() else flags.output
+    try:
+        content = json.loads(path.read_text())
+        same = (content["settings"], content["machine"]) == (settings_of(flags), machine.describe())
+        records = content["records"]
+    except (OSError, ValueError, KeyError) as error:
+        refuse(f"--resume: {path.name} holds no measurement: {error}")
+    if not same:
+        refuse(f"--resume: {path.name} was measured with other settings or on another machine")
+    return [record for record in records if "failed" not in record]
+
+
+def partial_of(output: Path) -> Path:
+    return output.with_name(f"{output.name}.partial")
+
+
+def refuse(line: str) -> NoReturn:
+    print(line, file=sys.stderr)
+    sys.exit(2)
+
+
+def progress_line(record: dict) -> str:
+    place = f"{record['variant']} {record['kind']} round {record['round'] + 1}  {record['peer']:28}"
+    if "failed" in record:
+        return f"{place} failed: {record['failed']}"
+    busy = record["busy_before"]
+    warning = f"  others used {busy:.0%} of the cores" if busy and busy > 0.05 else ""
+    return f"{place} {record['images_per_second']:8,.0f} images/s  {record['process_seconds']:6.1f} s{warning}"
+
+
+def measure_all(records: list[dict], flags: argparse.Namespace, data: Path, broken: dict[str, str]) -> None:
+    """Appends to `records` what has not been run yet. `broken`: environments that could not be made, and why."""
+    finished = {(r["kind"], r["variant"], r["round"], r["peer"]) for r in records}
+    failed = set()
+    for run in runs(flags):
+        name = run.peer.name
+        if (run.kind, run.variant, run.round, name) in finished or (run.kind, run.variant, name) in failed:
+            continue
+        reason = broken.get(run.peer.environment)
+        numbers = {"failed": reason} if reason else measure(run, flags, data)
+        if "failed" in numbers:
+            failed.add((run.kind, run.variant, name))
+        records.append(numbers | {"kind": run.kind, "variant": run.variant, "round": run.round, "peer": name})
+        print(progress_line(records[-1]), flush=True)
+        content = {"settings": settings_of(flags), "machine": machine.describe(), "records": records}
+        write_json(partial_of(flags.output), content)
+
+
+def make_environments(flags: argparse.Namespace) -> dict[str, str]:
+    """Makes what the chosen peers need; the environments that could not be made, with the reason."""
+    broken = {}
+    for name in sorted({peer.environment for peer in PEERS if peer.name in flags.peers}):
+        print(f"environment {name}", flush=True)
+        if reason := make_environment(flags.environments / name, HERE / f"requirements-{name}.txt"):
+            broken[name] = reason
+    return broken
+
+
+def result_of(records: list[dict], flags: argparse.Namespace) -> dict:
+    versions = {record["peer"]: record["versions"] for record in records if "versions" in record}
+    titles = {peer.name: peer.title for peer in PEERS if peer.name in flags.peers}
+    return {
+        "date": datetime.date.today().isoformat(),
+        "machine": machine.describe(),
+        "settings": settings_of(flags),
+        "titles": titles,
+        "versions": versions,
+        "summary": summarize(records, list(titles), flags.variants),
+        "records": records,
+    }
+
+
+def main() -> None:
+    flags = read_flags()
+    records = earlier_records(flags)
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "mnist.npz"
+        try:
+            write_arrays(flags.mnist, data)
+        except (OSError, ValueError) as error:
+            refuse(f"--mnist={flags.mnist}: {error}")
+        measure_all(records, flags, data, make_environments(flags))
+    write_json(flags.output, result_of(records, flags))
+    partial_of(flags.output).unlink(missing_ok=True)
+    print(f"{flags.output.name} written")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("interrupted; --resume goes on from here", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,99 @@
+"""Writes the README's table of peers from experiments/results/peers.json.
+
+    python experiments/peers/table.py            # replaces what stands between the README's two markers
+    python experiments/peers/table.py --check    # changes nothing, exits 1 when the README says something else
+
+The markers are the HTML comments peers:begin and peers:end, each on a line of its own.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BEGIN, END = "<!-- peers:begin -->", "<!-- peers:end -->"
+COLUMNS = {
+    ("training", "pooling"): "training",
+    ("training", "no_pooling"): "training, no pooling",
+    ("inference", "pooling"): "inference",
+    ("inference", "no_pooling"): "inference, no pooling",
+    ("whole", "pooling"): "{epochs} epochs",
+}
+
+
+def number(value: float, measure: str) -> str:
+    return f"{value:,.0f}" if measure != "whole" else f"{value:,.1f} s"
+
+
+def cell(row: dict | None, measure: str) -> str:
+    """A median, and behind it how many times faster this project is, with the interval of that ratio."""
+    if row is None:
+        return "-"
+    if "failed" in row:
+        return "failed"
+    text = number(row["median"], measure)
+    ratio = row.get("speedup_of_ours")
+    if ratio is None:
+        return text
+    low_high = ratio["interval"]
+    interval = f" ({low_high[0]:.2f} to {low_high[1]:.2f})" if low_high else ""
+    return f"{text} · {ratio['median']:.2f} x{interval}"
+
+
+def caption(result: dict) -> str:
+    settings, machine = result["settings"], result["machine"]
+    packages: dict[str, str] = {}
+    for versions in result["versions"].values():
+        packages |= versions
+    listed = ", ".join(f"{name} {version}" for name, version in sorted(packages.items()))
+    return (
+        f"Images a second at batch {settings['batch_size']} (inference: 1,000), medians of {settings['rounds']}"
+        f" interleaved rounds; {settings['epochs']} epochs with pooling from start to exit, medians of"
+        f" {settings['whole_rounds']}. Behind the dot: how many times faster this project is, round by round, and the"
+        f" 95 % interval of that median where there are at least six rounds."
+        f" {machine['cpu']}, {machine['cores']} cores, {machine['os']}; {listed}; {result['date']}."
+    )
+
+
+def table(result: dict) -> str:
+    summary = result["summary"]
+    columns = {key: title for key, title in COLUMNS.items() if key[1] in summary.get(key[0], {})}
+    titles = [title.format(epochs=result["settings"]["epochs"]) for title in columns.values()]
+    lines = ["| | " + " | ".join(titles) + " |", "|---|" + "--:|" * len(columns)]
+    for peer, title in result["titles"].items():
+        cells = [cell(summary[measure][variant].get(peer), measure) for measure, variant in columns]
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", caption(result)])
+
+
+def replaced(readme: str, text: str) -> str:
+    """The README with `text` between the markers. Raises ValueError where they are not there once, in order."""
+    if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(BEGIN) > readme.index(END):
+        raise ValueError(f"the README needs one line {BEGIN} and after it one line {END}")
+    before, after = readme.split(BEGIN)[0], readme.split(END)[1]
+    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--results", type=Path, default=ROOT / "experiments" / "results" / "peers.json")
+    parser.add_argument("--readme", type=Path, default=ROOT / "README.md")
+    flags = parser.parse_args()
+    try:
+        readme = flags.readme.read_text(encoding="utf-8")
+        wanted = replaced(readme, table(json.loads(flags.results.read_text(encoding="utf-8"))))
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    if flags.check and wanted != readme:
+        print(f"{flags.readme.name} and {flags.results.name} disagree: run experiments/peers/table.py", file=sys.stderr)
+        return 1
+    if not flags.check:
+        flags.readme.write_text(wanted, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
