@@ -9,13 +9,14 @@ import os
 import platform
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from cnn_jax.errors import InputError
+from cnn_jax.errors import InputError, MachineError
 
 # jaxlib 0.10 sends unpadded convolutions on CPU to a library that is 3 to 7 times slower for small networks than XLA's
 # own kernels; an empty list of fusion types keeps them off it.
@@ -47,6 +48,27 @@ def compiled(jitted: Any, *arguments: Any) -> tuple[Callable, float]:
     start = time.perf_counter()
     program = jitted.lower(*arguments).compile()
     return program, time.perf_counter() - start
+
+
+def start(*, persistent_cache: bool) -> None:
+    """What a command does before it runs anything. Raises InputError where jax has no device, or the cache no place."""
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        raise InputError(f"jax finds no device to run on: {error}") from None
+    if persistent_cache:
+        use_persistent_cache()
+
+
+@contextmanager
+def memory_errors_named() -> Iterator[None]:
+    """Turns the device's lack of memory into MachineError."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise MachineError("The device's memory is too small for this. Use a smaller --batch_size or model.") from None
 
 
 def use_persistent_cache(folder: Path | None = None) -> None:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import pytest
 
 from cnn_jax import compilation
-from cnn_jax.errors import InputError
+from cnn_jax.errors import InputError, MachineError
 from tests.conftest import PROJECT
 
 
@@ -51,6 +51,11 @@ def test_compiling_fast_gives_the_same_bits() -> None:
 
     seed = jnp.uint32(3)
     assert (compilation.jit(weights, runs_once=True)(seed) == compilation.jit(weights)(seed)).all()
+
+
+def test_lack_of_memory_is_an_error_of_ours() -> None:
+    with pytest.raises(MachineError, match="smaller --batch_size"), compilation.memory_errors_named():
+        jax.block_until_ready(compilation.jit(lambda: jnp.ones((2**45,), jnp.float32))())
 
 
 def test_compiled_tells_its_seconds() -> None:

@@ -243,9 +243,11 @@ def test_reader_that_closes_the_pipe_causes_no_traceback(started_run: Start) -> 
     assert "Traceback" not in process.stderr.read()
 
 
-def test_jax_flags_reach_jax(run_py: Run) -> None:
-    finished = run_py(*SHORT, "--jax_platforms=nowhere", "--workdir=run")
-    assert "nowhere" in finished.stderr
+@pytest.mark.parametrize("mode", ["train", "summary"])
+def test_device_that_is_not_there_is_one_clear_line(run_py: Run, mode: str) -> None:
+    finished = run_py(f"--mode={mode}", "--jax_platforms=nowhere")
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert re.fullmatch(r"run.py: jax finds no device to run on: .*nowhere.*\n", finished.stderr)
 
 
 def test_real_mnist_from_its_four_files(run_py: Run, mnist_dir: Path, mnist_data_dir: Path, tmp_path: Path) -> None:

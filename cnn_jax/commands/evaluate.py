@@ -28,6 +28,7 @@ def run(
     if workdir is None:
         raise InputError("--mode=evaluate: name the run with --workdir=RUN.")
     directory, console = RunDirectory(workdir), Console()
+    compilation.start(persistent_cache=compilation_cache)
     config, result = directory.config(), directory.result()
     if result is None or result.status != "done":
         raise InputError(f"--workdir={workdir}: this run is not finished. Run it to its end first.")
@@ -36,8 +37,6 @@ def run(
     mesh = meshes.over_all_devices()
     state = checkpoint.restore(directory.checkpoints, programs.state_shapes(config, trained_on, mesh))
     test = data.load(spec.name, data_dir=data_dir, manual_dir=manual_dir, warn=console.note).test
-    if compilation_cache:
-        compilation.use_persistent_cache()
     score = programs.compile_inference(config, spec, test, mesh).score(state.params)
     console.score(spec.name, score.loss, score.accuracy, score.examples)
     if spec.name == config.dataset:

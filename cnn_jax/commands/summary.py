@@ -1,6 +1,6 @@
 """Print a model's layers with output shapes, parameters and multiply-adds. Trains nothing."""
 
-from cnn_jax import data, models
+from cnn_jax import compilation, data, models
 from cnn_jax.analysis import summary
 from cnn_jax.analysis.summary import Layer
 from cnn_jax.config import Config
@@ -9,6 +9,7 @@ from cnn_jax.reporting.console import Console
 
 def run(config: Config) -> list[Layer]:
     """Prints the layer table of the config's model on images of its dataset; reads no data."""
+    compilation.start(persistent_cache=False)
     spec = data.spec(config.dataset)
     layers = summary.layers(models.build(config, spec.image_shape, len(spec.classes)), spec.image_shape)
     rows = [

@@ -35,8 +35,7 @@ def run(
     if workdir is None:
         name = run_name(config, changed)
         workdir = directory.numbered(RUNS, name) if config_file else RUNS / name
-    if compilation_cache:
-        compilation.use_persistent_cache()
+    compilation.start(persistent_cache=compilation_cache)
     console = Console(progress=progress)
     place = Place(
         workdir=workdir, data_dir=data_dir, manual_dir=manual_dir, overwrite=overwrite, command_line=command_line

@@ -1,5 +1,6 @@
 """Fetching a file over a network that may be slow, silent or absent."""
 
+import logging
 import queue
 import threading
 
@@ -21,6 +22,7 @@ def fetch(url: str, size: int, *, silence: float = SILENCE) -> bytes:
     Proxies and certificates are those of the environment, as `requests` reads it. However slow, a download that moves
     goes on. Raises DownloadError, at the latest after `silence` seconds without a byte.
     """
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its retries; what comes of them is told once, by us
     events: queue.SimpleQueue[bytes | Exception | None] = queue.SimpleQueue()
     # A thread, because looking up a name or trying the addresses of a host one by one takes as long as it likes:
     # requests' timeouts bound neither. A daemon, so that one that hangs does not keep the program from ending.

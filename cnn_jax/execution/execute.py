@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnn_jax import data, models
+from cnn_jax import compilation, data, models
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import split_training_images
 from cnn_jax.errors import DivergedError, Interrupted
@@ -54,7 +54,7 @@ def execute(config: Config, place: Place, console: Console) -> Result:
     train, validation = split_training_images(dataset, config.train_examples, config.validation_examples)
     directory.begin(config, machine.describe(list(place.command_line), dataset.fingerprint))
     console.line(f"{config.model} on {len(train):,} images of {config.dataset}; {machine.device()}; {place.workdir}")
-    with signals.deferred() as raise_if_signalled:
+    with signals.deferred() as raise_if_signalled, compilation.memory_errors_named():
         run = programs.compile_all(config, spec, train, validation, dataset.test)
         console.line(f"{run.parameters:,} parameters, compiled in {run.compile_seconds:.1f} s")
         progress = _train(config, directory, run, console, raise_if_signalled)

@@ -19,9 +19,10 @@ MODELS: Mapping[str, type[nn.Module]] = {
 }
 
 
-def build(config: Config, image_shape: tuple[int, int, int], classes: int) -> nn.Module:
+def build(config: Config, image_shape: tuple[int, int, int], classes: int, *, fused: bool = False) -> nn.Module:
     """The config's model for images of this shape: each field of the module that the config has too is set from it.
 
+    fused: layers may be computed together where the module can; to train with. Otherwise one by one: to look at.
     Raises InputError where there is no such model, where the config sets what the model does not have, or where the
     images are too small for its layers.
     """
@@ -33,6 +34,7 @@ def build(config: Config, image_shape: tuple[int, int, int], classes: int) -> nn
         if field.metadata.get("part") == "model" and name not in own and getattr(config, name) != field.default:
             raise InputError(f"--{name}: the model {config.model} has no such setting.")
     settings = {name: getattr(config, name) for name in FIELDS if name in own and getattr(config, name) is not None}
-    module = kind(**{**settings, "classes": classes, "dtype": jnp.dtype(config.dtype)})
+    settings |= {"classes": classes, "dtype": jnp.dtype(config.dtype)} | ({"fused": fused} if "fused" in own else {})
+    module = kind(**settings)
     jax.eval_shape(module.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *image_shape), jnp.float32))
     return module

@@ -22,13 +22,16 @@ class CNN(nn.Module):
     kernel_size: int = 3
     pooling: bool = True
     dtype: Any = jnp.float32
+    fused: bool = False  # compute a convolution and its pooling in one piece: faster, the same numbers and parameters
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         x = images
         for layer, width in enumerate(self.widths, start=1):
-            x = nn.relu(Conv(width, self.kernel_size, self.dtype)(x))
-            if self.pooling and layer < len(self.widths):
+            pooled = self.pooling and layer < len(self.widths)
+            # ReLU and bias keep the order of numbers, so that pooling may come before them.
+            x = nn.relu(Conv(width, self.kernel_size, self.dtype)(x, pooled=pooled and self.fused))
+            if pooled and not self.fused:
                 x = MaxPool()(x)
         x = Flatten()(x)
         return Dense(self.classes, self.dtype)(x).astype(jnp.float32)

@@ -16,14 +16,17 @@ from cnn_jax.models import operators
 
 
 class Conv(nn.Module):
-    """Unpadded convolution with bias: [N, H, W, C] to [N, H - kernel_size + 1, W - kernel_size + 1, features]."""
+    """Unpadded convolution with bias: [N, H, W, C] to [N, H - kernel_size + 1, W - kernel_size + 1, features].
+
+    pooled: give what `MaxPool` would make of that, without computing what it drops.
+    """
 
     features: int
     kernel_size: int = 3
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array) -> jax.Array:
+    def __call__(self, images: jax.Array, *, pooled: bool = False) -> jax.Array:
         height, width, channels = images.shape[-3:]
         if self.kernel_size > min(height, width):
             raise InputError(
@@ -33,7 +36,8 @@ class Conv(nn.Module):
         shape = (self.kernel_size, self.kernel_size, channels, self.features)
         kernel = self.param("kernel", nn.initializers.glorot_uniform(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        outputs = operators.convolution(images.astype(self.dtype), kernel.astype(self.dtype))
+        convolution = operators.convolution_max_pool if pooled else operators.convolution
+        outputs = convolution(images.astype(self.dtype), kernel.astype(self.dtype))
         return outputs + jnp.reshape(bias.astype(self.dtype), (1, 1, 1, -1))
 
 

@@ -1,5 +1,7 @@
 """The models are the lecture's: sizes, starting weights, logits."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -64,6 +66,23 @@ def test_kernels_start_glorot_uniform_and_biases_zero() -> None:
         assert np.abs(kernel).max() > 0.99 * limit
         np.testing.assert_allclose(kernel.std(), limit / np.sqrt(3), rtol=0.03)
         assert not np.asarray(params[name]["bias"]).any()
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (23, 30, 3)])
+def test_fused_layers_are_the_layers_one_by_one(shape: tuple[int, int, int]) -> None:
+    plain, fused = (models.build(Config(widths=(16, 16, 20)), shape, 10, fused=fused) for fused in (False, True))
+    params = initial(plain, shape)
+    images = jax.random.uniform(jax.random.key(1), (9, *shape))
+    weights = jax.random.normal(jax.random.key(2), (9, 10))
+
+    def weighted_logits(module: nn.Module, params: dict) -> jax.Array:
+        return jnp.sum(weights * module.apply({"params": params}, images))
+
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4),
+        jax.jit(jax.value_and_grad(functools.partial(weighted_logits, plain)))(params),
+        jax.jit(jax.value_and_grad(functools.partial(weighted_logits, fused)))(params),
+    )
 
 
 def test_unknown_model_is_refused_and_the_near_miss_named() -> None:

@@ -1,0 +1,47 @@
+"""Max-pooling as XLA's CPU backend runs it fast: windows compared member by member, the maximum's place kept in a byte.
+
+For `operators.py`, which says when. A window's members are numbered in row-major order.
+"""
+
+from functools import reduce
+
+import jax.numpy as jnp
+from jax import Array
+
+
+def members(images: Array, window: int) -> list[Array]:
+    """The members of every window as strided views [N, H // window, W // window, C]; an odd rest is left out."""
+    _, height, width, _ = images.shape
+    last_row, last_column = height // window * window, width // window * window
+    return [
+        images[:, row:last_row:window, column:last_column:window] for row in range(window) for column in range(window)
+    ]
+
+
+def largest(values: list[Array]) -> tuple[Array, Array]:
+    """The element-wise maximum and the number of the first member that has it (uint8). A NaN reaches the maximum."""
+    maximum = reduce(jnp.maximum, values)
+    place = jnp.full(maximum.shape, len(values) - 1, jnp.uint8)
+    for number in reversed(range(len(values) - 1)):
+        # "not below" instead of "equal": a window whose maximum is NaN then has a place as well.
+        place = jnp.where(values[number] <= maximum, place, jnp.uint8(number))
+    return maximum, place
+
+
+def shares(gradient: Array, place: Array, count: int) -> list[Array]:
+    """The part of the maximum's gradient that each of `count` members receives: all of it or zero."""
+    return [jnp.where(place == jnp.uint8(number), gradient, 0) for number in range(count)]
+
+
+def interleaved(values: list[Array], window: int) -> Array:
+    """Puts members back: the inverse of `members` for H and W that are multiples of the window."""
+    batch, rows, columns, channels = values[0].shape
+    lines = [jnp.stack(values[first : first + window], 3) for first in range(0, window * window, window)]
+    return jnp.stack(lines, 2).reshape(batch, rows * window, columns * window, channels)
+
+
+def spread(gradient: Array, place: Array, window: int, height: int, width: int) -> Array:
+    """The gradient for the images [N, height, width, C] of a pooling whose maxima are at `place`."""
+    _, rows, columns, _ = gradient.shape
+    whole = interleaved(shares(gradient, place, window * window), window)
+    return jnp.pad(whole, ((0, 0), (0, height - rows * window), (0, width - columns * window), (0, 0)))

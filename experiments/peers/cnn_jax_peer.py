@@ -1,0 +1,72 @@
+"""This project's training and inference, measured as its peers are.
+
+    python cnn_jax_peer.py --data=mnist.npz --steps=200
+    python cnn_jax_peer.py --data=mnist.npz --epochs=5 --no-pooling
+
+Prints one JSON line: images a second of training and inference, or the test loss and accuracy of a whole run. The
+project's root must be on the path. Compilation is outside of the measured seconds, as the peers' warm-up steps are.
+"""
+
+import argparse
+import time
+
+import flax
+import jax
+import numpy as np
+import optax
+import protocol
+
+from cnn_jax import data
+from cnn_jax.config import Config
+from cnn_jax.data.dataset import Split
+from cnn_jax.training import metrics, programs
+from cnn_jax.training.fit import fit
+
+
+def compile_programs(flags: argparse.Namespace) -> programs.Programs:
+    config = Config(pooling=flags.pooling, batch_size=flags.batch_size, seed=flags.seed, epochs=flags.epochs or 1)
+    with np.load(flags.data) as arrays:
+        train, test = (Split(arrays[f"{part}_images"], arrays[f"{part}_labels"]) for part in ("train", "test"))
+    return programs.compile_all(config, data.spec("mnist"), train, None, test)
+
+
+def measure(run: programs.Programs, flags: argparse.Namespace) -> dict[str, float]:
+    """Chunks of steps, as `fit` runs them; a new order where an epoch ends."""
+    training = run.training
+    state, sums, done = training.start(flags.seed), metrics.zeros(), 0
+    last = flags.warmup + flags.steps
+    marks: dict[int, float] = {}
+    while done < last:
+        epoch, first = divmod(done, training.epoch_steps)
+        end = flags.warmup if done < flags.warmup else last
+        chunk = min(end - done, training.epoch_steps - first)
+        order = training.order(state.key, epoch + 1)
+        state, sums = jax.block_until_ready(training.chunk(state, sums, order, first, first + chunk))
+        done += chunk
+        marks[done] = time.perf_counter()
+    seconds = marks[last] - marks[flags.warmup]
+    run.test.logits(state.params)
+    start = time.perf_counter()
+    logits = run.test.logits(state.params)
+    rate = len(logits) / (time.perf_counter() - start)
+    numbers = {"steps": flags.steps, "images": flags.steps * flags.batch_size, "seconds": seconds}
+    return numbers | {"inference_images_per_second": rate}
+
+
+def train(run: programs.Programs, flags: argparse.Namespace) -> dict[str, float]:
+    *_, last = fit(run.training, run.training.start(flags.seed), epochs=flags.epochs, learning_rate=lambda step: 1e-3)
+    score = run.test.score(last.state.params)
+    numbers = {"steps": last.step, "images": last.images, "seconds": last.clock.total}
+    return numbers | {"test_loss": score.loss, "test_accuracy": score.accuracy}
+
+
+def main() -> None:
+    flags = protocol.read_flags(__doc__)
+    run = compile_programs(flags)
+    numbers = train(run, flags) if flags.epochs else measure(run, flags)
+    versions = {"jax": jax.__version__, "flax": flax.__version__, "optax": optax.__version__}
+    protocol.report("cnn_jax", flags, numbers, versions)
+
+
+if __name__ == "__main__":
+    main()
