@@ -18,9 +18,13 @@ import jax
 
 from cnn_jax.errors import InputError, MachineError
 
-# jaxlib 0.10 sends unpadded convolutions on CPU to a library that is 3 to 7 times slower for small networks than XLA's
-# own kernels; an empty list of fusion types keeps them off it.
-_CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
+_CPU_OPTIONS = {
+    # jaxlib 0.10 sends unpadded convolutions on CPU to a library that is 3 to 7 times slower for small networks than
+    # XLA's own kernels; an empty list of fusion types keeps them off it.
+    "xla_cpu_experimental_ynn_fusion_type": "",
+    # The operators put barriers between what must not be fused; this pass would take them away too early.
+    "xla_disable_hlo_passes": "cse_barrier_expander",
+}
 
 # Making a model's weights takes milliseconds to run but 20 s to optimize (threefry over many-dimensional arrays).
 _RUN_ONCE_OPTIONS = {"xla_backend_optimization_level": "0"}

@@ -7,7 +7,9 @@ select-and-scatter, is a scalar loop. The platform is chosen when the program is
 configured. Numbers: docs/performance.md.
 """
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +50,7 @@ def convolution_max_pool(images: Array, kernel: Array) -> Array:
     return _convolution_max_pool(images, kernel)
 
 
-def _in_float32(function, *operands: Array):
+def _in_float32(function: Callable, *operands: Array) -> Any:
     """Calls with at least float32, so that no intermediate value has less; results keep the operands' dtype."""
     dtype = operands[0].dtype
     wide = jnp.promote_types(dtype, jnp.float32)

@@ -24,7 +24,7 @@ def largest(values: list[Array]) -> tuple[Array, Array]:
     place = jnp.full(maximum.shape, len(values) - 1, jnp.uint8)
     for number in reversed(range(len(values) - 1)):
         # "not below" instead of "equal": a window whose maximum is NaN then has a place as well.
-        place = jnp.where(values[number] <= maximum, place, jnp.uint8(number))
+        place = jnp.where(values[number] < maximum, place, jnp.uint8(number))
     return maximum, place
 
 
