@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from cnn_jax.models import convolution as on_cpu
-from cnn_jax.models import pooling
+from cnn_jax.models import convolution_pooling, pooling
 
 Padding = on_cpu.Padding
 
@@ -144,7 +144,7 @@ def _convolution_max_pool_forward(images: Array, kernel: Array) -> tuple[Array, 
     whole = jax.eval_shape(partial(_stock_convolution, stride=1, pads=unpadded), images, kernel)
 
     def fast(images: Array, kernel: Array) -> tuple[Array, Array, Array]:
-        pooled, place = _in_float32(on_cpu.convolve_and_pool, images, kernel)
+        pooled, place = _in_float32(convolution_pooling.convolve_and_pool, images, kernel)
         return pooled, place, jnp.zeros(whole.shape, whole.dtype)
 
     def stock(images: Array, kernel: Array) -> tuple[Array, Array, Array]:
@@ -158,7 +158,7 @@ def _convolution_max_pool_forward(images: Array, kernel: Array) -> tuple[Array, 
 
 def _convolution_max_pool_backward(saved: tuple[Array, ...], gradient: Array) -> tuple[Array, Array]:
     def fast(images: Array, kernel: Array, place: Array, outputs: Array, gradient: Array) -> tuple[Array, Array]:
-        return _in_float32(on_cpu.pooled_gradients, images, kernel, place, gradient)
+        return _in_float32(convolution_pooling.pooled_gradients, images, kernel, place, gradient)
 
     def stock(images: Array, kernel: Array, place: Array, outputs: Array, gradient: Array) -> tuple[Array, Array]:
         (gradient,) = jax.vjp(partial(_stock_max_pool, window=2), outputs)[1](gradient)

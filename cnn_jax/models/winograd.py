@@ -6,7 +6,7 @@ two. The gradients are the adjoints of the same three transforms. Unpadded, for 
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import jax.numpy as jnp
@@ -30,15 +30,12 @@ def _transformed(matrix: Matrix, grid: Any) -> Grid:
 
 def _weighted(weights: tuple[float, ...], arrays: Any) -> Array:
     """The weighted sum, without multiplications by one and zero."""
-    total = None
-    for weight, array in zip(weights, arrays, strict=True):
-        if weight == 0:
-            continue
-        term = array if abs(weight) == 1 else array * abs(weight)
-        if total is None:
-            total = term if weight > 0 else -term
-            continue
-        total = total + term if weight > 0 else total - term
+    used = [(weight, array) for weight, array in zip(weights, arrays, strict=True) if weight]
+    signs = [weight > 0 for weight, _ in used]
+    terms = [array if abs(weight) == 1 else array * abs(weight) for weight, array in used]
+    total = terms[0] if signs[0] else -terms[0]
+    for positive, term in zip(signs[1:], terms[1:], strict=True):
+        total = total + term if positive else total - term
     return total
 
 
@@ -53,10 +50,12 @@ def _paired(function: Callable, left: Grid, right: Grid) -> Grid:
 
 
 def kernel_tiles(kernel: Array) -> Grid:
+    """The 16 matrices [C, F] of a kernel [3, 3, C, F] that the image's tiles are multiplied with."""
     return lax.optimization_barrier(_transformed(_KERNEL, kernel))
 
 
 def kernel_gradient(tiles: Grid) -> Array:
+    """The gradient [3, 3, C, F] for a kernel, given those for its tiles."""
     return jnp.stack([jnp.stack(line) for line in _transformed(_adjoint(_KERNEL), tiles)])
 
 
@@ -97,11 +96,12 @@ def tile_gradients(images: Array, kernel: Grid, members: list[Array]) -> tuple[A
 
     def member(row: int, column: int) -> Array:
         """A member of the images' 2 x 2 squares: it lies in up to four tiles."""
-        return sum(
+        parts = [
             jnp.pad(tiles[row + 2 * down][column + 2 * right], ((0, 0), (down, 1 - down), (right, 1 - right), (0, 0)))
             for down in (0, 1)
             for right in (0, 1)
-        )
+        ]
+        return reduce(jnp.add, parts)
 
     squares = lax.optimization_barrier([member(row, column) for row in (0, 1) for column in (0, 1)])
     return pooling.interleaved(squares, 2), kernel_tiles
