@@ -1,6 +1,9 @@
 """The lecture's CNN: three convolutions, 2 x 2 max-pooling after the first two, 104,202 parameters.
 
-python run.py
+    python run.py
+
+MNIST test accuracy 99.10 ± 0.14 %, loss 0.0292 ± 0.0045 (mean and standard deviation, n = 3 seeds); 61 s of training
+and 5,000 images/s a run. Two AVX2 cores (AMD EPYC), jax 0.10.2, 2026-11. The lecture's Keras: 99.09 %, 0.0285, one run.
 """
 
 from cnn_jax.config import Config
