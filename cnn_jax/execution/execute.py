@@ -52,9 +52,11 @@ def execute(config: Config, place: Place, console: Console) -> Result:
     models.build(config, spec.image_shape, len(spec.classes))  # complains before any data are read
     dataset = data.load(config.dataset, data_dir=place.data_dir, manual_dir=place.manual_dir, warn=console.note)
     train, validation = split_training_images(dataset, config.train_examples, config.validation_examples)
-    directory.begin(config, machine.describe(list(place.command_line), dataset.fingerprint))
-    console.line(f"{config.model} on {len(train):,} images of {config.dataset}; {machine.device()}; {place.workdir}")
     with signals.deferred() as raise_if_signalled, compilation.memory_errors_named():
+        directory.begin(config, machine.describe(list(place.command_line), dataset.fingerprint))
+        console.line(
+            f"{config.model} on {len(train):,} images of {config.dataset}, {machine.device()}, {place.workdir}"
+        )
         run = programs.compile_all(config, spec, train, validation, dataset.test)
         console.line(f"{run.parameters:,} parameters, compiled in {run.compile_seconds:.1f} s")
         progress = _train(config, directory, run, console, raise_if_signalled)

@@ -15,15 +15,16 @@ class Console:
 
     def __init__(self, *, progress: bool | None = None):
         self.shows_progress = sys.stderr.isatty() if progress is None else progress
+        self._write: Callable[..., None] = print
 
     def line(self, text: str) -> None:
         """A line of the result."""
-        tqdm.write(text, file=sys.stdout)
+        self._write(text, file=sys.stdout)
         sys.stdout.flush()
 
     def note(self, text: str) -> None:
         """A line that the user should know of, beside the result."""
-        tqdm.write(text, file=sys.stderr)
+        self._write(text, file=sys.stderr)
 
     @contextmanager
     def bar(self, epochs: int, epoch_steps: int) -> Iterator[Callable[[int, float, float, float], None]]:
@@ -47,7 +48,11 @@ class Console:
                 )
                 bar.update(step - bar.n)
 
-            yield show
+            self._write = bar.write  # which moves the bar out of the way
+            try:
+                yield show
+            finally:
+                self._write = print
 
     def row(self, row: Mapping[str, Any], epochs: int) -> None:
         """A finished epoch."""

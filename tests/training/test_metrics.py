@@ -27,7 +27,7 @@ def test_score_is_mean_cross_entropy_and_share_of_hits(shape: tuple[int, int, in
     assert score.examples == len(labels)
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(shapes)
 def test_sums_count_only_what_the_mask_keeps(shape: tuple[int, int, int]) -> None:
     logits, labels, mask = drawn(*shape)
