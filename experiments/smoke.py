@@ -1,6 +1,9 @@
 """A check of seconds that everything works: a small CNN, one epoch over 6,400 images.
 
-python run.py --experiment=smoke
+    python run.py --experiment=smoke
+
+From start to exit, data at hand: 11.4 s the first time, 5.1 and 5.3 s with a warm compilation cache; test accuracy
+86.88 % (seed 0). Two AVX2 cores (AMD EPYC), jax 0.10.2, 2026-11.
 """
 
 from dataclasses import replace

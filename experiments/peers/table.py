@@ -47,10 +47,12 @@ def caption(result: dict) -> str:
     for versions in result["versions"].values():
         packages |= versions
     listed = ", ".join(f"{name} {version}" for name, version in sorted(packages.items()))
+    whole = ""
+    if settings["whole_rounds"]:
+        whole = f"; {settings['epochs']} epochs with pooling from start to exit, medians of {settings['whole_rounds']}"
     return (
         f"Images a second at batch {settings['batch_size']} (inference: 1,000), medians of {settings['rounds']}"
-        f" interleaved rounds; {settings['epochs']} epochs with pooling from start to exit, medians of"
-        f" {settings['whole_rounds']}. Behind the dot: how many times faster this project is, round by round, and the"
+        f" interleaved rounds{whole}. Behind the dot: how many times faster this project is, round by round, and the"
         f" 95 % interval of that median where there are at least six rounds."
         f" {machine['cpu']}, {machine['cores']} cores, {machine['os']}; {listed}; {result['date']}."
     )
