@@ -24,6 +24,8 @@ _CPU_OPTIONS = {
     "xla_cpu_experimental_ynn_fusion_type": "",
     # The operators put barriers between what must not be fused; this pass would take them away too early.
     "xla_disable_hlo_passes": "cse_barrier_expander",
+    # Compiles the training step in three quarters of the time; its speed is the same.
+    "xla_cpu_use_fusion_emitters": "False",
 }
 
 # Making a model's weights takes milliseconds to run but 20 s to optimize (threefry over many-dimensional arrays).
@@ -34,12 +36,14 @@ _RUN_ONCE_OPTIONS = {"xla_backend_optimization_level": "0"}
 def compiler_options(*, runs_once: bool = False) -> dict[str, str]:
     """The options to compile with on this platform: those of ours that this jaxlib knows.
 
-    An option that a jaxlib does not know is an error there, so each is tried on an empty program first.
+    An option that a jaxlib does not know is an error there, so they are tried on an empty program first.
     """
     if jax.default_backend() != "cpu":
         return {}
     options = _CPU_OPTIONS | (_RUN_ONCE_OPTIONS if runs_once else {})
-    return {name: value for name, value in options.items() if _is_known({name: value})}
+    if _are_known(options):
+        return options
+    return {name: value for name, value in options.items() if _are_known({name: value})}
 
 
 def jit(function: Callable, *, runs_once: bool = False, **arguments: Any) -> Any:
@@ -99,7 +103,7 @@ def use_persistent_cache(folder: Path | None = None) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def _is_known(options: dict[str, str]) -> bool:
+def _are_known(options: dict[str, str]) -> bool:
     try:
         jax.jit(lambda: 0, compiler_options=options).lower().compile()
     except jax.errors.JaxRuntimeError as error:

@@ -11,7 +11,7 @@ def run(config: Config) -> list[Layer]:
     """Prints the layer table of the config's model on images of its dataset; reads no data."""
     compilation.start(persistent_cache=False)
     spec = data.spec(config.dataset)
-    layers = summary.layers(models.build(config, spec.image_shape, len(spec.classes)), spec.image_shape)
+    layers = summary.layers(models.build(config, len(spec.classes)), spec.image_shape)
     rows = [
         [layer.name, str((None, *layer.output_shape)), f"{layer.parameters:,}", f"{layer.multiply_adds:,}"]
         for layer in layers

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnn_jax import compilation, data, models
+from cnn_jax import compilation, data
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import split_training_images
 from cnn_jax.errors import DivergedError, Interrupted
@@ -16,6 +16,7 @@ from cnn_jax.execution.directory import RunDirectory
 from cnn_jax.execution.result import Result
 from cnn_jax.reporting.console import Console
 from cnn_jax.reporting.tensorboard import EventWriter
+from cnn_jax.training import mesh as meshes
 from cnn_jax.training import optimizer, programs
 from cnn_jax.training.fit import Progress, diverged, fit
 from cnn_jax.training.metrics import score
@@ -49,7 +50,7 @@ def execute(config: Config, place: Place, console: Console) -> Result:
         console.note(f"{place.workdir} holds this run, finished: its result again. To train anew: --overwrite.")
         return finished
     spec = data.spec(config.dataset)
-    models.build(config, spec.image_shape, len(spec.classes))  # complains before any data are read
+    programs.state_shapes(config, spec, meshes.over_all_devices())  # complains of the model before any data are read
     dataset = data.load(config.dataset, data_dir=place.data_dir, manual_dir=place.manual_dir, warn=console.note)
     train, validation = split_training_images(dataset, config.train_examples, config.validation_examples)
     with signals.deferred() as raise_if_signalled, compilation.memory_errors_named():

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -19,12 +18,12 @@ MODELS: Mapping[str, type[nn.Module]] = {
 }
 
 
-def build(config: Config, image_shape: tuple[int, int, int], classes: int, *, fused: bool = False) -> nn.Module:
-    """The config's model for images of this shape: each field of the module that the config has too is set from it.
+def build(config: Config, classes: int, *, fused: bool = False) -> nn.Module:
+    """The config's model: each field of the module that the config has too is set from it.
 
     fused: layers may be computed together where the module can; to train with. Otherwise one by one: to look at.
-    Raises InputError where there is no such model, where the config sets what the model does not have, or where the
-    images are too small for its layers.
+    Raises InputError where there is no such model, or where the config sets what the model does not have; images that
+    are too small for the layers are an InputError where the model first meets them.
     """
     if config.model not in MODELS:
         raise unknown_name("--model", config.model, "model", MODELS)
@@ -35,6 +34,4 @@ def build(config: Config, image_shape: tuple[int, int, int], classes: int, *, fu
             raise InputError(f"--{name}: the model {config.model} has no such setting.")
     settings = {name: getattr(config, name) for name in FIELDS if name in own and getattr(config, name) is not None}
     settings |= {"classes": classes, "dtype": jnp.dtype(config.dtype)} | ({"fused": fused} if "fused" in own else {})
-    module = kind(**settings)
-    jax.eval_shape(module.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *image_shape), jnp.float32))
-    return module
+    return kind(**settings)

@@ -153,4 +153,4 @@ def apply_function(config: Config, spec: Spec) -> step.Apply:
 
 
 def _module(config: Config, spec: Spec) -> nn.Module:
-    return models.build(config, spec.image_shape, len(spec.classes), fused=True)
+    return models.build(config, len(spec.classes), fused=True)

@@ -59,7 +59,7 @@ PEERS = (
 VARIANTS = {"pooling": "--pooling", "no_pooling": "--no-pooling"}
 # The flags that change what is measured; the others say where.
 LENGTHS = ("rounds", "steps", "steps_no_pooling", "warmup", "batch_size", "epochs")
-SETTINGS = ("peers", "variants", *LENGTHS, "whole_rounds")
+SETTINGS = ("peers", "variants", *LENGTHS, "whole_peers", "whole_rounds")
 
 
 class Run(NamedTuple):
@@ -83,12 +83,14 @@ def read_flags() -> argparse.Namespace:
     parser.add_argument("--warmup", type=int, default=20, help="unmeasured steps before them")
     parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=5, help="of the whole runs, with pooling, from start to exit")
+    parser.add_argument("--whole_peers", help="the peers of the whole runs, which are long; default: --peers")
     parser.add_argument("--whole_rounds", type=int, default=3, help="0 leaves the whole runs out")
     parser.add_argument("--timeout", type=float, default=1800, help="seconds that one run may take")
     parser.add_argument("--output", type=Path, default=ROOT / "experiments" / "results" / "peers.json")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted measurement")
-    flags = parser.parse_args()
-    for name, known in (("peers", [peer.name for peer in PEERS]), ("variants", list(VARIANTS))):
+    flags, names = parser.parse_args(), [peer.name for peer in PEERS]
+    flags.whole_peers = flags.whole_peers or flags.peers
+    for name, known in (("peers", names), ("whole_peers", flags.peers.split(",")), ("variants", list(VARIANTS))):
         setattr(flags, name, getattr(flags, name).split(","))
         if unknown := set(getattr(flags, name)) - set(known):
             parser.error(f"--{name}: unknown {', '.join(sorted(unknown))}; known: {', '.join(known)}")
@@ -144,7 +146,8 @@ def runs(flags: argparse.Namespace) -> Iterator[Run]:
     for variant in flags.variants:
         yield from (Run("steps", variant, i, peer) for i in range(flags.rounds) for peer in peers)
     if "pooling" in flags.variants:
-        yield from (Run("epochs", "pooling", i, peer) for i in range(flags.whole_rounds) for peer in peers)
+        whole = [peer for peer in peers if peer.name in flags.whole_peers]
+        yield from (Run("epochs", "pooling", i, peer) for i in range(flags.whole_rounds) for peer in whole)
 
 
 def command_of(run: Run, flags: argparse.Namespace, data: Path) -> list[str]:

@@ -10,7 +10,7 @@ MNIST = (28, 28, 1)
 
 
 def table(**settings: object) -> list[Layer]:
-    return layers(models.build(Config(**settings), MNIST, 10), MNIST)
+    return layers(models.build(Config(**settings), 10), MNIST)
 
 
 def test_lecture_cnn_layer_by_layer() -> None:

@@ -35,20 +35,20 @@ def size(params: dict) -> int:
     ],
 )
 def test_parameter_counts(settings: dict, parameters: int) -> None:
-    assert size(initial(models.build(Config(**settings), MNIST, 10))) == parameters
+    assert size(initial(models.build(Config(**settings), 10))) == parameters
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (19, 33, 2)])
 @pytest.mark.parametrize("name", sorted(models.MODELS))
 def test_any_input_size_and_channel_count_gives_logits(name: str, shape: tuple[int, int, int]) -> None:
-    module = models.build(Config(model=name), shape, 7)
+    module = models.build(Config(model=name), 7)
     logits = module.apply({"params": initial(module, shape)}, jnp.ones((5, *shape)))
     assert logits.shape == (5, 7)
     assert logits.dtype == jnp.float32
 
 
 def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters() -> None:
-    module = models.build(Config(dtype="bfloat16"), MNIST, 10)
+    module = models.build(Config(dtype="bfloat16"), 10)
     params = initial(module)
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
     text = str(jax.make_jaxpr(lambda p, x: module.apply({"params": p}, x))(params, jnp.ones((2, *MNIST))))
@@ -58,7 +58,7 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters() -> None:
 
 
 def test_kernels_start_glorot_uniform_and_biases_zero() -> None:
-    params = initial(models.build(Config(), MNIST, 10))
+    params = initial(models.build(Config(), 10))
     for name, fan_in, fan_out in (("Conv_1", 9 * 32, 9 * 64), ("Conv_2", 9 * 64, 9 * 128), ("Dense_0", 1152, 10)):
         limit = np.sqrt(6 / (fan_in + fan_out))  # Glorot and Bengio (2010), eq. 16
         kernel = np.asarray(params[name]["kernel"])
@@ -70,7 +70,7 @@ def test_kernels_start_glorot_uniform_and_biases_zero() -> None:
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (23, 30, 3)])
 def test_fused_layers_are_the_layers_one_by_one(shape: tuple[int, int, int]) -> None:
-    plain, fused = (models.build(Config(widths=(16, 16, 20)), shape, 10, fused=fused) for fused in (False, True))
+    plain, fused = (models.build(Config(widths=(16, 16, 20)), 10, fused=fused) for fused in (False, True))
     params = initial(plain, shape)
     images = jax.random.uniform(jax.random.key(1), (9, *shape))
     weights = jax.random.normal(jax.random.key(2), (9, 10))
@@ -87,16 +87,16 @@ def test_fused_layers_are_the_layers_one_by_one(shape: tuple[int, int, int]) -> 
 
 def test_unknown_model_is_refused_and_the_near_miss_named() -> None:
     with pytest.raises(InputError, match=r"--model=dens: .*Did you mean dense"):
-        models.build(Config(model="dens"), MNIST, 10)
+        models.build(Config(model="dens"), 10)
 
 
 @pytest.mark.parametrize("settings", [{"pooling": False}, {"kernel_size": 5}])
 def test_setting_that_a_model_does_not_have_is_refused(settings: dict) -> None:
     with pytest.raises(InputError, match="the model dense has no such setting"):
-        models.build(Config(model="dense", **settings), MNIST, 10)
+        models.build(Config(model="dense", **settings), 10)
 
 
 @pytest.mark.parametrize("settings", [{"kernel_size": 29}, {"kernel_size": 13}, {"widths": (1,) * 14}])
 def test_images_too_small_for_the_layers_are_refused(settings: dict) -> None:
     with pytest.raises(InputError, match="smaller than its filters"):
-        models.build(Config(**settings), MNIST, 10)
+        initial(models.build(Config(**settings), 10))
