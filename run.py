@@ -23,6 +23,7 @@ from cnn_jax.errors import InputError, ProjectError, unknown_name
 MODES: Mapping[str, str] = {
     "train": "train a model and score it on the test set (the default)",
     "evaluate": "score the parameters of a finished run, --workdir, again, or on another --dataset",
+    "benchmark": "measure training and inference on this machine; writes benchmark.json and benchmark.html",
     "summary": "print a model's layers, parameters and multiply-adds",
 }
 
@@ -33,8 +34,25 @@ PLACES: Mapping[str, tuple[Callable[[str], Any], str]] = {
     "manual_dir": (Path, "a folder with the dataset's original files, to use instead of a download"),
 }
 
+
+def _listed(read: Callable[[str], Any]) -> Callable[[str], tuple]:
+    """Reads values with commas between them."""
+    return lambda text: tuple(read(part.strip()) for part in text.removesuffix(",").split(","))
+
+
+# What single modes take: how a text is read (ValueError: it cannot be), what is expected, and the help text.
+OPTIONS: Mapping[str, tuple[Callable[[str], Any], str, str]] = {
+    "batch_sizes": (_listed(int), "whole numbers", "benchmark: batch sizes; default 64,256,1024"),
+    "dtypes": (_listed(str), "names", "benchmark: float32, tensorfloat32, bfloat16; default: all that the device has"),
+    "repeats": (int, "a whole number", "benchmark: how often each is timed; default 7"),
+    "seconds": (float, "a number", "benchmark: what all repeats of one may take, but for the first; default 20"),
+    "baseline": (Path, "a file", "benchmark: an earlier benchmark.json to compare with"),
+    "tolerance": (float, "a number", "benchmark: exit 1 where a case is slower by more than this share; default 0.1"),
+}
+
 SWITCHES: Mapping[str, tuple[bool | None, str]] = {
     "overwrite": (False, "delete the run that is in the folder, and train anew"),
+    "profile": (False, "benchmark: trace training steps, and list the most expensive operations"),
     "progress": (None, "show a progress bar; default: on a terminal"),
     "compilation_cache": (True, "keep compiled programs on disk for the next start"),
     "list": (False, "list experiments, datasets and models"),
@@ -75,6 +93,8 @@ def define_flags() -> flags.FlagValues:
         else:
             flags.DEFINE(_FieldParser(name), name, None, field.metadata["help"], flag_values=values)
     for name, (_, help_text) in PLACES.items():
+        flags.DEFINE_string(name, None, help_text, flag_values=values)
+    for name, (_, _, help_text) in OPTIONS.items():
         flags.DEFINE_string(name, None, help_text, flag_values=values)
     for name, (default, help_text) in SWITCHES.items():
         _define_switch(name, default, help_text, values)
@@ -145,6 +165,7 @@ def call(command: Callable[..., Any], values: flags.FlagValues, command_line: li
             raise InputError(f"--{name}: has no meaning with {'--list' if values.list else f'--mode={values.mode}'}.")
     arguments: dict[str, Any] = {name: values[name].value for name in SWITCHES}
     arguments |= {name: read(str(values[name].value)) for name, (read, _) in PLACES.items() if values[name].present}
+    arguments |= {name: _read_option(name, str(values[name].value)) for name in OPTIONS if values[name].present}
     arguments |= {name: values[name].value for name in FIELDS if values[name].present}
     arguments |= {
         "config_file": arguments.pop("config", None),
@@ -158,11 +179,22 @@ def call(command: Callable[..., Any], values: flags.FlagValues, command_line: li
     return command(**{name: arguments[name] for name in wanted if name in arguments})
 
 
+def _read_option(name: str, text: str) -> Any:
+    read, expected, _ = OPTIONS[name]
+    try:
+        return read(text)
+    except ValueError:
+        raise InputError(f"--{name}={text}: must be {expected}.") from None
+
+
 def help_text(values: flags.FlagValues, *, full: bool) -> str:
     """What `--help` prints; with `full` the flags of jax too."""
     groups = {
         "What to do:": ["mode", *(f"  {mode}" for mode in MODES), "experiment", "config", "list", "help", "helpfull"],
-        "Where and how (nothing here changes a number):": [*list(PLACES)[1:], *list(SWITCHES)[:3]],
+        "Where and how (nothing here changes a number):": [
+            *(name for name in (*PLACES, *SWITCHES) if name not in ("config", "profile", "list", "help", "helpfull"))
+        ],
+        "For one mode:": [*OPTIONS, "profile"],
         "Settings (the experiment gives them; a flag given here wins):": [n for n in FIELDS if n != "experiment"],
     }
     if full:

@@ -58,6 +58,15 @@ def compiled(jitted: Any, *arguments: Any) -> tuple[Callable, float]:
     return program, time.perf_counter() - start
 
 
+def memory_bytes(program: Any) -> int:
+    """Bytes on a device of a compiled program's arguments, results and what it keeps in between; 0 where not told."""
+    sizes = program.memory_analysis()
+    if sizes is None:
+        return 0
+    kept = sizes.argument_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
+    return int(kept + sizes.temp_size_in_bytes)
+
+
 def start(*, persistent_cache: bool) -> None:
     """What a command does before it runs anything. Raises InputError where jax has no device, or the cache no place."""
     try:

@@ -18,9 +18,10 @@ MAY_IMPORT = {
     "models": LEAVES,
     "training": LEAVES | {"data", "models"},
     "analysis": LEAVES | {"data", "models"},
+    "benchmark": LEAVES | {"data", "models", "training", "analysis"},
     "reporting": LEAVES,
     "execution": LEAVES | {"data", "models", "training", "reporting"},
-    "commands": LEAVES | {"data", "models", "training", "analysis", "reporting", "execution"},
+    "commands": LEAVES | {"data", "models", "training", "analysis", "benchmark", "reporting", "execution"},
     "experiments": {"config", "errors", "experiments"},
     "run": {"config", "errors", "experiments"},
 }

@@ -38,7 +38,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seco
 def test_help_shows_every_flag_and_exits_0(run_py: Run) -> None:
     finished = run_py("--help")
     assert finished.returncode == 0
-    for name in [*FIELDS, *run.PLACES, *run.SWITCHES, "mode"]:
+    for name in [*FIELDS, *run.PLACES, *run.OPTIONS, *run.SWITCHES, "mode"]:
         assert re.search(rf"--(\[no\])?{name}\b", finished.stdout), name
     assert all(mode in finished.stdout for mode in run.MODES)
 
@@ -110,6 +110,35 @@ def test_own_experiment_outside_the_project_runs(run_py: Run, tmp_path: Path) ->
     assert (tmp_path / "runs/mine-mnist-seed0/result.json").exists()
 
 
+def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(run_py: Run, tmp_path: Path) -> None:
+    short = ("--mode=benchmark", "--experiment=smoke", "--train_examples=640", "--batch_sizes=64", "--dtypes=float32")
+    first = run_py(*short, "--seconds=0.1", "--profile", "--workdir=one")
+    assert first.returncode == 0, first.stderr
+    record = json.loads((tmp_path / "one/benchmark.json").read_text())
+    cases = {case["what"]: case for case in record["measurements"]}
+    assert set(cases) == {"training step", "training epoch", "inference"}
+    assert all(f"{case['images_per_second']:,.0f}" in first.stdout for case in cases.values())
+    assert cases["inference"]["multiply_adds"] == 10_000 * 232_416
+    [roofline] = record["rooflines"]
+    layers = ["Conv_0", "MaxPool_0", "Conv_1", "MaxPool_1", "Conv_2", "Dense_0"]
+    assert [layer["name"] for layer in roofline["layers"]] == layers
+    assert all(0.999 < layer["operations"] / layer["operations_by_xla"] < 1.001 for layer in roofline["layers"])
+    page = (tmp_path / "one/benchmark.html").read_text()
+    assert all(f"<td>{layer}</td>" in page for layer in layers)
+    operations = record["profile"]["operations"]
+    assert 0 < sum(found["share"] for found in operations) <= 1
+    assert operations[0]["name"] in (tmp_path / "one/profile.txt").read_text()
+    assert list((tmp_path / "one/profile").rglob("*.xplane.pb"))
+
+    cases["inference"]["images_per_second"] *= 1000
+    (tmp_path / "faster.json").write_text(json.dumps(record))
+    second = run_py(*short, "--seconds=0.1", "--baseline=faster.json", "--tolerance=0.99", "--workdir=two")
+    assert second.returncode == 1
+    assert second.stderr.endswith("run.py: 1 of 3 cases are more than 99% slower than the baseline.\n")
+    rows = json.loads((tmp_path / "two/benchmark.json").read_text())["comparison"]["rows"]
+    assert [row["slower"] for row in rows] == [False, False, True]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -150,6 +179,19 @@ def test_own_experiment_outside_the_project_runs(run_py: Run, tmp_path: Path) ->
         (["--mode=evaluate", "--workdir=full", "--epochs=3"], "--epochs: has no meaning with --mode=evaluate"),
         (["--mode=summary", "--overwrite"], "--overwrite: has no meaning"),
         (["--flagfile=not_there"], "Unable to open flagfile"),
+        (["--batch_sizes=64"], "--batch_sizes: has no meaning with --mode=train"),
+        (["--mode=benchmark", "--batch_sizes=64,many"], "--batch_sizes=64,many: must be whole numbers"),
+        (["--mode=benchmark", "--batch_sizes=0"], "--batch_sizes=0: must be between 1 and the 60,000"),
+        (["--mode=benchmark", "--batch_sizes=60001"], "must be between 1 and the 60,000"),
+        (["--mode=benchmark", "--dtypes=float23"], "no such dtype. Did you mean float32?"),
+        (["--mode=benchmark", "--dtypes=tensorfloat32"], "only NVIDIA's GPUs have it"),
+        (["--mode=benchmark", "--repeats=0"], "--repeats=0: must be at least 1"),
+        (["--mode=benchmark", "--seconds=nan"], "must be above 0"),
+        (["--mode=benchmark", "--tolerance=1"], "--tolerance=1: must be at least 0 and below 1"),
+        (["--mode=benchmark", "--baseline=words.txt"], "not a benchmark.json, or damaged"),
+        (["--mode=benchmark", "--baseline=not_there"], "cannot be read"),
+        (["--mode=benchmark", "--workdir=words.txt"], "is a file"),
+        (["--mode=benchmark", "--train_examples=0"], "must be at least 1"),
     ],
     ids=" ".join,
 )
@@ -169,7 +211,8 @@ def test_bad_input_is_one_clear_line_exit_2_and_nothing_written(
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TFDS_DATA_DIR", str(drawn_data_dir))
-    assert run.main(["--nocompilation_cache", *arguments] if "--mode=summary" not in arguments else arguments) == 2
+    cached = not {"--mode=summary", "--mode=benchmark"} & set(arguments)
+    assert run.main(["--nocompilation_cache", *arguments] if cached else arguments) == 2
     said_all = capfd.readouterr().err
     assert said in said_all
     assert said_all.startswith("run.py: ")

@@ -11,12 +11,18 @@ from flax import linen as nn
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer. output_shape: without the batch. multiply_adds: of matrix products and convolutions, an image."""
+    """One layer. Shapes: without the batch. multiply_adds: of matrix products and convolutions, an image.
+
+    module: the layer by itself. params: shapes of what it learns, as `module.apply` takes them.
+    """
 
     name: str
+    input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     parameters: int
     multiply_adds: int
+    module: nn.Module
+    params: dict
 
 
 def layers(module: nn.Module, image_shape: tuple[int, ...]) -> list[Layer]:
@@ -25,19 +31,20 @@ def layers(module: nn.Module, image_shape: tuple[int, ...]) -> list[Layer]:
     A kernel [..., in, out] is applied once at each position of the output, so that the multiply-adds of a layer are
     the size of its kernel times the output's positions: for a dense layer one, for a convolution height times width.
     """
-    outputs: dict[tuple[str, ...], tuple[nn.Module, Any]] = {}
+    calls: dict[tuple[str, ...], tuple[nn.Module, Any, Any]] = {}
 
-    def note_output(next_function: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+    def note_call(next_function: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
         output = next_function(*args, **kwargs)
         if context.method_name == "__call__" and context.module.path:
-            outputs.setdefault(context.module.path, (context.module, output))
+            alone = context.module.clone(parent=None, name=None)
+            calls.setdefault(context.module.path, (alone, args[0].shape[1:], output.shape[1:]))
         return output
 
     images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-    with nn.intercept_methods(note_output):
+    with nn.intercept_methods(note_call):
         params = jax.eval_shape(module.init, jax.random.key(0), images)["params"]
-    inner = [path for path in outputs if not any(other[:-1] == path for other in outputs)]
-    return [_layer(path, outputs[path][1].shape[1:], _subtree(params, path)) for path in inner]
+    inner = [path for path in calls if not any(other[:-1] == path for other in calls)]
+    return [_layer(path, *calls[path], _subtree(params, path)) for path in inner]
 
 
 def _subtree(params: Any, path: tuple[str, ...]) -> dict:
@@ -46,11 +53,16 @@ def _subtree(params: Any, path: tuple[str, ...]) -> dict:
     return params
 
 
-def _layer(path: tuple[str, ...], output_shape: tuple[int, ...], params: dict) -> Layer:
+def _layer(
+    path: tuple[str, ...], module: nn.Module, input_shape: tuple[int, ...], output_shape: tuple[int, ...], params: dict
+) -> Layer:
     kernel = params.get("kernel")
     return Layer(
         name="/".join(path),
+        input_shape=input_shape,
         output_shape=output_shape,
         parameters=sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params)),
         multiply_adds=math.prod(kernel.shape) * math.prod(output_shape[:-1]) if kernel is not None else 0,
+        module=module,
+        params=params,
     )

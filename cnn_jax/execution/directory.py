@@ -65,8 +65,8 @@ class RunDirectory:
                 _delete(self.path / name)
             for file in self.path.glob(_EVENTS):
                 _delete(file)
-            _write(self.path / "machine.json", json.dumps(machine, indent=2) + "\n")
-            _write(self.path / "config.json", config.to_json())
+            write_at_once(self.path / "machine.json", json.dumps(machine, indent=2) + "\n")
+            write_at_once(self.path / "config.json", config.to_json())
         except OSError as error:
             raise InputError(f"--workdir={self.path}: cannot be written: {error.strerror}.") from None
 
@@ -83,7 +83,7 @@ class RunDirectory:
     def write_result(self, result: Result) -> None:
         """Stores the run's end, at once or not at all."""
         with _writing(self.path / "result.json") as file:
-            _write(file, result.to_json())
+            write_at_once(file, result.to_json())
 
     def _is_run(self) -> bool:
         """Whether there is a run here; InputError where there is something else that must not be touched."""
@@ -122,7 +122,7 @@ class _writing:
             raise MachineError(f"{self.file}: cannot be written: {error.strerror}.") from None
 
 
-def _write(path: Path, text: str) -> None:
+def write_at_once(path: Path, text: str) -> None:
     """Writes a file at once: a reader sees the old content or the new, never a part."""
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("w", encoding="utf-8") as stream:

@@ -54,7 +54,8 @@ def execute(config: Config, place: Place, console: Console) -> Result:
     dataset = data.load(config.dataset, data_dir=place.data_dir, manual_dir=place.manual_dir, warn=console.note)
     train, validation = split_training_images(dataset, config.train_examples, config.validation_examples)
     with signals.deferred() as raise_if_signalled, compilation.memory_errors_named():
-        directory.begin(config, machine.describe(list(place.command_line), dataset.fingerprint))
+        known = machine.describe(list(place.command_line)) | {"data_fingerprint": dataset.fingerprint}
+        directory.begin(config, known)
         console.line(
             f"{config.model} on {len(train):,} images of {config.dataset}, {machine.device()}, {place.workdir}"
         )

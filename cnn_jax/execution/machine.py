@@ -11,11 +11,10 @@ import jax
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
-def describe(command_line: list[str], fingerprint: str) -> dict:
-    """The content of `machine.json`. command_line: as typed. fingerprint: of the data (SHA-256)."""
+def describe(command_line: list[str]) -> dict:
+    """What `machine.json` says of the machine. command_line: as typed."""
     return {
         "command_line": command_line,
-        "data_fingerprint": fingerprint,
         "device": device(),
         "cores": cores(),
         "system": platform.platform(),

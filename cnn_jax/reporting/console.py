@@ -86,5 +86,7 @@ class Console:
             numeric = bool(rows) and rows[0][index][:1].isdigit()
             table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
         for row in rows:
-            table.add_row(*row, end_section=row is rows[-2])
-        RichConsole(highlight=False, markup=False).print(table)
+            table.add_row(*row)
+        # A file or a pipe has no width: lines stay whole there.
+        width = None if sys.stdout.isatty() else 200
+        RichConsole(highlight=False, markup=False, width=width).print(table)

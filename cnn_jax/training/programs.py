@@ -24,15 +24,16 @@ INFERENCE_BATCH = 1000
 
 @dataclass(frozen=True)
 class Training:
-    """Training on one split, compiled for it. compile_seconds: what that took."""
+    """Training on one split, compiled for it. compile_seconds: what that took. memory_bytes: on each device."""
 
     images: jax.Array
     labels: jax.Array
     epoch_steps: int
     compile_seconds: float
+    memory_bytes: int
     _start: Callable
     _order: Callable
-    _chunk: Callable
+    _chunk: Any
 
     def start(self, seed: int) -> TrainState:
         """The state before the first step."""
@@ -46,14 +47,19 @@ class Training:
         """Takes steps first (included) to last (excluded) of an order. Donates the given state."""
         return self._chunk(state, sums, self.images, self.labels, order, np.int32(first), np.int32(last))
 
+    def program_text(self) -> str:
+        """The chunk's program as XLA runs it."""
+        return self._chunk.as_text()
+
 
 @dataclass(frozen=True)
 class Inference:
-    """Inference on one split, compiled for it. compile_seconds: what that took."""
+    """Inference on one split, compiled for it. compile_seconds: what that took. memory_bytes: on each device."""
 
     images: jax.Array
     labels: np.ndarray
     compile_seconds: float
+    memory_bytes: int
     _infer: Callable
 
     def logits(self, params: dict) -> np.ndarray:
@@ -117,7 +123,8 @@ def compile_training(config: Config, spec: Spec, split: Split, mesh: Mesh) -> Tr
         *(state, metrics.zeros(), images, labels, order(state.key, zero), zero, zero),
         donate_argnums=0,
     )
-    return Training(images, labels, epoch_steps, start_seconds + order_seconds + chunk_seconds, start, order, chunk)
+    seconds = start_seconds + order_seconds + chunk_seconds
+    return Training(images, labels, epoch_steps, seconds, compilation.memory_bytes(chunk), start, order, chunk)
 
 
 def compile_inference(
@@ -130,7 +137,7 @@ def compile_inference(
     infer = step.make_infer(apply_function(config, spec), rows, meshes.by_batch(mesh))
     jitted = compilation.jit(infer, in_shardings=everywhere, out_shardings=everywhere)
     program, seconds = compilation.compiled(jitted, state_shapes(config, spec, mesh).params, images)
-    return Inference(images, split.labels, seconds, program)
+    return Inference(images, split.labels, seconds, compilation.memory_bytes(program), program)
 
 
 def state_shapes(config: Config, spec: Spec, mesh: Mesh) -> TrainState:

@@ -1,0 +1,76 @@
+"""Figures for pages, in one style: legible in grey, by colour-blind people, on paper and on a dark screen.
+
+Lines and letters take the page's own colour. Colours are Okabe and Ito's ("Color Universal Design", 2008), and what a
+colour says, a marker says too.
+"""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import matplotlib
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+_INK = "#010203"  # stands for the page's colour until the drawing is done
+_STYLE: Any = {
+    "figure.constrained_layout.use": True,
+    "svg.fonttype": "none",  # letters stay letters: they can be searched, read aloud and scaled
+    "svg.hashsalt": "cnn_jax",  # the same drawing gives the same file
+    "font.family": "sans-serif",
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK),
+}
+
+
+def draw(alt: str, paint: Callable[[Axes], None], *, size: tuple[float, float] = (7.0, 4.5)) -> Markup:
+    """A drawing as inline SVG. alt: what it shows, for who cannot see it. size: in inches."""
+    with matplotlib.rc_context(_STYLE):
+        drawing = Drawing(figsize=size)
+        paint(drawing.add_subplot())
+        stream = io.StringIO()
+        drawing.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+    svg = stream.getvalue()[stream.getvalue().index("<svg") :].replace(_INK, "currentColor")
+    label = Markup('<svg role="img" aria-label="{}"').format(alt)
+    return Markup(svg.replace("<svg", label, 1))
+
+
+def roofline(title: str, roofs: Mapping[str, float], places: Sequence[Mapping[str, Any]]) -> Markup:
+    """The roofs of a device, and below them the places of pieces of work that multiply.
+
+    roofs: multiply_adds_per_second and bytes_per_second. places: each with name, share, multiply_adds_per_byte and
+    multiply_adds_per_second.
+    """
+    peak, bandwidth = roofs["multiply_adds_per_second"], roofs["bytes_per_second"]
+    points = [place for place in places if place["multiply_adds"]]
+    ridge = peak / bandwidth
+    intensities = [ridge, *(point["multiply_adds_per_byte"] for point in points)]
+    low, high = min(intensities) / 4, max(intensities) * 4
+
+    def paint(axes: Axes) -> None:
+        axes.loglog([low, ridge, high], [low * bandwidth / 1e9, peak / 1e9, peak / 1e9], color=_INK, linewidth=1.5)
+        axes.axvline(ridge, color=_INK, linewidth=0.8, linestyle=":")
+        for index, point in enumerate(points):
+            axes.plot(
+                point["multiply_adds_per_byte"],
+                point["multiply_adds_per_second"] / 1e9,
+                marker=MARKERS[index % len(MARKERS)],
+                color=COLOURS[index % len(COLOURS)],
+                markersize=9,
+                linestyle="none",
+                label=f"{point['name']}, {point['share']:.0%} of its bound",
+            )
+        axes.set_xlabel("multiply-adds a byte that must move (left of the dotted line memory is the bound)")
+        axes.set_ylabel("billion multiply-adds a second")
+        axes.grid(which="major", color=_INK, alpha=0.15)
+        axes.legend(loc="lower right", fontsize=10)
+
+    said = "; ".join(f"{p['name']} reaches {p['share']:.0%} of its {p['bound']} bound" for p in points)
+    return draw(f"{title}: {said}.", paint)

@@ -1,0 +1,42 @@
+"""Timing: warm, waited for, bounded."""
+
+import time
+
+import jax.numpy as jnp
+import pytest
+
+from cnn_jax.benchmark import timing
+from cnn_jax.benchmark.timing import Timing
+
+
+def test_median_lies_between_the_quartiles_of_so_many_repeats() -> None:
+    calls = iter([0.03, 0.01, 0.02, 0.05, 0.04])
+    measured = timing.repeated(lambda: time.sleep(next(calls)), repeats=5, seconds=60)
+    assert measured.repeats == 5
+    assert 0.02 <= measured.low <= 0.03 <= measured.median <= 0.04 <= measured.high < 0.3
+
+
+def test_repeats_that_would_take_too_long_are_left_out_but_one() -> None:
+    assert timing.repeated(lambda: time.sleep(0.02), repeats=100, seconds=0.05).repeats in (1, 2)
+    assert timing.repeated(lambda: time.sleep(0.02), repeats=100, seconds=0.001).repeats == 1
+
+
+def test_parts_are_chosen_to_last_about_so_long_and_the_first_call_is_not_counted() -> None:
+    calls = []
+
+    def work(parts: int) -> object:
+        calls.append(parts)
+        time.sleep(0.2 if len(calls) == 1 else 0.002 * parts)  # as if it were compiled in the first call
+        return jnp.zeros(())
+
+    assert 15 <= timing.fitting(work, seconds=0.1, at_most=1000) <= 60
+    assert timing.fitting(work, seconds=10, at_most=7) == 7
+
+
+def test_a_part_is_its_share_of_the_whole() -> None:
+    assert Timing(6.0, 3.0, 9.0, 4).divided(3) == Timing(2.0, 1.0, 3.0, 4)
+
+
+def test_nothing_is_timed_that_fails() -> None:
+    with pytest.raises(ZeroDivisionError):
+        timing.repeated(lambda: 1 // 0, repeats=3, seconds=1)
