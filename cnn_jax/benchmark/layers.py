@@ -20,12 +20,12 @@ _REPEATS = 5
 
 @dataclass(frozen=True)
 class LayerWork:
-    """A layer's training work on one batch. operations, operations_by_xla: of the forward pass, counted by both."""
+    """A layer's training work on one batch. operations, operations_by_xla: of the forward pass; None: XLA is silent."""
 
     name: str
     work: Work
     operations: float
-    operations_by_xla: float
+    operations_by_xla: float | None
 
 
 def measure(
@@ -72,11 +72,11 @@ def operations(layer: Layer, batch_size: int) -> float:
     return 2 * batch_size * layer.multiply_adds + (1 if layer.parameters else 3) * outputs
 
 
-def operations_by_xla(layer: Layer, batch_size: int) -> float:
+def operations_by_xla(layer: Layer, batch_size: int) -> float | None:
     """XLA's own count of the same, for its stock operators: those that the layer lowers to on a GPU."""
     images = jax.ShapeDtypeStruct((batch_size, *layer.input_shape), jnp.float32)
     lowered = jax.jit(_forward(layer)).trace(layer.params, images).lower(lowering_platforms=("cuda",))
-    return float((lowered.cost_analysis() or {}).get("flops", math.nan))
+    return (lowered.cost_analysis() or {}).get("flops")
 
 
 def _forward(layer: Layer) -> Callable[[Any, jax.Array], Any]:

@@ -96,7 +96,7 @@ def _place(name: str, work: Work, roofs: Roofs) -> dict[str, Any]:
     }
 
 
-def _operations(layer: LayerWork) -> dict[str, float]:
+def _operations(layer: LayerWork) -> dict[str, float | None]:
     return {"operations": layer.operations, "operations_by_xla": layer.operations_by_xla}
 
 

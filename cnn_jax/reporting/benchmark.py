@@ -103,8 +103,10 @@ def roofs_line(part: Record) -> str:
 
 def operations_line(part: Record) -> str:
     """How far our count of operations is from XLA's."""
-    counts = [(layer["operations"], layer["operations_by_xla"], layer["name"]) for layer in part["layers"]]
-    off, name = max((abs(ours / theirs - 1), name) for ours, theirs, name in counts if theirs)
+    layers = [layer for layer in part["layers"] if layer["operations_by_xla"]]
+    if not layers:
+        return "XLA did not count operations here."
+    off, name = max((abs(layer["operations"] / layer["operations_by_xla"] - 1), layer["name"]) for layer in layers)
     return f"XLA counts the same operations in the layers' forward passes, within {off:.2%} ({name})."
 
 
