@@ -159,7 +159,7 @@ def _roofline_blocks(part: Record) -> list[str | Table | Figure]:
     drawing = figures.roofline(title, part["roofs"], [*part["layers"], part["step"]])
     caption = (
         "Each mark is a layer, forward and backward, by itself; the training step is the whole. The line is what this "
-        "device could do at best: as fast as memory delivers on the left, as fast as it multiplies on the right."
+        "device could do at best: left of the dots as fast as memory delivers, right of them as fast as it multiplies."
     )
     return [f"{roofs_line(part)} {operations_line(part)}", Figure(drawing, caption), roofline(part)]
 

@@ -12,6 +12,7 @@ import matplotlib
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import LogLocator, NullFormatter
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -67,8 +68,12 @@ def roofline(title: str, roofs: Mapping[str, float], places: Sequence[Mapping[st
                 linestyle="none",
                 label=f"{point['name']}, {point['share']:.0%} of its bound",
             )
-        axes.set_xlabel("multiply-adds a byte that must move (left of the dotted line memory is the bound)")
+        axes.set_xlabel("multiply-adds a byte that must move")
         axes.set_ylabel("billion multiply-adds a second")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
         axes.grid(which="major", color=_INK, alpha=0.15)
         axes.legend(loc="lower right", fontsize=10)
 
