@@ -24,6 +24,8 @@ MODES: Mapping[str, str] = {
     "train": "train a model and score it on the test set (the default)",
     "evaluate": "score the parameters of a finished run, --workdir, again, or on another --dataset",
     "benchmark": "measure training and inference on this machine; writes benchmark.json and benchmark.html",
+    "export": "write a finished run's model, --workdir, as parameters for numpy or as a program for jax",
+    "selftest": "kill a run at random moments and see that it comes to the same bits",
     "summary": "print a model's layers, parameters and multiply-adds",
 }
 
@@ -40,8 +42,25 @@ def _listed(read: Callable[[str], Any]) -> Callable[[str], tuple]:
     return lambda text: tuple(read(part.strip()) for part in text.removesuffix(",").split(","))
 
 
+def _seconds(text: str) -> float:
+    """Reads a time as in 30s, 5m or 2h; a plain number is seconds."""
+    factor = {"s": 1, "m": 60, "h": 3600}.get(text[-1:])
+    return float(text) if factor is None else factor * float(text[:-1])
+
+
 # What single modes take: how a text is read (ValueError: it cannot be), what is expected, and the help text.
 OPTIONS: Mapping[str, tuple[Callable[[str], Any], str, str]] = {
+    "checkpoint_every": (
+        _seconds,
+        "seconds",
+        "train: seconds between checkpoints, 0: at ends of epochs; default 60",
+    ),
+    "keep_checkpoints": (int, "a whole number", "train: how many of the newest checkpoints stay; default 3"),
+    "max_time": (_seconds, "a time as in 30s, 5m or 2h", "train: stop after it with a checkpoint and an evaluation"),
+    "resume_from": (int, "a whole number", "train: go back to the checkpoint of this step, and on from there"),
+    "format": (str, "a name", "export: npz, the parameters (the default), or stablehlo, the whole model"),
+    "output": (Path, "a file", "export: where to; default in the run's folder"),
+    "kills": (int, "a whole number", "selftest: how often to kill; default 20"),
     "batch_sizes": (_listed(int), "whole numbers", "benchmark: batch sizes; default 64,256,1024"),
     "dtypes": (_listed(str), "names", "benchmark: float32, tensorfloat32, bfloat16; default: all that the device has"),
     "repeats": (int, "a whole number", "benchmark: how often each is timed; default 7"),
@@ -53,12 +72,16 @@ OPTIONS: Mapping[str, tuple[Callable[[str], Any], str, str]] = {
 SWITCHES: Mapping[str, tuple[bool | None, str]] = {
     "overwrite": (False, "delete the run that is in the folder, and train anew"),
     "profile": (False, "benchmark: trace training steps, and list the most expensive operations"),
+    "debug_nans": (False, "train: where training diverges, name the operation"),
     "progress": (None, "show a progress bar; default: on a terminal"),
     "compilation_cache": (True, "keep compiled programs on disk for the next start"),
     "list": (False, "list experiments, datasets and models"),
     "help": (False, "show this"),
     "helpfull": (False, "show this and every --jax_* flag"),
 }
+
+
+_GENERAL_SWITCHES, _MODES_SWITCHES = ("overwrite", "progress", "compilation_cache"), ("profile", "debug_nans")
 
 
 class _FieldParser(flags.ArgumentParser):
@@ -171,6 +194,7 @@ def call(command: Callable[..., Any], values: flags.FlagValues, command_line: li
         "config_file": arguments.pop("config", None),
         "changed": [name for name in given if name in FIELDS],
         "command_line": tuple(command_line),
+        "program": Path(__file__).resolve(),
     }
     if "experiments" in wanted:
         arguments["experiments"] = experiments.descriptions()
@@ -191,10 +215,8 @@ def help_text(values: flags.FlagValues, *, full: bool) -> str:
     """What `--help` prints; with `full` the flags of jax too."""
     groups = {
         "What to do:": ["mode", *(f"  {mode}" for mode in MODES), "experiment", "config", "list", "help", "helpfull"],
-        "Where and how (nothing here changes a number):": [
-            *(name for name in (*PLACES, *SWITCHES) if name not in ("config", "profile", "list", "help", "helpfull"))
-        ],
-        "For one mode:": [*OPTIONS, "profile"],
+        "Where and how (nothing here changes a number):": [*list(PLACES)[1:], *_GENERAL_SWITCHES],
+        "For one mode:": [*OPTIONS, *_MODES_SWITCHES],
         "Settings (the experiment gives them; a flag given here wins):": [n for n in FIELDS if n != "experiment"],
     }
     if full:

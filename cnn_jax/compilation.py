@@ -75,6 +75,8 @@ def start(*, persistent_cache: bool) -> None:
         raise InputError(f"jax finds no device to run on: {error}") from None
     if persistent_cache:
         use_persistent_cache()
+    else:
+        jax.config.update("jax_enable_compilation_cache", False)  # which $JAX_COMPILATION_CACHE_DIR turns on too
 
 
 @contextmanager

@@ -21,9 +21,13 @@ class InputError(ProjectError):
 
 
 class DivergedError(ProjectError):
-    """Training reached a loss that is not finite."""
+    """Training reached a loss or a gradient that is not finite. step: where, counted from 1."""
 
     exit_code = 3
+
+    def __init__(self, message: str, step: int):
+        super().__init__(message)
+        self.step = step
 
 
 class MachineError(ProjectError):

@@ -23,8 +23,10 @@ PROJECT = Path(__file__).parents[1]
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# The same cases every time, and no clock: machines are slow at times.
+# The same cases every time, and no clock: machines are slow at times. To fuzz for long, with new cases:
+# pytest -k somebody_else --hypothesis-profile=long
 hypothesis.settings.register_profile("project", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("long", deadline=None, max_examples=10_000)
 hypothesis.settings.load_profile("project")
 
 
@@ -32,6 +34,13 @@ hypothesis.settings.load_profile("project")
 def programs_are_compiled_once(compilation_cache: Path) -> None:
     """What one test has compiled, the next one loads."""
     compilation.use_persistent_cache(compilation_cache)
+
+
+@pytest.fixture(autouse=True)
+def cache_stays_on() -> Iterator[None]:
+    """A command that does without the cache of compiled programs does not take it from the tests that follow."""
+    yield
+    jax.config.update("jax_enable_compilation_cache", True)
 
 
 @pytest.fixture(autouse=True)

@@ -2,25 +2,51 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import experiments
+from cnn_jax import data
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError
+from cnn_jax.execution import comparison
 from cnn_jax.execution.execute import Place, execute
 from cnn_jax.reporting.console import Console
+from cnn_jax.training import mesh as meshes
+from cnn_jax.training import programs
+from tests.conftest import PROJECT
 
 
 @pytest.mark.parametrize("name", experiments.names())
-def test_experiment_trains(name: str, drawn_data_dir: Path, tmp_path: Path) -> None:
+def test_experiment_trains_and_goes_on_to_the_same_bits(name: str, drawn_data_dir: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(experiments.load(name), train_examples=640, epochs=2)
-    result = execute(config, Place(workdir=tmp_path / "run", data_dir=drawn_data_dir), Console(progress=False))
-    first = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])
+    whole, ended = (Place(workdir=tmp_path / folder, data_dir=drawn_data_dir) for folder in ("whole", "ended"))
+    console = Console(progress=False)
+    result = execute(config, whole, console)
+    first = json.loads((whole.workdir / "metrics.jsonl").read_text().splitlines()[0])
     assert result.status == "done"
     assert result.train_loss is not None and result.train_loss < first["train_loss"]
     assert result.test_accuracy is not None and result.test_accuracy > 0.5  # of ten classes
+    assert execute(config, dataclasses.replace(ended, max_time=1e-3), console).status == "stopped"
+    assert execute(config, ended, console).status == "done"
+    like = programs.state_shapes(config, data.spec(config.dataset), meshes.over_all_devices())
+    assert list(comparison.differences(whole.workdir, ended.workdir, like)) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", experiments.names())
+def test_experiment_that_is_killed_comes_to_the_same_bits(
+    name: str, command_environment: dict[str, str], tmp_path: Path
+) -> None:
+    flags = ("--mode=selftest", f"--experiment={name}", "--train_examples=6400", "--epochs=3", "--kills=20")
+    command = [sys.executable, str(PROJECT / "run.py"), *flags, "--workdir=test"]
+    finished = subprocess.run(
+        command, cwd=tmp_path, env=command_environment, capture_output=True, text=True, timeout=1800
+    )
+    assert finished.returncode == 0, finished.stderr
 
 
 @pytest.mark.parametrize("name", experiments.names())

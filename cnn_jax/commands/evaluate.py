@@ -29,13 +29,12 @@ def run(
         raise InputError("--mode=evaluate: name the run with --workdir=RUN.")
     directory, console = RunDirectory(workdir), Console()
     compilation.start(persistent_cache=compilation_cache)
-    config, result = directory.config(), directory.result()
-    if result is None or result.status != "done":
-        raise InputError(f"--workdir={workdir}: this run is not finished. Run it to its end first.")
+    config, result = directory.config(), directory.finished_result()
     trained_on, spec = data.spec(config.dataset), data.spec(dataset or config.dataset)
     _require_same_form(trained_on, spec)
     mesh = meshes.over_all_devices()
-    state = checkpoint.restore(directory.checkpoints, programs.state_shapes(config, trained_on, mesh))
+    shapes = programs.state_shapes(config, trained_on, mesh)
+    state = checkpoint.of_step(directory.checkpoints, result.steps, shapes).state
     test = data.load(spec.name, data_dir=data_dir, manual_dir=manual_dir, warn=console.note).test
     score = programs.compile_inference(config, spec, test, mesh).score(state.params)
     console.score(spec.name, score.loss, score.accuracy, score.examples)

@@ -1,6 +1,7 @@
 """Train a model and score it on the test set once. The default mode."""
 
 import dataclasses
+import math
 from collections.abc import Collection
 from pathlib import Path
 
@@ -23,6 +24,11 @@ def run(
     data_dir: Path | None = None,
     manual_dir: Path | None = None,
     overwrite: bool = False,
+    resume_from: int | None = None,
+    checkpoint_every: float = 60.0,
+    keep_checkpoints: int = 3,
+    max_time: float = math.inf,
+    debug_nans: bool = False,
     progress: bool | None = None,
     compilation_cache: bool = True,
     command_line: tuple[str, ...] = (),
@@ -30,7 +36,8 @@ def run(
     """Trains, evaluates and prints the result. See `execute` for what it raises.
 
     changed: the fields that the command line set, which become part of the default run directory's name.
-    config_file: where the config came from; such a run opens a new numbered directory unless one is named.
+    config_file: where the config came from; such a run opens a new numbered directory unless one is named. The others
+    are as in `Place`.
     """
     if workdir is None:
         name = run_name(config, changed)
@@ -38,7 +45,16 @@ def run(
     compilation.start(persistent_cache=compilation_cache)
     console = Console(progress=progress)
     place = Place(
-        workdir=workdir, data_dir=data_dir, manual_dir=manual_dir, overwrite=overwrite, command_line=command_line
+        workdir=workdir,
+        data_dir=data_dir,
+        manual_dir=manual_dir,
+        overwrite=overwrite,
+        resume_from=resume_from,
+        checkpoint_every=checkpoint_every,
+        keep_checkpoints=keep_checkpoints,
+        max_time=max_time,
+        debug_nans=debug_nans,
+        command_line=command_line,
     )
     result = execute(config, place, console)
     console.result(dataclasses.asdict(result))

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +13,10 @@ import numpy as np
 from cnn_jax import config as configs
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError, MachineError
+from cnn_jax.execution import lock
 from cnn_jax.execution import result as results
 from cnn_jax.execution.result import Result
+from cnn_jax.reporting.tensorboard import EventWriter
 
 _OURS = ("config.json", "machine.json", "metrics.jsonl", "predictions.npz", "result.json", "checkpoints")
 _EVENTS = "events.out.tfevents.*"
@@ -39,36 +43,78 @@ class RunDirectory:
         file = self.path / "result.json"
         return results.from_file(file) if file.exists() else None
 
+    def finished_result(self) -> Result:
+        """The result of a run that has scored its test set. Raises InputError where there is none."""
+        result = self.result()
+        if result is None or result.status not in ("done", "stopped"):
+            raise InputError(f"--workdir={self.path}: this run is not finished. Run it to its end first.")
+        return result
+
     def finished(self, config: Config) -> Result | None:
-        """The result if exactly this config has been run to its end here, None if it may be run here.
+        """The result if this config has been run to its end here, None if it may be run here or run on.
 
         Raises InputError where another config was run, or where the folder holds something else than a run.
         """
-        if not self._is_run():
+        if not self.is_run():
             return None
-        changed = configs.differences(self.config(), config)
-        if changed:
-            fields = "; ".join(f"{name}: {old!r} there, {new!r} now" for name, (old, new) in changed.items())
-            raise InputError(
-                f"--workdir={self.path}: holds a run of another config ({fields}). "
-                "Name another --workdir, or use --overwrite to delete that run."
-            )
+        before = self.config()
+        _require_same(before, config, self.path)
         result = self.result()
-        return result if result and result.status == "done" else None
+        return result if result and result.status == "done" and before.epochs == config.epochs else None
 
     def begin(self, config: Config, machine: dict) -> None:
         """Makes the directory, deletes the files of an earlier run in it, and writes what is known at the start."""
-        self._is_run()
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            for name in _OURS:
-                _delete(self.path / name)
-            for file in self.path.glob(_EVENTS):
-                _delete(file)
-            write_at_once(self.path / "machine.json", json.dumps(machine, indent=2) + "\n")
+        self.is_run()
+        with _begun(self.path):
+            self._delete(*_OURS, *(file.name for file in self.path.glob(_EVENTS)))
+            # A folder counts as a run once it has a config.
             write_at_once(self.path / "config.json", config.to_json())
-        except OSError as error:
-            raise InputError(f"--workdir={self.path}: cannot be written: {error.strerror}.") from None
+            write_at_once(self.path / "machine.json", json.dumps(machine, indent=2) + "\n")
+
+    def go_on(self, config: Config, machine: dict, rows: list[dict[str, float]]) -> None:
+        """Brings the files to where a checkpoint stands. rows: the lines of `metrics.jsonl` until then.
+
+        Raises InputError where the run began on other data.
+        """
+        began_on = self._machine().get("data_fingerprint")
+        if began_on != machine["data_fingerprint"]:
+            raise InputError(
+                f"--workdir={self.path}: this run began on other data than {config.dataset} is now (their fingerprints "
+                "differ). Name another --workdir, or use --overwrite to delete that run."
+            )
+        with _begun(self.path):
+            self._delete("result.json", "predictions.npz", *(file.name for file in self.path.glob(_EVENTS)))
+            write_at_once(self.path / "config.json", config.to_json())
+            write_at_once(self.path / "machine.json", json.dumps(machine, indent=2) + "\n")
+            write_at_once(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+    def _machine(self) -> dict:
+        """What `machine.json` says; nothing where it is missing or damaged."""
+        try:
+            content = json.loads((self.path / "machine.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def _delete(self, *names: str) -> None:
+        for name in names:
+            _delete(self.path / name)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Makes the directory where it is missing, and keeps other processes from training in it."""
+        with _begun(self.path):
+            pass
+        with lock.held(self.path):
+            yield
+
+    @contextmanager
+    def events(self, rows: list[dict[str, float]]) -> Iterator[EventWriter]:
+        """A writer of TensorBoard's events, which has written these rows."""
+        with _writing(self.path / "events.out.tfevents"), EventWriter(self.path) as events:
+            for row in rows:
+                events.write(row)
+            yield events
 
     def append_row(self, row: dict) -> None:
         """Adds a line to `metrics.jsonl`, flushed to the file."""
@@ -85,18 +131,43 @@ class RunDirectory:
         with _writing(self.path / "result.json") as file:
             write_at_once(file, result.to_json())
 
-    def _is_run(self) -> bool:
+    def is_run(self) -> bool:
         """Whether there is a run here; InputError where there is something else that must not be touched."""
         try:
-            if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
-                return False
+            entries = list(self.path.iterdir())
+        except FileNotFoundError:
+            return False
         except OSError as error:
+            if self.path.is_file():
+                raise InputError(f"--workdir={self.path}: is a file. Name a folder.") from None
             raise InputError(f"--workdir={self.path}: cannot be read: {error.strerror}.") from None
-        if not self.path.is_dir():
-            raise InputError(f"--workdir={self.path}: is a file. Name a folder.")
+        for entry in entries:
+            if entry.is_symlink():  # writing would go where somebody else wants it
+                raise InputError(f"--workdir={self.path}: {entry.name} is a symbolic link. Name another folder.")
+        # Hidden ones are ours: the lock, and files that were being written when a process ended.
+        if not [entry for entry in entries if not entry.name.startswith(".")]:
+            return False
         if not (self.path / "config.json").is_file():
             raise InputError(f"--workdir={self.path}: holds files, but no run. Name a new or empty folder.")
         return True
+
+
+def _require_same(before: Config, config: Config, path: Path) -> None:
+    """Raises InputError where a run of one config cannot be gone on with under another: only epochs may be added."""
+    changed = configs.differences(before, config)
+    if changed.keys() == {"epochs"} and config.epochs > before.epochs:
+        if config.schedule == "constant":
+            return
+        raise InputError(
+            f"--epochs={config.epochs}: this run was planned for {before.epochs} epochs, and its {config.schedule} "
+            "schedule depends on their number. Name another --workdir, or use --overwrite to delete that run."
+        )
+    if changed:
+        fields = "; ".join(f"{name}: {old!r} there, {new!r} now" for name, (old, new) in changed.items())
+        raise InputError(
+            f"--workdir={path}: holds a run of another config ({fields}). "
+            "Name another --workdir, or use --overwrite to delete that run."
+        )
 
 
 def numbered(parent: Path, name: str) -> Path:
@@ -120,6 +191,16 @@ class _writing:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError):
             raise MachineError(f"{self.file}: cannot be written: {error.strerror}.") from None
+
+
+@contextmanager
+def _begun(path: Path) -> Iterator[None]:
+    """Makes the directory, and turns a refusal to write into it into InputError: nothing has been trained yet."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise InputError(f"--workdir={path}: cannot be written: {error.strerror}.") from None
 
 
 def write_at_once(path: Path, text: str) -> None:

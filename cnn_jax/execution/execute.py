@@ -1,26 +1,32 @@
-"""One run from its Config to its result, on disk."""
+"""One run from its Config to its result, on disk: begun, gone on with, or already finished."""
 
 import dataclasses
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import jax
+import jax.numpy as jnp
 
 from cnn_jax import compilation, data
 from cnn_jax.config import Config
-from cnn_jax.data.dataset import split_training_images
-from cnn_jax.errors import DivergedError, Interrupted
+from cnn_jax.data.dataset import Dataset, Spec, split_training_images
+from cnn_jax.errors import DivergedError, InputError, Interrupted
 from cnn_jax.execution import checkpoint, machine, signals
+from cnn_jax.execution.checkpoint import Saved
 from cnn_jax.execution.directory import RunDirectory
 from cnn_jax.execution.result import Result
+from cnn_jax.execution.signals import Requests
 from cnn_jax.reporting.console import Console
 from cnn_jax.reporting.tensorboard import EventWriter
+from cnn_jax.training import culprit, optimizer, programs
 from cnn_jax.training import mesh as meshes
-from cnn_jax.training import optimizer, programs
-from cnn_jax.training.fit import Progress, diverged, fit
+from cnn_jax.training.fit import Progress, at, begin, diverged, fit
 from cnn_jax.training.metrics import score
 from cnn_jax.training.programs import Programs
+from cnn_jax.training.state import TrainState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,24 +34,64 @@ class Place:
     """Where and how to run: nothing in here changes a number.
 
     data_dir, manual_dir: as tensorflow_datasets means them; None: its defaults. overwrite: delete a run that is there.
-    command_line: what was typed, for the record.
+    resume_from: go back to the checkpoint of this step. checkpoint_every: seconds between two checkpoints, 0: at the
+    ends of epochs. keep_checkpoints: so many of them. max_time: stop after so many seconds. debug_nans: name the
+    operation that diverged. command_line: what was typed, for the record.
     """
 
     workdir: Path
     data_dir: Path | None = None
     manual_dir: Path | None = None
     overwrite: bool = False
+    resume_from: int | None = None
+    checkpoint_every: float = 60.0
+    keep_checkpoints: int = 3
+    max_time: float = math.inf
+    debug_nans: bool = False
     command_line: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, value, is_good, wanted in (
+            ("resume_from", self.resume_from, self.resume_from is None or self.resume_from >= 0, "at least 0"),
+            ("checkpoint_every", self.checkpoint_every, self.checkpoint_every >= 0, "at least 0 seconds"),
+            ("keep_checkpoints", self.keep_checkpoints, self.keep_checkpoints >= 1, "at least 1"),
+            ("max_time", self.max_time, self.max_time > 0, "above 0, as in 30s, 5m or 2h"),
+        ):
+            if not is_good:
+                raise InputError(f"--{name}={value}: must be {wanted}.")
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run under way. rows: the finished epochs' lines of `metrics.jsonl`, one more with each. began: when it did."""
+
+    config: Config
+    spec: Spec
+    place: Place
+    directory: RunDirectory
+    programs: Programs
+    console: Console
+    rows: list[dict[str, float]]
+    requests: Requests
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether `max_time` is over."""
+        return time.monotonic() - self.began >= self.place.max_time
 
 
 def execute(config: Config, place: Place, console: Console) -> Result:
-    """Trains, scores the test set once, and leaves the run's files in `place.workdir`.
+    """Trains, scores the test set, and leaves the run's files in `place.workdir`.
 
-    A finished run of the same config is not trained again: its result is read. Raises InputError before anything is
-    written; DivergedError and Interrupted after `result.json` says so.
+    A run of the same config that is there is gone on with from its newest checkpoint, and a finished one is not
+    trained again: its result is read. Raises InputError before anything is written; DivergedError and Interrupted
+    after `result.json` says so.
     """
     directory = RunDirectory(place.workdir)
-    finished = None if place.overwrite else directory.finished(config)
+    if place.resume_from is not None and not directory.is_run():
+        raise InputError(f"--resume_from={place.resume_from}: there is no run in {place.workdir} to go back in.")
+    finished = None if place.overwrite or place.resume_from is not None else directory.finished(config)
     if finished:
         console.note(f"{place.workdir} holds this run, finished: its result again. To train anew: --overwrite.")
         return finished
@@ -53,87 +99,163 @@ def execute(config: Config, place: Place, console: Console) -> Result:
     programs.state_shapes(config, spec, meshes.over_all_devices())  # complains of the model before any data are read
     dataset = data.load(config.dataset, data_dir=place.data_dir, manual_dir=place.manual_dir, warn=console.note)
     train, validation = split_training_images(dataset, config.train_examples, config.validation_examples)
-    with signals.deferred() as raise_if_signalled, compilation.memory_errors_named():
-        known = machine.describe(list(place.command_line)) | {"data_fingerprint": dataset.fingerprint}
-        directory.begin(config, known)
+    with signals.deferred() as requests, compilation.memory_errors_named(), directory.locked():
+        saved = _open(config, place, directory, dataset, console)
         console.line(
             f"{config.model} on {len(train):,} images of {config.dataset}, {machine.device()}, {place.workdir}"
         )
-        run = programs.compile_all(config, spec, train, validation, dataset.test)
-        console.line(f"{run.parameters:,} parameters, compiled in {run.compile_seconds:.1f} s")
-        progress = _train(config, directory, run, console, raise_if_signalled)
-        return _score_and_store(config, directory, run, progress)
+        compiled = programs.compile_all(config, spec, train, validation, dataset.test)
+        console.line(f"{compiled.parameters:,} parameters, compiled in {compiled.compile_seconds:.1f} s")
+        run = _Run(config, spec, place, directory, compiled, console, saved.rows if saved else [], requests)
+        return _score_and_store(run, _train(run, _start(run, saved)))
 
 
-def _train(
-    config: Config, directory: RunDirectory, run: Programs, console: Console, raise_if_signalled: Callable[[], None]
-) -> Progress:
-    """Trains to the end; where something ends it early, `result.json` says what."""
-    progress = None
-    epochs = fit(
-        run.training,
-        run.training.start(config.seed),
-        epochs=config.epochs,
-        learning_rate=optimizer.schedule(config, config.epochs * run.training.epoch_steps),
-        validation=run.validation,
-    )
-    try:
-        raise_if_signalled()
-        with EventWriter(directory.path) as events, console.bar(config.epochs, run.training.epoch_steps) as show:
-            for progress in epochs:
-                show(progress.step, progress.train.loss, progress.train.accuracy, progress.images_per_second)
-                if progress.row:
-                    row = {"seed": config.seed, **progress.row}
-                    directory.append_row(row)
-                    events.write(row)
-                    console.row(row, config.epochs)
-                raise_if_signalled()
-    except (DivergedError, Interrupted) as end:
-        status = "diverged" if isinstance(end, DivergedError) else "interrupted"
-        directory.write_result(_result(config, run, status, progress))
-        raise
-    assert progress is not None, "a Config has at least one epoch, and an epoch at least one step"
+def _open(config: Config, place: Place, directory: RunDirectory, dataset: Dataset, console: Console) -> Saved | None:
+    """Brings the run directory to where its newest checkpoint stands, or to the beginning: then None."""
+    known = machine.describe(list(place.command_line)) | {"data_fingerprint": dataset.fingerprint}
+    saved = None if place.overwrite else _saved(config, place, directory, dataset, console)
+    if saved is None:
+        directory.begin(config, known)
+        return None
+    directory.go_on(config, known, saved.rows)
+    checkpoint.discard_after(directory.checkpoints, saved.step)
+    return saved
+
+
+def _saved(config: Config, place: Place, directory: RunDirectory, dataset: Dataset, console: Console) -> Saved | None:
+    """The checkpoint to go on from, if there is one."""
+    like = programs.state_shapes(config, dataset.spec, meshes.over_all_devices())
+    if place.resume_from is not None:
+        return checkpoint.of_step(directory.checkpoints, place.resume_from, like)
+    return checkpoint.newest(directory.checkpoints, like, console) if directory.is_run() else None
+
+
+def _start(run: _Run, saved: Saved | None) -> Progress:
+    """Where training starts: at the beginning, or where it was saved."""
+    if saved is None:
+        return begin(run.programs.training, run.config.seed)
+    run.console.line(f"goes on from step {saved.step:,}, {len(saved.rows)} of {run.config.epochs} epochs done")
+    return at(run.programs.training, saved.state, saved.sums, saved.clock)
+
+
+def _train(run: _Run, progress: Progress) -> Progress:
+    """Trains until the epochs are done or the time is over; where something else ends it, `result.json` says what."""
+    before = _kept(run, progress)
+    with checkpoint.Writer(run.directory.checkpoints, run.place.keep_checkpoints) as writer:
+        chunks = _chunks(run, progress, writer)
+        try:
+            for progress in chunks:
+                before = _kept(run, progress)
+        except DivergedError as end:
+            writer.finish()
+            run.directory.write_result(_result(run, "diverged", progress))
+            raise _explained(run, end, before) from None
+        except Interrupted:
+            writer.save(progress, run.rows)
+            writer.finish()
+            run.directory.write_result(_result(run, "interrupted", progress))
+            raise
+        writer.save(progress, run.rows)
+        writer.finish()
     return progress
 
 
-def _score_and_store(config: Config, directory: RunDirectory, run: Programs, progress: Progress) -> Result:
-    """Scores the test set, once, and stores what the run came to."""
+def _chunks(run: _Run, start: Progress, writer: checkpoint.Writer) -> Iterator[Progress]:
+    """Trains chunk after chunk, and does between two of them what has to be done on the host."""
+    epochs, epoch_steps = run.config.epochs, run.programs.training.epoch_steps
+    chunks = fit(
+        run.programs.training,
+        start,
+        epochs=epochs,
+        learning_rate=optimizer.schedule(run.config, epochs * epoch_steps),
+        validation=run.programs.validation,
+    )
+    run.requests.raise_if_ending()
+    with run.directory.events(run.rows) as events, run.console.bar(epochs, epoch_steps) as show:
+        for progress in chunks:
+            assert progress.train is not None, "a chunk has at least one step, and a step at least one image"
+            show(progress.step, progress.train.loss, progress.train.accuracy, progress.images / progress.clock.total)
+            if progress.row:
+                _record(run, progress.row, events)
+            yield progress
+            run.requests.raise_if_ending()
+            if run.is_out_of_time:
+                return
+            _save_if_due(run, writer, progress)
+
+
+def _kept(run: _Run, progress: Progress) -> TrainState | None:
+    """A copy of the state, where it may be needed to find out what diverged."""
+    return jax.tree.map(jnp.copy, progress.state) if run.place.debug_nans else None
+
+
+def _explained(run: _Run, end: DivergedError, before: TrainState | None) -> DivergedError:
+    """The error with the operation in it that diverged, where a state from before was kept."""
+    if before is None:
+        return end
+    name = culprit.of_step(run.config, run.spec, run.programs.training, before, end.step)
+    return DivergedError(f"{end} First not finite: {name}.", end.step)
+
+
+def _record(run: _Run, row: dict[str, float], events: EventWriter) -> None:
+    """Writes a finished epoch's line to wherever it belongs."""
+    row = {"seed": run.config.seed, **row}
+    run.rows.append(row)
+    run.directory.append_row(row)
+    events.write(row)
+    run.console.row(row, run.config.epochs)
+
+
+def _save_if_due(run: _Run, writer: checkpoint.Writer, progress: Progress) -> None:
+    """Saves where a signal asks for it, or the last checkpoint is old enough."""
+    every = run.place.checkpoint_every
+    is_due = writer.seconds_since_last >= every and not writer.is_busy if every else progress.row is not None
+    if run.requests.take_save() or is_due:
+        start = time.perf_counter()
+        writer.save(progress, run.rows)
+        progress.clock.saving += time.perf_counter() - start
+
+
+def _score_and_store(run: _Run, progress: Progress) -> Result:
+    """Scores the test set and stores what the run came to."""
     start = time.perf_counter()
-    logits = run.test.logits(progress.state.params)
-    test = score(logits, run.test.labels)
+    logits = run.programs.test.logits(progress.state.params)
+    test = score(logits, run.programs.test.labels)
     seconds = time.perf_counter() - start
     if not math.isfinite(test.loss):
-        directory.write_result(_result(config, run, "diverged", progress))
+        run.directory.write_result(_result(run, "diverged", progress))
         raise diverged(progress.epoch, progress.step)
-    checkpoint.save(directory.checkpoints, progress.state)
-    directory.write_predictions(logits, run.test.labels)
+    run.directory.write_predictions(logits, run.programs.test.labels)
+    is_done = progress.finished_epochs >= run.config.epochs
     result = dataclasses.replace(
-        _result(config, run, "done", progress),
+        _result(run, "done" if is_done else "stopped", progress),
         test_loss=test.loss,
         test_accuracy=test.accuracy,
         test_examples=test.examples,
         evaluate_seconds=seconds,
     )
-    directory.write_result(result)
+    run.directory.write_result(result)
     return result
 
 
-def _result(config: Config, run: Programs, status: str, progress: Progress | None) -> Result:
+def _result(run: _Run, status: str, progress: Progress) -> Result:
     """What is known of a run after its last chunk, without the test set."""
+    config, train = run.config, progress.train
     return Result(
         status=status,
         experiment=config.experiment,
         dataset=config.dataset,
         model=config.model,
-        parameters=run.parameters,
+        parameters=run.programs.parameters,
         seed=config.seed,
-        epochs=progress.finished_epochs if progress else 0,
-        steps=progress.step if progress else 0,
-        train_loss=progress.train.loss if progress else None,
-        train_accuracy=progress.train.accuracy if progress else None,
-        compile_seconds=run.compile_seconds,
-        train_seconds=progress.clock.total if progress else 0.0,
-        host_seconds=progress.clock.host if progress else 0.0,
-        images_per_second=progress.images_per_second if progress else None,
+        epochs=progress.finished_epochs,
+        steps=progress.step,
+        train_loss=train.loss if train else None,
+        train_accuracy=train.accuracy if train else None,
+        compile_seconds=run.programs.compile_seconds,
+        train_seconds=progress.clock.total,
+        host_seconds=progress.clock.host,
+        saving_seconds=progress.clock.saving,
+        images_per_second=progress.images_per_second,
         device=machine.device(),
     )

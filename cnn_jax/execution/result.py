@@ -2,19 +2,25 @@
 
 import dataclasses
 import json
+import math
+import typing
 from dataclasses import dataclass
 from pathlib import Path
 
 from cnn_jax.errors import InputError
+
+STATUSES = ("done", "stopped", "interrupted", "diverged")
+LARGEST_FILE = 1 << 20  # bytes; a result is under one kilobyte
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """A run's end. Losses are mean natural-log cross-entropies per image; times are in seconds.
 
-    status: `done`, `interrupted` or `diverged`. The numbers of the test set are None unless `done`; those of training
-    are of the last epoch, as far as it came, and None before the first step. images_per_second counts training alone,
-    without compilation and evaluation. host_seconds: the part of train_seconds that the device spent waiting.
+    status: `done`, `stopped` (its time was over), `interrupted` or `diverged`. The numbers of the test set are None
+    unless `done` or `stopped`; those of training are of the last epoch, as far as it came, and None before the first
+    step. images_per_second counts training alone, without compilation and evaluation. host_seconds: the part of
+    train_seconds that the device spent waiting; saving_seconds: the part of that which went into checkpoints.
     """
 
     status: str
@@ -33,6 +39,7 @@ class Result:
     compile_seconds: float
     train_seconds: float
     host_seconds: float
+    saving_seconds: float
     evaluate_seconds: float | None = None
     images_per_second: float | None
     device: str
@@ -45,6 +52,25 @@ class Result:
 def from_file(path: Path) -> Result:
     """Reads a `result.json`. Raises InputError where it is damaged or its fields are not a result's."""
     try:
-        return Result(**json.loads(path.read_text(encoding="utf-8")))
+        if path.stat().st_size > LARGEST_FILE:
+            raise ValueError(f"over {LARGEST_FILE:,} bytes")
+        result = Result(**json.loads(path.read_text(encoding="utf-8")))
+        for field in dataclasses.fields(Result):
+            _check(field, getattr(result, field.name))
+        if result.status not in STATUSES:
+            raise ValueError("status")
+        if result.status in ("done", "stopped") and None in vars(result).values():
+            raise ValueError(f"{result.status}, but without some numbers")
+        return result
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not the result of a run ({error}). Use --overwrite to run anew.") from None
+
+
+def _check(field: dataclasses.Field, value: object) -> None:
+    """Raises ValueError where the value is not of the field's type."""
+    kinds = typing.get_args(field.type) or (field.type,)
+    is_whole_number = float in kinds and type(value) is int  # JSON does not tell 1.0 from 1
+    if type(value) not in kinds and not is_whole_number:
+        raise ValueError(f"{field.name}: {str(value)[:40]!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{field.name}: not a finite number")

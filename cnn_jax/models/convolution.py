@@ -41,6 +41,8 @@ def gradients(images: Array, kernel: Array, gradient: Array, stride: int, pads: 
 
 
 def _chosen(images: tuple[int, ...], kernel: tuple[int, ...], stride: int, pads: Padding) -> tuple[Callable, Callable]:
+    if not isinstance(images[0], int):  # an exported program is for any number of images: no blocks can be cut
+        return _convolve_directly, direct_gradients
     height, width = output_size(images, kernel, stride, pads)
     tiles = ceil(height / 2) * ceil(width / 2)
     if has_tiles(kernel) and stride == 1 and 16 * tiles < 0.6 * 9 * height * width:

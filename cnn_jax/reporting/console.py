@@ -72,11 +72,12 @@ class Console:
     def result(self, result: Mapping[str, Any]) -> None:
         """A finished run's numbers."""
         self.score(result["dataset"], result["test_loss"], result["test_accuracy"], result["test_examples"])
-        host = result["host_seconds"] / result["train_seconds"]
+        host, saving = (result[f"{name}_seconds"] / (result["train_seconds"] or 1) for name in ("host", "saving"))
+        stopped = f" until its time was over, {result['steps']:,} steps" if result["status"] == "stopped" else ""
         self.line(
-            f"trained {result['train_seconds']:.1f} s ({result['images_per_second']:,.0f} images/s, "
-            f"{host:.2%} of it waiting for the host), compiled {result['compile_seconds']:.1f} s, "
-            f"evaluated {result['evaluate_seconds']:.1f} s"
+            f"trained {result['train_seconds']:.1f} s{stopped} ({result['images_per_second']:,.0f} images/s, "
+            f"{host:.2%} of it waiting for the host, {saving:.2%} for checkpoints), "
+            f"compiled {result['compile_seconds']:.1f} s, evaluated {result['evaluate_seconds']:.1f} s"
         )
 
     def table(self, title: str, headings: list[str], rows: list[list[str]], footer: str = "") -> None:

@@ -1,18 +1,25 @@
 """TensorBoard events, written without TensorFlow."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.summary import scalar
 
 _NOT_CURVES = ("seed", "epoch", "step")
 
 
 class EventWriter:
-    """Writes the rows of a run as curves over the step."""
+    """Writes the rows of a run as curves over the step. Raises OSError where the disk does not take them.
+
+    tensorboardX's own SummaryWriter hands events to a thread: where that dies of a full disk, the run would wait for
+    it forever.
+    """
 
     def __init__(self, folder: Path):
-        self._writer = SummaryWriter(str(folder))
+        self._writer = EventsWriter(str(folder / "events"))
 
     def __enter__(self) -> "EventWriter":
         return self
@@ -22,6 +29,7 @@ class EventWriter:
 
     def write(self, row: Mapping[str, float]) -> None:
         """Adds every number of a `metrics.jsonl` row under its name, and shows it to TensorBoard at once."""
-        for name in row.keys() - set(_NOT_CURVES):
-            self._writer.add_scalar(name, row[name], int(row["step"]))
+        for name in sorted(row.keys() - set(_NOT_CURVES)):
+            summary = scalar(name, row[name])
+            self._writer.write_event(Event(step=int(row["step"]), wall_time=time.time(), summary=summary))
         self._writer.flush()

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jax
 
@@ -18,10 +18,15 @@ CHUNK_SECONDS = 0.5  # what a chunk should last: a progress bar moves twice a se
 
 @dataclass
 class Clock:
-    """Where the time of training went, in seconds: in chunks on the device, and on the host between them."""
+    """Where the time of training went, in seconds: in chunks on the device, and on the host between them.
+
+    saving: the part of the host's that went into checkpoints. epoch_began: the total when the epoch under way began.
+    """
 
     device: float = 0.0
     host: float = 0.0
+    saving: float = 0.0
+    epoch_began: float = 0.0
     _mark: float = field(default_factory=time.perf_counter)
 
     @property
@@ -47,92 +52,115 @@ class Clock:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training stands after a chunk. The next chunk donates `state`: copy what must outlive it.
+    """Where training stands. The next chunk donates `state`: copy what must outlive it.
 
-    epoch: from 1. step, images: taken and seen in all. train: this epoch so far, as the steps saw it. row: the
-    finished epoch's line of `metrics.jsonl`, else None. clock: where the time went so far.
+    step: taken in all. sums: of the epoch under way so far, or of the finished one. images: seen in all. train: what
+    the sums say; None before the first step. row: the finished epoch's line of `metrics.jsonl`, else None.
     """
 
     state: TrainState
-    epoch: int
+    sums: Sums
     step: int
+    epoch_steps: int
     images: int
-    train: Score
-    row: dict[str, float] | None
     clock: Clock
+    train: Score | None = None
+    row: dict[str, float] | None = None
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last step, from 1."""
+        return -(-self.step // self.epoch_steps)
 
     @property
     def finished_epochs(self) -> int:
-        return self.epoch if self.row else self.epoch - 1
+        return self.step // self.epoch_steps
 
     @property
-    def images_per_second(self) -> float:
+    def images_per_second(self) -> float | None:
         """Over all training so far, without compilation and evaluation."""
-        return self.images / self.clock.total
+        return self.images / self.clock.total if self.images else None
+
+
+def begin(training: Training, seed: int) -> Progress:
+    """Before the first step."""
+    return at(training, training.start(seed), metrics.zeros(), Clock())
+
+
+def at(training: Training, state: TrainState, sums: Sums, clock: Clock) -> Progress:
+    """Between two chunks: where the state stands, with the sums of its epoch so far."""
+    step = int(state.step)
+    finished_epochs, steps = divmod(step, training.epoch_steps)
+    images = finished_epochs * training.examples + (int(sums.count) if steps else 0)
+    return Progress(state, sums, step, training.epoch_steps, images, clock, _train_score(sums, step, training))
 
 
 def fit(
     training: Training,
-    state: TrainState,
+    start: Progress,
     *,
     epochs: int,
     learning_rate: Callable[[int], float],
     validation: Inference | None = None,
 ) -> Iterator[Progress]:
-    """Trains from the given state for so many epochs; yields after each chunk of steps.
+    """Trains on from where `start` stands until so many epochs are done in all; yields after each chunk of steps.
 
     learning_rate: of the steps taken before. validation: scored at the end of each epoch. Raises DivergedError that
-    names epoch and step of the first loss that is not finite.
+    names epoch and step of the first loss or gradient that is not finite.
     """
-    clock, chunk_steps, images = Clock(), 1, 0
-    for epoch in range(1, epochs + 1):
-        order, sums, first, before = training.order(state.key, epoch), metrics.zeros(), 0, clock.total
-        while first < training.epoch_steps:
-            last = min(first + chunk_steps, training.epoch_steps)
-            clock.enter_device()
-            state, sums = jax.block_until_ready(training.chunk(state, sums, order, first, last))
-            chunk_steps = max(1, round((last - first) * CHUNK_SECONDS / clock.leave_device()))
-            step, train, row = (epoch - 1) * training.epoch_steps + last, _train_score(sums, epoch), None
-            if last == training.epoch_steps:
-                seconds = clock.total - before
-                held_out = _held_out_score(validation, state, epoch, step)
-                clock.skip()
-                row = _row(epoch, step, train, held_out, float(learning_rate(step - 1)), seconds)
-            yield Progress(state, epoch, step, images + train.examples, train, row, clock)
-            first = last
-        images += train.examples
+    progress, clock, order, chunk_steps = start, start.clock, None, 1
+    clock.skip()
+    while progress.step < epochs * training.epoch_steps:
+        finished_epochs, first = divmod(progress.step, training.epoch_steps)
+        if first == 0:
+            clock.epoch_began = clock.total
+        if first == 0 or order is None:
+            order = training.order(progress.state.key, finished_epochs + 1)
+        sums = progress.sums if first else metrics.zeros()
+        last = min(first + chunk_steps, training.epoch_steps)
+        clock.enter_device()
+        state, sums = jax.block_until_ready(training.chunk(progress.state, sums, order, first, last))
+        chunk_steps = max(1, round((last - first) * CHUNK_SECONDS / clock.leave_device()))
+        progress = at(training, state, sums, clock)
+        if last == training.epoch_steps:
+            row = _row(progress, _held_out_score(validation, progress), float(learning_rate(progress.step - 1)))
+            progress = replace(progress, row=row)
+        yield progress
 
 
 def diverged(epoch: int, step: int) -> DivergedError:
     """The error of a run whose loss is not finite, at this step."""
-    return DivergedError(f"The loss is not finite in epoch {epoch} at step {step}. Try a smaller --learning_rate.")
+    where = f"in epoch {epoch} at step {step}"
+    return DivergedError(f"The loss or its gradient is not finite {where}. Try a smaller --learning_rate.", step)
 
 
-def _train_score(sums: Sums, epoch: int) -> Score:
+def _train_score(sums: Sums, step: int, training: Training) -> Score | None:
     """What the sums of an epoch say so far."""
     loss, correct, count, diverged_at = jax.device_get((sums.loss, sums.correct, sums.count, sums.diverged_at))
     if diverged_at != metrics.NEVER:
-        raise diverged(epoch, int(diverged_at))
-    return Score(float(loss / count), float(correct / count), int(count))
+        raise diverged(-(-step // training.epoch_steps), int(diverged_at))
+    return Score(float(loss / count), float(correct / count), int(count)) if count else None
 
 
-def _held_out_score(validation: Inference | None, state: TrainState, epoch: int, step: int) -> Score | None:
-    """What the held-out images say of the parameters now."""
+def _held_out_score(validation: Inference | None, progress: Progress) -> Score | None:
+    """What the held-out images say of the parameters now; the clock does not count it."""
     if validation is None:
         return None
-    held_out = validation.score(state.params)
+    progress.clock.enter_device()
+    held_out = validation.score(progress.state.params)
+    progress.clock.skip()
     if not math.isfinite(held_out.loss):
-        raise diverged(epoch, step)
+        raise diverged(progress.epoch, progress.step)
     return held_out
 
 
-def _row(
-    epoch: int, step: int, train: Score, held_out: Score | None, learning_rate: float, seconds: float
-) -> dict[str, float]:
+def _row(progress: Progress, held_out: Score | None, learning_rate: float) -> dict[str, float]:
     """An epoch's line of `metrics.jsonl`, without the seed. The learning rate is that of the epoch's last step."""
+    train, seconds = progress.train, progress.clock.total - progress.clock.epoch_began
+    assert train is not None, "an epoch has at least one image"
     return {
-        "epoch": epoch,
-        "step": step,
+        "epoch": progress.epoch,
+        "step": progress.step,
         "train_loss": train.loss,
         "train_accuracy": train.accuracy,
         **({"validation_loss": held_out.loss, "validation_accuracy": held_out.accuracy} if held_out else {}),

@@ -12,7 +12,7 @@ NEVER = np.iinfo(np.int32).max
 
 
 class Sums(struct.PyTreeNode):
-    """Sums over images. loss, correct, count: float32 []. diverged_at: int32 [], the first step with a bad loss."""
+    """Sums over images. loss, correct, count: float32 []. diverged_at: int32 [], the first step that went bad."""
 
     loss: jax.Array
     correct: jax.Array

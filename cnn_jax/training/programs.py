@@ -35,6 +35,11 @@ class Training:
     _order: Callable
     _chunk: Any
 
+    @property
+    def examples(self) -> int:
+        """The images of an epoch."""
+        return len(self.labels)
+
     def start(self, seed: int) -> TrainState:
         """The state before the first step."""
         return self._start(np.uint32(seed))
@@ -103,6 +108,7 @@ def compile_training(config: Config, spec: Spec, split: Split, mesh: Mesh) -> Tr
     rows = meshes.padded(batch_size, mesh)
     epoch_steps = -(-len(split) // batch_size)
     optimizer = build_optimizer(config, config.epochs * epoch_steps)
+    one_step = step_function(config, spec, epoch_steps)
     everywhere = meshes.replicated(mesh)
     images, labels = jax.device_put((split.images, split.labels), everywhere)
 
@@ -117,7 +123,6 @@ def compile_training(config: Config, spec: Spec, split: Split, mesh: Mesh) -> Tr
     order, order_seconds = compiled(
         lambda key, epoch: step.epoch_order(key, epoch, len(split), batch_size, rows), state.key, zero
     )
-    one_step = step.make_step(apply_function(config, spec), optimizer)
     chunk, chunk_seconds = compiled(
         step.make_chunk(one_step, meshes.by_batch(mesh)),
         *(state, metrics.zeros(), images, labels, order(state.key, zero), zero, zero),
@@ -140,6 +145,11 @@ def compile_inference(
     return Inference(images, split.labels, seconds, compilation.memory_bytes(program), program)
 
 
+def step_function(config: Config, spec: Spec, epoch_steps: int) -> Callable[..., tuple[TrainState, Sums]]:
+    """The config's training step, not compiled."""
+    return step.make_step(apply_function(config, spec), build_optimizer(config, config.epochs * epoch_steps))
+
+
 def state_shapes(config: Config, spec: Spec, mesh: Mesh) -> TrainState:
     """Shapes, dtypes and places of the state that a run of this config has. No array is made."""
     optimizer = build_optimizer(config, steps=1)
@@ -148,9 +158,9 @@ def state_shapes(config: Config, spec: Spec, mesh: Mesh) -> TrainState:
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere), shapes)
 
 
-def apply_function(config: Config, spec: Spec) -> step.Apply:
-    """The config's model as a pure function of parameters and uint8 images."""
-    module = _module(config, spec)
+def apply_function(config: Config, spec: Spec, *, fused: bool = True) -> step.Apply:
+    """The config's model as a pure function of parameters and uint8 images. fused: as `models.build` has it."""
+    module = _module(config, spec, fused=fused)
 
     def apply(params: dict, images: jax.Array) -> jax.Array:
         with jax.default_matmul_precision(config.matmul_precision):
@@ -159,5 +169,5 @@ def apply_function(config: Config, spec: Spec) -> step.Apply:
     return apply
 
 
-def _module(config: Config, spec: Spec) -> nn.Module:
-    return models.build(config, len(spec.classes), fused=True)
+def _module(config: Config, spec: Spec, *, fused: bool = True) -> nn.Module:
+    return models.build(config, len(spec.classes), fused=fused)

@@ -40,6 +40,8 @@ def make_step(apply: Apply, optimizer: optax.GradientTransformation) -> Callable
     def step(state: TrainState, images: jax.Array, labels: jax.Array, mask: jax.Array) -> tuple[TrainState, Sums]:
         now = state.step + 1
         gradients, sums = jax.grad(mean_loss, has_aux=True)(state.params, images, labels, mask, now)
+        is_finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(gradients)]))
+        sums = sums.replace(diverged_at=jnp.where(is_finite, sums.diverged_at, now))
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         return state.replace(step=now, params=params, opt_state=opt_state), sums

@@ -20,7 +20,7 @@ from cnn_jax import data
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Split
 from cnn_jax.training import metrics, programs
-from cnn_jax.training.fit import fit
+from cnn_jax.training.fit import begin, fit
 
 
 def compile_programs(flags: argparse.Namespace) -> programs.Programs:
@@ -54,7 +54,7 @@ def measure(run: programs.Programs, flags: argparse.Namespace) -> dict[str, floa
 
 
 def train(run: programs.Programs, flags: argparse.Namespace) -> dict[str, float]:
-    *_, last = fit(run.training, run.training.start(flags.seed), epochs=flags.epochs, learning_rate=lambda step: 1e-3)
+    *_, last = fit(run.training, begin(run.training, flags.seed), epochs=flags.epochs, learning_rate=lambda step: 1e-3)
     score = run.test.score(last.state.params)
     numbers = {"steps": last.step, "images": last.images, "seconds": last.clock.total}
     return numbers | {"test_loss": score.loss, "test_accuracy": score.accuracy}

@@ -17,12 +17,13 @@ from cnn_jax.commands import evaluate
 from cnn_jax.config import Config
 from cnn_jax.errors import DivergedError, InputError, MachineError
 from cnn_jax.execution import checkpoint
-from cnn_jax.execution.directory import RunDirectory, numbered
+from cnn_jax.execution.directory import numbered
 from cnn_jax.execution.execute import Place, execute
 from cnn_jax.execution.result import Result
 from cnn_jax.reporting.console import Console
 from cnn_jax.training import mesh as meshes
 from cnn_jax.training import metrics, programs
+from cnn_jax.training.fit import Progress
 
 TINY = Config(experiment="tiny", widths=(4, 8), train_examples=300, validation_examples=100, epochs=2, batch_size=32)
 
@@ -32,7 +33,7 @@ ROW = (
 )
 RESULT = (
     "status experiment dataset model parameters seed epochs steps train_loss train_accuracy test_loss test_accuracy "
-    "test_examples compile_seconds train_seconds host_seconds evaluate_seconds images_per_second device"
+    "test_examples compile_seconds train_seconds host_seconds saving_seconds evaluate_seconds images_per_second device"
 )
 
 
@@ -124,15 +125,6 @@ def test_folder_without_a_run_is_never_touched(train: Callable[..., Result], tmp
     assert content(tmp_path) == {"run/result.json": b"{}"}
 
 
-def test_unfinished_run_starts_anew(train: Callable[..., Result], tmp_path: Path) -> None:
-    first = train()
-    directory = RunDirectory(tmp_path / "run")
-    directory.write_result(dataclasses.replace(first, status="interrupted"))
-    again = train()
-    assert (again.status, again.train_loss, again.test_loss) == ("done", first.train_loss, first.test_loss)
-    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
-
-
 def test_same_config_gives_the_same_bits(train: Callable[..., Result], finished_run: Path, tmp_path: Path) -> None:
     train()
     one, other = content(tmp_path / "run"), content(finished_run)
@@ -159,10 +151,13 @@ def test_evaluate_changes_when_one_weight_does(
     recorded = train()
     folder = tmp_path / "run" / "checkpoints"
     shapes = programs.state_shapes(TINY, data.spec("mnist"), meshes.over_all_devices())
-    state = checkpoint.restore(folder, shapes)
-    kernel = state.params["Conv_0"]["kernel"]
-    state.params["Conv_0"]["kernel"] = kernel.at[1, 1, 0, 0].add(0.5)
-    checkpoint.save(folder, state.replace(step=state.step + 1))
+    saved = checkpoint.of_step(folder, 20, shapes)
+    kernel = saved.state.params["Conv_0"]["kernel"]
+    saved.state.params["Conv_0"]["kernel"] = kernel.at[1, 1, 0, 0].add(0.5)
+    shutil.rmtree(folder / "20")
+    with checkpoint.Writer(folder, keep=3) as writer:
+        writer.save(Progress(saved.state, saved.sums, 20, 10, 600, saved.clock), saved.rows)
+        writer.finish()
     score = evaluate.run(workdir=tmp_path / "run", data_dir=drawn_data_dir, compilation_cache=False)
     assert score.loss != recorded.test_loss
 

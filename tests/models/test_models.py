@@ -35,26 +35,28 @@ def size(params: dict) -> int:
     ],
 )
 def test_parameter_counts(settings: dict, parameters: int) -> None:
-    assert size(initial(models.build(Config(**settings), 10))) == parameters
+    module = models.build(Config(**settings), 10)
+    assert size(jax.eval_shape(lambda: initial(module))) == parameters
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (19, 33, 2)])
 @pytest.mark.parametrize("name", sorted(models.MODELS))
 def test_any_input_size_and_channel_count_gives_logits(name: str, shape: tuple[int, int, int]) -> None:
     module = models.build(Config(model=name), 7)
-    logits = module.apply({"params": initial(module, shape)}, jnp.ones((5, *shape)))
+    logits = jax.eval_shape(lambda: module.apply({"params": initial(module, shape)}, jnp.ones((5, *shape))))
     assert logits.shape == (5, 7)
     assert logits.dtype == jnp.float32
 
 
 def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters() -> None:
     module = models.build(Config(dtype="bfloat16"), 10)
-    params = initial(module)
+    params = jax.eval_shape(lambda: initial(module))
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
     text = str(jax.make_jaxpr(lambda p, x: module.apply({"params": p}, x))(params, jnp.ones((2, *MNIST))))
     assert "bf16[2,24" not in text  # pooled: 11 x 11
     assert "bf16[2,11,11,64]" in text
-    assert module.apply({"params": params}, jnp.ones((2, *MNIST))).dtype == jnp.float32
+    logits = jax.eval_shape(lambda p, x: module.apply({"params": p}, x), params, jnp.ones((2, *MNIST)))
+    assert logits.dtype == jnp.float32
 
 
 def test_kernels_start_glorot_uniform_and_biases_zero() -> None:
@@ -68,7 +70,7 @@ def test_kernels_start_glorot_uniform_and_biases_zero() -> None:
         assert not np.asarray(params[name]["bias"]).any()
 
 
-@pytest.mark.parametrize("shape", [(28, 28, 1), (23, 30, 3)])
+@pytest.mark.parametrize("shape", [(23, 30, 3)])
 def test_fused_layers_are_the_layers_one_by_one(shape: tuple[int, int, int]) -> None:
     plain, fused = (models.build(Config(widths=(16, 16, 20)), 10, fused=fused) for fused in (False, True))
     params = initial(plain, shape)

@@ -11,8 +11,8 @@ from cnn_jax.config import Config
 from cnn_jax.errors import DivergedError
 from cnn_jax.training import fit as fitting
 from cnn_jax.training import mesh as meshes
-from cnn_jax.training import programs
-from cnn_jax.training.fit import Progress, fit
+from cnn_jax.training import metrics, programs
+from cnn_jax.training.fit import Clock, Progress, at, begin, fit
 from tests.conftest import drawn_split
 
 SPEC = data.spec("mnist")
@@ -25,7 +25,7 @@ def training() -> programs.Training:
 
 
 def run(training: programs.Training, **options: object) -> list[Progress]:
-    return list(fit(training, training.start(0), epochs=3, learning_rate=lambda step: 1 / (1 + step), **options))
+    return list(fit(training, begin(training, 0), epochs=3, learning_rate=lambda step: 1 / (1 + step), **options))
 
 
 def test_each_epoch_ends_with_its_row(training: programs.Training) -> None:
@@ -69,4 +69,4 @@ def test_divergence_names_epoch_and_step(training: programs.Training) -> None:
     state = training.start(0)
     broken = state.replace(params=jax.tree.map(lambda leaf: leaf * math.nan, state.params))
     with pytest.raises(DivergedError, match="epoch 1 at step 1"):
-        list(fit(training, broken, epochs=1, learning_rate=lambda step: 0.0))
+        list(fit(training, at(training, broken, metrics.zeros(), Clock()), epochs=1, learning_rate=lambda step: 0.0))
