@@ -39,6 +39,10 @@ class Config:
     train_examples: int | None = _setting(None, "train on the first N training images; none: all of them", at_least=1)
     validation_examples: int = _setting(0, "hold out the last N training images and report them each epoch", at_least=0)
 
+    glyph_seed: int = _setting(
+        0, "what the glyphs are drawn with; other datasets do without", at_least=0, at_most=2**32 - 1
+    )
+
     model: str = _setting("cnn", "the model's name; --list shows them", pattern=r"[a-z0-9_]+")
     widths: tuple[int, ...] | None = _setting(
         None,
@@ -67,6 +71,10 @@ class Config:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
+        if self.glyph_seed != Config.glyph_seed and self.dataset != "glyphs":
+            raise InputError(
+                f"--glyph_seed={self.glyph_seed}: has no meaning with --dataset={self.dataset}, only with glyphs."
+            )
 
     def to_json(self) -> str:
         """The config as JSON text, one field a line."""

@@ -20,6 +20,10 @@ class InputError(ProjectError):
     exit_code = 2
 
 
+class OutOfReachError(InputError):
+    """A dataset's files are not on this machine, and the network does not give them."""
+
+
 class DivergedError(ProjectError):
     """Training reached a loss or a gradient that is not finite. step: where, counted from 1."""
 

@@ -78,6 +78,12 @@ def test_bad_value_is_an_input_error_that_names_the_flag(name: str, value: objec
         Config(**{name: value})
 
 
+def test_a_glyph_seed_is_refused_where_no_glyphs_are_drawn() -> None:
+    assert Config(dataset="glyphs", glyph_seed=3).glyph_seed == 3
+    with pytest.raises(InputError, match=r"^--glyph_seed=3: has no meaning with --dataset=mnist, only with glyphs\.$"):
+        Config(dataset="mnist", glyph_seed=3)
+
+
 def test_unknown_field_in_json_is_refused_and_the_near_miss_named() -> None:
     with pytest.raises(InputError, match="Did you mean batch_size"):
         configs.from_mapping({"batchsize": 3}, "config.json")

@@ -30,6 +30,8 @@ def test_experiment_trains_and_goes_on_to_the_same_bits(name: str, drawn_data_di
     assert result.status == "done"
     assert result.train_loss is not None and result.train_loss < first["train_loss"]
     assert result.test_accuracy is not None and result.test_accuracy > 0.5  # of ten classes
+    if not config.pooling:
+        return  # it takes minutes: the long test below has it
     assert execute(config, dataclasses.replace(ended, max_time=1e-3), console).status == "stopped"
     assert execute(config, ended, console).status == "done"
     like = programs.state_shapes(config, data.spec(config.dataset), meshes.over_all_devices())

@@ -10,6 +10,7 @@ import re
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ import pytest
 
 import run
 from cnn_jax.config import FIELDS, Config
+from tests.conftest import PROJECT
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[str]]
@@ -345,6 +347,31 @@ def test_device_that_is_not_there_is_one_clear_line(run_py: Run, mode: str) -> N
     finished = run_py(f"--mode={mode}", "--jax_platforms=nowhere")
     assert (finished.returncode, finished.stdout) == (2, "")
     assert re.fullmatch(r"run.py: jax finds no device to run on: .*nowhere.*\n", finished.stderr)
+
+
+def test_without_network_the_first_command_trains_on_glyphs_and_says_so(
+    command_environment: dict[str, str], tmp_path: Path
+) -> None:
+    nowhere = "http://127.0.0.1:9"
+    environment = command_environment | {"TFDS_DATA_DIR": str(tmp_path / "data")}
+    environment |= dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), nowhere)
+
+    def run_py(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(PROJECT / "run.py"), *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+
+    named = run_py(*SHORT, "--dataset=mnist")
+    assert named.returncode == 2
+    assert "--manual_dir=FOLDER, or use --dataset=glyphs" in named.stderr
+    assert not (tmp_path / "runs").exists()
+    first = run_py(*SHORT)
+    assert first.returncode == 0, first.stderr
+    assert "NOT ON MNIST" in first.stdout
+    assert "glyphs test loss" in first.stdout
+    workdir = tmp_path / "runs/smoke-glyphs-seed0-train_examples=640"
+    assert json.loads((workdir / "config.json").read_text())["dataset"] == "glyphs"
+    assert json.loads((workdir / "result.json").read_text())["dataset"] == "glyphs"
+    assert "mnist is out of reach" in json.loads((workdir / "machine.json").read_text())["remark"]
 
 
 @pytest.mark.xdist_group("mnist")

@@ -22,7 +22,7 @@ from cnn_jax.errors import InputError
 FORMAT = 1
 LARGEST_FILE = 1 << 22  # bytes; a record is some ten kilobytes
 # A benchmark sets the first three itself, and the others do not change what is computed.
-_COMPARED_ANYWAY = {"batch_size", "dtype", "matmul_precision", "seed", "epochs", "experiment"}
+_COMPARED_ANYWAY = {"batch_size", "dtype", "matmul_precision", "seed", "glyph_seed", "epochs", "experiment"}
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,9 @@ def run(
     mesh = meshes.over_all_devices()
     shapes = programs.state_shapes(config, trained_on, mesh)
     state = checkpoint.of_step(directory.checkpoints, result.steps, shapes).state
-    test = data.load(spec.name, data_dir=data_dir, manual_dir=manual_dir, warn=console.note).test
+    test = data.load(
+        spec.name, data_dir=data_dir, manual_dir=manual_dir, glyph_seed=config.glyph_seed, warn=console.note
+    ).test
     score = programs.compile_inference(config, spec, test, mesh).score(state.params)
     console.score(spec.name, score.loss, score.accuracy, score.examples)
     if spec.name == config.dataset:

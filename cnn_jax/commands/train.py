@@ -5,8 +5,9 @@ import math
 from collections.abc import Collection
 from pathlib import Path
 
-from cnn_jax import compilation
+from cnn_jax import compilation, data
 from cnn_jax.config import Config, run_name
+from cnn_jax.errors import OutOfReachError
 from cnn_jax.execution import directory
 from cnn_jax.execution.execute import Place, execute
 from cnn_jax.execution.result import Result
@@ -39,11 +40,14 @@ def run(
     config_file: where the config came from; such a run opens a new numbered directory unless one is named. The others
     are as in `Place`.
     """
+    console = Console(progress=progress)
+    remark = None
+    if "dataset" not in changed and config_file is None:
+        config, remark = _within_reach(config, data_dir, manual_dir, console)
     if workdir is None:
         name = run_name(config, changed)
         workdir = directory.numbered(RUNS, name) if config_file else RUNS / name
     compilation.start(persistent_cache=compilation_cache)
-    console = Console(progress=progress)
     place = Place(
         workdir=workdir,
         data_dir=data_dir,
@@ -55,7 +59,24 @@ def run(
         max_time=max_time,
         debug_nans=debug_nans,
         command_line=command_line,
+        remark=remark,
     )
     result = execute(config, place, console)
     console.result(dataclasses.asdict(result))
     return result
+
+
+def _within_reach(
+    config: Config, data_dir: Path | None, manual_dir: Path | None, console: Console
+) -> tuple[Config, str | None]:
+    """The config, with glyphs where nobody named a dataset and MNIST cannot be had; then also a remark on that."""
+    if config.dataset != Config.dataset:
+        return config, None
+    try:
+        data.load(config.dataset, data_dir=data_dir, manual_dir=manual_dir, warn=console.note)
+    except OutOfReachError as error:
+        console.note(str(error))
+        remark = f"no dataset was named and {config.dataset} is out of reach: trained on glyphs, which are drawn digits"
+        console.line(f"NOT ON {config.dataset.upper()}: {remark}")
+        return dataclasses.replace(config, dataset="glyphs"), remark
+    return config, None

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from cnn_jax.data import cache, mnist, notes, originals
+from cnn_jax.data import cache, glyphs, mnist, notes, originals
 from cnn_jax.data.dataset import Dataset, Spec, fingerprint
 from cnn_jax.data.notes import Warn
 from cnn_jax.data.source import Source
@@ -14,6 +14,7 @@ SOURCES: tuple[Source, ...] = (
     mnist.MNIST,
     mnist.FASHION_MNIST,
     mnist.KMNIST,
+    glyphs.GLYPHS,
 )
 
 
@@ -32,18 +33,20 @@ def load(
     *,
     data_dir: str | os.PathLike[str] | None = None,
     manual_dir: str | os.PathLike[str] | None = None,
+    glyph_seed: int = 0,
     warn: Warn = notes.to_stderr,
 ) -> Dataset:
     """A dataset's arrays, read-only: from the cache in a fraction of a second, or else from their source.
 
     data_dir, manual_dir: as tensorflow_datasets means them; data_dir is by default $TFDS_DATA_DIR, or else
     ~/tensorflow_datasets. Everything of ours is in its sub-folder `cnn_jax`; the rest of it is left as it is.
-    manual_dir: the original files, checked before anything else. warn: receives notes for the user, a line each.
+    manual_dir: the original files, checked before anything else. glyph_seed: what glyphs are drawn with; other
+    datasets do without. warn: receives notes for the user, a line each.
 
     Raises InputError where the arguments, the network or the folders' permissions are in the way, MachineError where
     the disk is full or the prepared data are damaged.
     """
-    source = _source(name)
+    source = _source(name).seeded(glyph_seed)
     folder = _data_folder(data_dir) / "cnn_jax"
     given = Path(manual_dir).expanduser() if manual_dir else None
     if given and source.originals:

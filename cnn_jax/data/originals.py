@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cnn_jax.data import disk
 from cnn_jax.data.notes import Warn
-from cnn_jax.errors import InputError
+from cnn_jax.errors import InputError, OutOfReachError
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,15 @@ def _kept_by_tfds(original: Original, name: str, tfds_downloads: Path) -> Path |
 def _download(original: Original, name: str, originals: Sequence[Original], warn: Warn) -> bytes:
     from cnn_jax.data import download  # imports requests, which a start from the cache does without
 
-    advice = f"Without a network: put {_names(originals)} into a folder and add --manual_dir=FOLDER."
+    advice = (
+        f"Without a network: put {_names(originals)} into a folder and add --manual_dir=FOLDER, or use "
+        "--dataset=glyphs, which needs no file."
+    )
     warn(f"{name}: downloading {original.url} ({original.size / 1e6:.1f} MB)")
     try:
         content = download.fetch(original.url, original.size)
     except download.DownloadError as error:
-        raise InputError(f"--dataset={name}: {error}. {advice}") from error
+        raise OutOfReachError(f"--dataset={name}: {error}. {advice}") from error
     found = hashlib.sha256(content).hexdigest()
     if found != original.sha256:
         raise InputError(

@@ -21,6 +21,10 @@ class Source(ABC):
     version: str
     originals: tuple[Original, ...] = ()
 
+    def seeded(self, seed: int) -> "Source":
+        """The source that draws with this seed; itself, where nothing is drawn."""
+        return self
+
     @abstractmethod
     def produce(self, folder: Path, manual_dir: Path | None, warn: Warn) -> tuple[Split, Split]:
         """The training and the test split, as `spec` describes them. May take long: the result is cached.

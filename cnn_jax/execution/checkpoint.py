@@ -78,7 +78,8 @@ class Writer:
         self.finish()
         arrays = jax.block_until_ready(jax.tree.map(jnp.copy, (progress.state, progress.sums)))
         clock = {name: getattr(progress.clock, name) for name in _CLOCK}
-        record = {"format": FORMAT, "step": progress.step, "clock": clock, "rows": list(rows)}
+        forms = _forms((progress.state, progress.sums))
+        record = {"format": FORMAT, "step": progress.step, "clock": clock, "rows": list(rows), "arrays": forms}
         self._last = time.monotonic()
         self._pending = self._thread.submit(_write, self.folder, progress.step, arrays, record, self.keep)
 
@@ -178,14 +179,21 @@ def _read(folder: Path, step: int, like: TrainState) -> Saved:
     record = _record(place)
     shapes = jax.eval_shape(metrics.zeros)
     sums = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=like.step.sharding), shapes)
+    mine, there = _forms((like, sums)), record["arrays"]
+    other = sorted(name for name in mine.keys() | there.keys() if mine.get(name) != there.get(name))
+    if other:
+        found, expected = (forms.get(other[0], "missing") for forms in (there, mine))
+        raise InputError(f"{place}: is of another model: {other[0]} is {found}, expected {expected}.")
     with _manager(folder) as manager:
-        try:
-            state, sums = manager.restore(step, args=ocp.args.StandardRestore((like, sums)))
-        except (ValueError, KeyError, TypeError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(f"{place}: is of another model: {reason[:200]}") from None
+        state, sums = manager.restore(step, args=ocp.args.StandardRestore((like, sums)))
     clock = Clock(**{name: float(record["clock"][name]) for name in _CLOCK})
     return Saved(step, state, sums, clock, record["rows"])
+
+
+def _forms(tree: Any) -> dict[str, str]:
+    """Dtype and shape of each array, as in `float32[3, 3, 1, 32]`."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}
 
 
 def _record(place: Path) -> dict[str, Any]:
@@ -200,9 +208,10 @@ def _record(place: Path) -> dict[str, Any]:
         numbers = [*(record["clock"][name] for name in _CLOCK), *(value for row in rows for value in row.values())]
         if not all(type(number) in (int, float) for number in numbers):
             raise ValueError("not a number")
+        arrays = {str(name): str(form) for name, form in record["arrays"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{place / _PROGRESS}: not a checkpoint's record ({error}).") from None
-    return record | {"rows": rows}
+    return record | {"rows": rows, "arrays": arrays}
 
 
 def _complaint(place: Path) -> str:

@@ -36,7 +36,7 @@ class Place:
     data_dir, manual_dir: as tensorflow_datasets means them; None: its defaults. overwrite: delete a run that is there.
     resume_from: go back to the checkpoint of this step. checkpoint_every: seconds between two checkpoints, 0: at the
     ends of epochs. keep_checkpoints: so many of them. max_time: stop after so many seconds. debug_nans: name the
-    operation that diverged. command_line: what was typed, for the record.
+    operation that diverged. command_line, remark: what was typed and what else is to be known, for the record.
     """
 
     workdir: Path
@@ -49,6 +49,7 @@ class Place:
     max_time: float = math.inf
     debug_nans: bool = False
     command_line: tuple[str, ...] = ()
+    remark: str | None = None
 
     def __post_init__(self) -> None:
         for name, value, is_good, wanted in (
@@ -97,7 +98,13 @@ def execute(config: Config, place: Place, console: Console) -> Result:
         return finished
     spec = data.spec(config.dataset)
     programs.state_shapes(config, spec, meshes.over_all_devices())  # complains of the model before any data are read
-    dataset = data.load(config.dataset, data_dir=place.data_dir, manual_dir=place.manual_dir, warn=console.note)
+    dataset = data.load(
+        config.dataset,
+        data_dir=place.data_dir,
+        manual_dir=place.manual_dir,
+        glyph_seed=config.glyph_seed,
+        warn=console.note,
+    )
     train, validation = split_training_images(dataset, config.train_examples, config.validation_examples)
     with signals.deferred() as requests, compilation.memory_errors_named(), directory.locked():
         saved = _open(config, place, directory, dataset, console)
@@ -113,6 +120,7 @@ def execute(config: Config, place: Place, console: Console) -> Result:
 def _open(config: Config, place: Place, directory: RunDirectory, dataset: Dataset, console: Console) -> Saved | None:
     """Brings the run directory to where its newest checkpoint stands, or to the beginning: then None."""
     known = machine.describe(list(place.command_line)) | {"data_fingerprint": dataset.fingerprint}
+    known |= {"remark": place.remark} if place.remark else {}
     saved = None if place.overwrite else _saved(config, place, directory, dataset, console)
     if saved is None:
         directory.begin(config, known)

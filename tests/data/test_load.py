@@ -78,8 +78,8 @@ print(*sorted(set(name.partition(".")[0] for name in sys.modules)))
 # Names, folders and files that the user gives
 
 
-def test_the_three_datasets_are_known_and_importing_the_room_reads_and_loads_nothing() -> None:
-    assert data.names() == ["fashion_mnist", "kmnist", "mnist"]
+def test_the_datasets_are_known_and_importing_the_room_reads_and_loads_nothing() -> None:
+    assert data.names() == ["fashion_mnist", "glyphs", "kmnist", "mnist"]
     assert [data.spec(name).name for name in data.names()] == data.names()
     program = "import sys, cnn_jax.data; print(*set(name.partition('.')[0] for name in sys.modules))"
     output = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
@@ -89,7 +89,7 @@ def test_the_three_datasets_are_known_and_importing_the_room_reads_and_loads_not
 @pytest.mark.parametrize("name", ["mnits", "../../etc", "", "mnist/3.0.1", "MNIST", "cifar10"])
 def test_an_unknown_name_is_refused_with_the_known_ones(name: str, tmp_path: Path) -> None:
     for ask in (data.spec, lambda name: data.load(name, data_dir=tmp_path)):
-        with pytest.raises(InputError, match=r"--dataset=.*Known: fashion_mnist, kmnist, mnist"):
+        with pytest.raises(InputError, match=r"--dataset=.*Known: fashion_mnist, glyphs, kmnist, mnist"):
             ask(name)
     assert list(tmp_path.iterdir()) == []
 
@@ -233,7 +233,7 @@ def test_a_source_of_another_kind_is_one_class_and_cached_alike(
 ) -> None:
     drawn = Drawn(Spec("drawn", "two pixels square", (2, 2, 1), ("a", "b"), train_examples=3, test_examples=1), "1")
     monkeypatch.setattr(data, "SOURCES", (*data.SOURCES, drawn))
-    assert data.names() == ["drawn", "fashion_mnist", "kmnist", "mnist"]
+    assert data.names() == ["drawn", "fashion_mnist", "glyphs", "kmnist", "mnist"]
     first = data.load("drawn", data_dir=tmp_path)
     second = data.load("drawn", data_dir=tmp_path, manual_dir=tmp_path / "has nothing to do with it")
     assert len(drawn.times) == 1
@@ -394,7 +394,7 @@ def test_an_unreachable_network_is_a_clear_answer_within_fifteen_seconds(
     outcomes = [small.outcome(process) for process in processes]
     assert time.monotonic() - began < 15
     for said, address in zip(outcomes, addresses, strict=True):
-        assert said.error == "InputError"
+        assert said.error == "OutOfReachError"
         for word in (address, "--manual_dir=FOLDER", *(original.filename for original in small.source.originals)):
             assert word in said.text
     assert not (tmp_path / "data").exists()

@@ -57,9 +57,9 @@ def test_disk_that_fills_up_while_saving_keeps_the_last_good_checkpoint(
     assert run_py(*SHORT).returncode == 0
     full = on_full_disk(*SHORT, "--epochs=2", largest_file=20 * 1024)
     assert full.returncode == 4, full.stderr
-    assert "the checkpoint cannot be written" in full.stderr
-    assert full.stderr.startswith("run.py: ")
-    assert full.stderr.count("\n") == 1
+    # Threads of Orbax's may print something of their own before and after.
+    [line] = [line for line in full.stderr.splitlines() if "run.py: " in line]
+    assert "the checkpoint cannot be written" in line
     again = run_py(*SHORT, "--epochs=2")
     assert again.returncode == 0, again.stderr
     assert "goes on from step 10," in again.stdout

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from cnn_jax import models
+from cnn_jax import compilation, models
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError
 
@@ -82,8 +82,8 @@ def test_fused_layers_are_the_layers_one_by_one(shape: tuple[int, int, int]) -> 
 
     jax.tree.map(
         functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4),
-        jax.jit(jax.value_and_grad(functools.partial(weighted_logits, plain)))(params),
-        jax.jit(jax.value_and_grad(functools.partial(weighted_logits, fused)))(params),
+        compilation.jit(jax.value_and_grad(functools.partial(weighted_logits, plain)))(params),
+        compilation.jit(jax.value_and_grad(functools.partial(weighted_logits, fused)))(params),
     )
 
 
