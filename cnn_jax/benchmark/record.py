@@ -130,12 +130,17 @@ def _speed(content: Any) -> Speed:
     return speed
 
 
-def require_comparable(baseline: Baseline, config: Config, path: Path) -> None:
-    """Raises InputError where the baseline measured another network or dataset, and names what differs."""
+def require_comparable(
+    baseline: Baseline, config: Config, batch_sizes: Iterable[int], dtypes: Sequence[str], path: Path
+) -> None:
+    """Raises InputError where the baseline measured another network or dataset, or none of these cases."""
     changed = {n: p for n, p in configs.differences(baseline.config, config).items() if n not in _COMPARED_ANYWAY}
     if changed:
         fields = "; ".join(f"{name}: {old!r} there, {new!r} here" for name, (old, new) in changed.items())
         raise InputError(f"--baseline={path}: of another experiment ({fields}).")
+    wanted = {(dtype, batch_size) for batch_size in batch_sizes for dtype in dtypes}
+    if not wanted & {(speed.dtype, speed.batch_size) for speed in baseline.speeds}:
+        raise InputError(f"--baseline={path}: has none of these batch sizes and dtypes: nothing to compare.")
 
 
 def compared(measured: Iterable[Measurement], baseline: Baseline, tolerance: float) -> dict[str, Any]:

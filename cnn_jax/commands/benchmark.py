@@ -52,7 +52,7 @@ def run(
     subject, console, effort = cases.subject(config), Console(), Effort(repeats=repeats, seconds=seconds)
     dtypes = _checked_dtypes(dtypes or cases.dtypes_of_platform())
     _check_numbers(batch_sizes, len(subject.train), effort, tolerance)
-    then = _read(baseline, config)
+    then = _read(baseline, config, batch_sizes, dtypes)
     folder = workdir or directory.numbered(RUNS, f"benchmark-{run_name(config, changed)}")
     _require_free(folder, overwrite=overwrite)
 
@@ -92,11 +92,11 @@ def _check_numbers(batch_sizes: Sequence[int], examples: int, effort: Effort, to
         raise InputError(f"--tolerance={tolerance:g}: must be at least 0 and below 1, as in 0.1 for 10 %.")
 
 
-def _read(baseline: Path | None, config: Config) -> Baseline | None:
+def _read(baseline: Path | None, config: Config, batch_sizes: Sequence[int], dtypes: Sequence[str]) -> Baseline | None:
     if baseline is None:
         return None
     then = record.read(baseline)
-    record.require_comparable(then, config, baseline)
+    record.require_comparable(then, config, batch_sizes, dtypes, baseline)
     return then
 
 
