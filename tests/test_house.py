@@ -19,9 +19,10 @@ MAY_IMPORT = {
     "training": LEAVES | {"data", "models"},
     "analysis": LEAVES | {"data", "models"},
     "benchmark": LEAVES | {"data", "models", "training", "analysis"},
+    "lesson": LEAVES | {"data", "models", "training", "analysis"},
     "reporting": LEAVES,
     "execution": LEAVES | {"data", "models", "training", "reporting"},
-    "commands": LEAVES | {"data", "models", "training", "analysis", "benchmark", "reporting", "execution"},
+    "commands": LEAVES | {"data", "models", "training", "analysis", "benchmark", "lesson", "reporting", "execution"},
     "experiments": {"config", "errors", "experiments"},
     "run": {"config", "errors", "experiments"},
 }
@@ -46,7 +47,7 @@ def room(dotted: str) -> str | None:
 
 
 def sources() -> list[Path]:
-    files = [*PROJECT.glob("cnn_jax/*/*.py"), *PROJECT.glob("cnn_jax/*.py"), *PROJECT.glob("experiments/*.py")]
+    files = [*PROJECT.glob("cnn_jax/*/**/*.py"), *PROJECT.glob("cnn_jax/*.py"), *PROJECT.glob("experiments/*.py")]
     return [
         *(path for path in files if path.relative_to(PROJECT).as_posix() != "cnn_jax/__init__.py"),
         PROJECT / "run.py",

@@ -17,7 +17,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
-_INK = "#010203"  # stands for the page's colour until the drawing is done
+INK = "#010203"  # stands for the page's colour until the drawing is done: for lines and letters of one's own
 _STYLE: Any = {
     "figure.constrained_layout.use": True,
     "svg.fonttype": "none",  # letters stay letters: they can be searched, read aloud and scaled
@@ -27,20 +27,38 @@ _STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
-    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK),
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
 }
 
 
 def draw(alt: str, paint: Callable[[Axes], None], *, size: tuple[float, float] = (7.0, 4.5)) -> Markup:
-    """A drawing as inline SVG. alt: what it shows, for who cannot see it. size: in inches."""
+    """A drawing of one diagram as inline SVG. alt: what it shows, for who cannot see it. size: in inches."""
+    return compose(alt, lambda drawing: paint(drawing.add_subplot()), size=size)
+
+
+def compose(alt: str, paint: Callable[[Drawing], None], *, size: tuple[float, float]) -> Markup:
+    """A drawing as inline SVG whose diagrams `paint` adds itself. alt, size: as in `draw`."""
     with matplotlib.rc_context(_STYLE):
         drawing = Drawing(figsize=size)
-        paint(drawing.add_subplot())
+        paint(drawing)
         stream = io.StringIO()
         drawing.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-    svg = stream.getvalue()[stream.getvalue().index("<svg") :].replace(_INK, "currentColor")
+    svg = stream.getvalue()[stream.getvalue().index("<svg") :].replace(INK, "currentColor")
     label = Markup('<svg role="img" aria-label="{}"').format(alt)
     return Markup(svg.replace("<svg", label, 1))
+
+
+def panels(
+    alt: str, paints: Sequence[Callable[[Axes], None]], *, columns: int, cell: tuple[float, float] = (1.6, 1.8)
+) -> Markup:
+    """Small diagrams in rows, one for each of `paints`. cell: width and height of each, in inches."""
+    rows = -(-len(paints) // columns)
+
+    def paint(drawing: Drawing) -> None:
+        for index, panel in enumerate(paints):
+            panel(drawing.add_subplot(rows, columns, index + 1))
+
+    return compose(alt, paint, size=(cell[0] * columns, cell[1] * rows))
 
 
 def roofline(title: str, roofs: Mapping[str, float], places: Sequence[Mapping[str, Any]]) -> Markup:
@@ -56,8 +74,8 @@ def roofline(title: str, roofs: Mapping[str, float], places: Sequence[Mapping[st
     low, high = min(intensities) / 4, max(intensities) * 4
 
     def paint(axes: Axes) -> None:
-        axes.loglog([low, ridge, high], [low * bandwidth / 1e9, peak / 1e9, peak / 1e9], color=_INK, linewidth=1.5)
-        axes.axvline(ridge, color=_INK, linewidth=0.8, linestyle=":")
+        axes.loglog([low, ridge, high], [low * bandwidth / 1e9, peak / 1e9, peak / 1e9], color=INK, linewidth=1.5)
+        axes.axvline(ridge, color=INK, linewidth=0.8, linestyle=":")
         for index, point in enumerate(points):
             axes.plot(
                 point["multiply_adds_per_byte"],
@@ -74,7 +92,7 @@ def roofline(title: str, roofs: Mapping[str, float], places: Sequence[Mapping[st
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter("{x:g}")
             axis.set_minor_formatter(NullFormatter())
-        axes.grid(which="major", color=_INK, alpha=0.15)
+        axes.grid(which="major", color=INK, alpha=0.15)
         axes.legend(loc="lower right", fontsize=10)
 
     said = "; ".join(f"{p['name']} reaches {p['share']:.0%} of its {p['bound']} bound" for p in points)
