@@ -39,6 +39,12 @@ class Config:
     train_examples: int | None = _setting(None, "train on the first N training images; none: all of them", at_least=1)
     validation_examples: int = _setting(0, "hold out the last N training images and report them each epoch", at_least=0)
 
+    view: str = _setting(
+        "plain",
+        "how images are shown: permuted, their pixels in another order; with_metadata, for models of two inputs and "
+        "outputs",
+        choices=("plain", "permuted", "with_metadata"),
+    )
     glyph_seed: int = _setting(
         0, "what the glyphs are drawn with; other datasets do without", at_least=0, at_most=2**32 - 1
     )

@@ -34,7 +34,7 @@ def test_experiment_trains_and_goes_on_to_the_same_bits(name: str, drawn_data_di
         return  # it takes minutes: the long test below has it
     assert execute(config, dataclasses.replace(ended, max_time=1e-3), console).status == "stopped"
     assert execute(config, ended, console).status == "done"
-    like = programs.state_shapes(config, data.spec(config.dataset), meshes.over_all_devices())
+    like = programs.saved_shapes(config, data.spec(config.dataset), meshes.over_all_devices())
     assert list(comparison.differences(whole.workdir, ended.workdir, like)) == []
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 
 
@@ -25,8 +24,10 @@ class Layer:
     params: dict
 
 
-def layers(module: nn.Module, image_shape: tuple[int, ...]) -> list[Layer]:
-    """The module's innermost layers in the order of their first call, for images of this shape.
+def layers(module: nn.Module, inputs: Any) -> list[Layer]:
+    """The module's innermost layers in the order of their first call.
+
+    inputs: shapes and dtypes of what the module receives for one example, as jax.ShapeDtypeStruct [1, ...].
 
     A kernel [..., in, out] is applied once at each position of the output, so that the multiply-adds of a layer are
     the size of its kernel times the output's positions: for a dense layer one, for a convolution height times width.
@@ -40,9 +41,8 @@ def layers(module: nn.Module, image_shape: tuple[int, ...]) -> list[Layer]:
             calls.setdefault(context.module.path, (alone, args[0].shape[1:], output.shape[1:]))
         return output
 
-    images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     with nn.intercept_methods(note_call):
-        params = jax.eval_shape(module.init, jax.random.key(0), images)["params"]
+        params = jax.eval_shape(module.init, jax.random.key(0), inputs)["params"]
     inner = [path for path in calls if not any(other[:-1] == path for other in calls)]
     return [_layer(path, *calls[path], _subtree(params, path)) for path in inner]
 

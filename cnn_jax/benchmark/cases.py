@@ -18,7 +18,7 @@ from cnn_jax.config import Config
 from cnn_jax.data.dataset import Spec, Split
 from cnn_jax.errors import InputError, MachineError
 from cnn_jax.training import mesh as meshes
-from cnn_jax.training import metrics, programs
+from cnn_jax.training import programs
 from cnn_jax.training.programs import Inference, Training
 
 # What --dtypes names: the settings of a Config that compute in it.
@@ -118,7 +118,7 @@ def subject(config: Config) -> Subject:
         images = rng.integers(0, 256, (examples, *spec.image_shape), dtype=np.uint8)
         return Split(images, rng.integers(0, len(spec.classes), examples, dtype=np.int32))
 
-    model = summary.layers(models.build(config, len(spec.classes)), spec.image_shape)
+    model = summary.layers(models.build(config, len(spec.classes)), programs.input_shapes(config, spec))
     return Subject(config, spec, model, drawn(config.train_examples or spec.train_examples), drawn(spec.test_examples))
 
 
@@ -153,7 +153,7 @@ def steps_of(training: Training) -> Callable[[int], Any]:
 
     def steps(count: int) -> Any:
         nonlocal state  # each chunk takes the state before it as its own
-        state, sums = training.chunk(state, metrics.zeros(), order, 0, count)
+        state, sums = training.chunk(state, training.zeros(), order, 0, count)
         return sums
 
     return steps

@@ -33,13 +33,14 @@ def run(
     trained_on, spec = data.spec(config.dataset), data.spec(dataset or config.dataset)
     _require_same_form(trained_on, spec)
     mesh = meshes.over_all_devices()
-    shapes = programs.state_shapes(config, trained_on, mesh)
+    shapes = programs.saved_shapes(config, trained_on, mesh)
     state = checkpoint.of_step(directory.checkpoints, result.steps, shapes).state
     test = data.load(
         spec.name, data_dir=data_dir, manual_dir=manual_dir, glyph_seed=config.glyph_seed, warn=console.note
     ).test
     score = programs.compile_inference(config, spec, test, mesh).score(state.params)
-    console.score(spec.name, score.loss, score.accuracy, score.examples)
+    outputs = {name: (output.loss, output.accuracy) for name, output in score.outputs.items()}
+    console.score(spec.name, score.loss, score.accuracy, score.examples, outputs)
     if spec.name == config.dataset:
         console.line(f"the run itself recorded loss {result.test_loss:.4f}  accuracy {result.test_accuracy:.2%}")
     return score

@@ -31,7 +31,7 @@ def run(
     if path.exists() and not overwrite:
         raise InputError(f"--output={path}: is there already. Name another file, or use --overwrite.")
     spec = data.spec(config.dataset)
-    shapes = programs.state_shapes(config, spec, meshes.over_all_devices())
+    shapes = programs.saved_shapes(config, spec, meshes.over_all_devices())
     params = checkpoint.of_step(directory.checkpoints, result.steps, shapes).state.params
     try:
         if format == "npz":

@@ -57,7 +57,7 @@ def run(
     whole = folder / "whole"
     _finish(command, whole)
     seconds = vars(RunDirectory(whole).finished_result())["train_seconds"]
-    like = programs.state_shapes(config, data.spec(config.dataset), meshes.over_all_devices())
+    like = programs.saved_shapes(config, data.spec(config.dataset), meshes.over_all_devices())
     runs, used, moments = 0, 0, random.Random(config.seed)
     while used < kills:
         runs += 1

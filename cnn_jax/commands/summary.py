@@ -5,13 +5,14 @@ from cnn_jax.analysis import summary
 from cnn_jax.analysis.summary import Layer
 from cnn_jax.config import Config
 from cnn_jax.reporting.console import Console
+from cnn_jax.training import programs
 
 
 def run(config: Config) -> list[Layer]:
     """Prints the layer table of the config's model on images of its dataset; reads no data."""
     compilation.start(persistent_cache=False)
     spec = data.spec(config.dataset)
-    layers = summary.layers(models.build(config, len(spec.classes)), spec.image_shape)
+    layers = summary.layers(models.build(config, len(spec.classes)), programs.input_shapes(config, spec))
     rows = [
         [layer.name, str((None, *layer.output_shape)), f"{layer.parameters:,}", f"{layer.multiply_adds:,}"]
         for layer in layers

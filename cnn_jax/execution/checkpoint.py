@@ -23,7 +23,6 @@ from orbax import checkpoint as ocp
 from cnn_jax.errors import InputError, MachineError
 from cnn_jax.execution.directory import write_at_once
 from cnn_jax.reporting.console import Console
-from cnn_jax.training import metrics
 from cnn_jax.training.fit import Clock, Progress
 from cnn_jax.training.metrics import Sums
 from cnn_jax.training.state import TrainState
@@ -32,6 +31,8 @@ FORMAT = 1
 LARGEST_RECORD = 1 << 26  # bytes of a progress.json; a row is some 300
 _MANIFEST, _PROGRESS = "manifest.sha256", "progress.json"
 _CLOCK = ("device", "host", "saving", "epoch_began")
+
+Shapes = tuple[TrainState, Sums]  # of jax.ShapeDtypeStruct instead of arrays
 
 
 @dataclass(frozen=True)
@@ -129,10 +130,11 @@ def steps(folder: Path) -> list[int]:
     return sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal() and path.is_dir())
 
 
-def newest(folder: Path, like: TrainState, console: Console) -> Saved | None:
+def newest(folder: Path, like: Shapes, console: Console) -> Saved | None:
     """The newest checkpoint that is whole; None where training has to begin at the beginning.
 
-    like: the shapes, dtypes and places of the state's arrays. A damaged one is named on the console and passed over.
+    like: the shapes, dtypes and places of its arrays, as `programs.saved_shapes` gives them. A damaged one is named on
+    the console and passed over.
     Raises InputError where it is of another model or a newer format, MachineError where all are damaged.
     """
     there = steps(folder)
@@ -156,7 +158,7 @@ def _is_unfinished(place: Path, there: list[int]) -> bool:
     return place.name == str(there[-1]) and not (place / _MANIFEST).exists()
 
 
-def of_step(folder: Path, step: int, like: TrainState) -> Saved:
+def of_step(folder: Path, step: int, like: Shapes) -> Saved:
     """The checkpoint of a step. Raises InputError where there is none, MachineError where it is damaged."""
     there = steps(folder)
     if step not in there:
@@ -174,18 +176,16 @@ def discard_after(folder: Path, step: int) -> None:
             shutil.rmtree(folder / str(later))
 
 
-def _read(folder: Path, step: int, like: TrainState) -> Saved:
+def _read(folder: Path, step: int, like: Shapes) -> Saved:
     place = folder / str(step)
     record = _record(place)
-    shapes = jax.eval_shape(metrics.zeros)
-    sums = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=like.step.sharding), shapes)
-    mine, there = _forms((like, sums)), record["arrays"]
+    mine, there = _forms(like), record["arrays"]
     other = sorted(name for name in mine.keys() | there.keys() if mine.get(name) != there.get(name))
     if other:
         found, expected = (forms.get(other[0], "missing") for forms in (there, mine))
         raise InputError(f"{place}: is of another model: {other[0]} is {found}, expected {expected}.")
     with _manager(folder) as manager:
-        state, sums = manager.restore(step, args=ocp.args.StandardRestore((like, sums)))
+        state, sums = manager.restore(step, args=ocp.args.StandardRestore(like))
     clock = Clock(**{name: float(record["clock"][name]) for name in _CLOCK})
     return Saved(step, state, sums, clock, record["rows"])
 

@@ -9,19 +9,19 @@ import jax
 import numpy as np
 
 from cnn_jax.execution import checkpoint
+from cnn_jax.execution.checkpoint import Shapes
 from cnn_jax.execution.directory import RunDirectory
-from cnn_jax.training.state import TrainState
 
 
 def _is_time(name: str) -> bool:
     return "seconds" in name or name == "images_per_second"
 
 
-def differences(one: Path, other: Path, like: TrainState) -> Iterator[str]:
+def differences(one: Path, other: Path, like: Shapes) -> Iterator[str]:
     """What differs between two finished runs, a line each; nothing where they are the same.
 
     Rows and result but their times, the test logits, and the last checkpoint: parameters, optimizer state, key, sums.
-    like: the shapes of their states.
+    like: the shapes of their checkpoints.
     """
     if _rows(one) != _rows(other):
         yield "the rows of metrics.jsonl"
@@ -39,7 +39,7 @@ def _rows(run: Path) -> list[dict]:
     return [{name: value for name, value in json.loads(line).items() if not _is_time(name)} for line in lines]
 
 
-def _arrays(run: Path, step: int, like: TrainState) -> dict[str, np.ndarray]:
+def _arrays(run: Path, step: int, like: Shapes) -> dict[str, np.ndarray]:
     saved = checkpoint.of_step(RunDirectory(run).checkpoints, step, like)
     tree: Any = (saved.state.replace(key=jax.random.key_data(saved.state.key)), saved.sums)
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -121,10 +122,13 @@ class RunDirectory:
         with _writing(self.path / "metrics.jsonl") as file, file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
 
-    def write_predictions(self, logits: np.ndarray, labels: np.ndarray) -> None:
-        """Stores the test logits, float32 [N, classes], and labels, int32 [N]."""
+    def write_predictions(self, logits: Any, labels: Any) -> None:
+        """Stores the test logits, float32 [N, classes], and labels, int32 [N]; for each output, where several."""
+        arrays = {"logits": logits, "labels": labels}
+        if isinstance(logits, dict):
+            arrays = {f"{what}/{name}": array for what, by in arrays.items() for name, array in by.items()}
         with _writing(self.path / "predictions.npz") as file:
-            np.savez(file, logits=logits, labels=labels)
+            np.savez(file, allow_pickle=False, **arrays)
 
     def write_result(self, result: Result) -> None:
         """Stores the run's end, at once or not at all."""

@@ -132,7 +132,7 @@ def _open(config: Config, place: Place, directory: RunDirectory, dataset: Datase
 
 def _saved(config: Config, place: Place, directory: RunDirectory, dataset: Dataset, console: Console) -> Saved | None:
     """The checkpoint to go on from, if there is one."""
-    like = programs.state_shapes(config, dataset.spec, meshes.over_all_devices())
+    like = programs.saved_shapes(config, dataset.spec, meshes.over_all_devices())
     if place.resume_from is not None:
         return checkpoint.of_step(directory.checkpoints, place.resume_from, like)
     return checkpoint.newest(directory.checkpoints, like, console) if directory.is_run() else None
@@ -228,18 +228,19 @@ def _score_and_store(run: _Run, progress: Progress) -> Result:
     """Scores the test set and stores what the run came to."""
     start = time.perf_counter()
     logits = run.programs.test.logits(progress.state.params)
-    test = score(logits, run.programs.test.labels)
+    test = score(logits, run.programs.test.targets)
     seconds = time.perf_counter() - start
     if not math.isfinite(test.loss):
         run.directory.write_result(_result(run, "diverged", progress))
         raise diverged(progress.epoch, progress.step)
-    run.directory.write_predictions(logits, run.programs.test.labels)
+    run.directory.write_predictions(logits, run.programs.test.targets)
     is_done = progress.finished_epochs >= run.config.epochs
     result = dataclasses.replace(
         _result(run, "done" if is_done else "stopped", progress),
         test_loss=test.loss,
         test_accuracy=test.accuracy,
         test_examples=test.examples,
+        outputs={name: {"test_loss": s.loss, "test_accuracy": s.accuracy} for name, s in test.outputs.items()} or None,
         evaluate_seconds=seconds,
     )
     run.directory.write_result(result)

@@ -26,12 +26,13 @@ def write_npz(path: Path, params: Any) -> None:
 def write_stablehlo(path: Path, config: Config, spec: Spec, params: Any) -> None:
     """Stores images -> logits as StableHLO for CPU, CUDA and TPU, with the parameters in it.
 
-    Images: uint8 [N, H, W, C], any N, as the dataset has them. Logits: float32 [N, classes]. Read it with
+    Images: uint8 [N, H, W, C], any N, as the dataset has them. Logits: float32 [N, classes], or a dict of them by
+    output. Read it with
     `jax.export.deserialize(bytearray(path.read_bytes())).call(images)`; it keeps XLA's own operators.
     """
     apply = programs.apply_function(config, spec, fused=False)
 
-    def infer(images: jax.Array) -> jax.Array:
+    def infer(images: jax.Array) -> Any:
         return apply(params, images)
 
     shape = export.symbolic_shape(", ".join(["batch", *map(str, spec.image_shape)]))

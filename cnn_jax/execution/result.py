@@ -19,7 +19,8 @@ class Result:
 
     status: `done`, `stopped` (its time was over), `interrupted` or `diverged`. The numbers of the test set are None
     unless `done` or `stopped`; those of training are of the last epoch, as far as it came, and None before the first
-    step. images_per_second counts training alone, without compilation and evaluation. host_seconds: the part of
+    step. outputs: of a model of several outputs `test_loss` and `test_accuracy` of each; else None. images_per_second
+    counts training alone, without compilation and evaluation. host_seconds: the part of
     train_seconds that the device spent waiting; saving_seconds: the part of that which went into checkpoints.
     """
 
@@ -36,6 +37,7 @@ class Result:
     test_loss: float | None = None
     test_accuracy: float | None = None
     test_examples: int | None = None
+    outputs: dict | None = None
     compile_seconds: float
     train_seconds: float
     host_seconds: float
@@ -59,7 +61,8 @@ def from_file(path: Path) -> Result:
             _check(field, getattr(result, field.name))
         if result.status not in STATUSES:
             raise ValueError("status")
-        if result.status in ("done", "stopped") and None in vars(result).values():
+        _check_outputs(result.outputs)
+        if result.status in ("done", "stopped") and None in (v for k, v in vars(result).items() if k != "outputs"):
             raise ValueError(f"{result.status}, but without some numbers")
         return result
     except (OSError, ValueError, TypeError, RecursionError) as error:
@@ -74,3 +77,12 @@ def _check(field: dataclasses.Field, value: object) -> None:
         raise ValueError(f"{field.name}: {str(value)[:40]!r}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{field.name}: not a finite number")
+
+
+def _check_outputs(outputs: dict | None) -> None:
+    """Raises ValueError where a score of an output is none."""
+    for name, score in (outputs or {}).items():
+        if not isinstance(score, dict) or score.keys() != {"test_loss", "test_accuracy"}:
+            raise ValueError(f"outputs: {name[:40]!r}")
+        if not all(isinstance(value, float) and math.isfinite(value) for value in score.values()):
+            raise ValueError(f"outputs: {name[:40]!r}: not finite numbers")

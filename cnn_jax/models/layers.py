@@ -16,19 +16,21 @@ from cnn_jax.models import operators
 
 
 class Conv(nn.Module):
-    """Unpadded convolution with bias: [N, H, W, C] to [N, H - kernel_size + 1, W - kernel_size + 1, features].
+    """Convolution with bias: [N, H, W, C] to [N, H - kernel_size + 1, W - kernel_size + 1, features].
 
-    pooled: give what `MaxPool` would make of that, without computing what it drops.
+    padding: "VALID", none, or "SAME", zeros around the images so that they keep their height and width. pooled: give
+    what `MaxPool` would make of that, without computing what it drops.
     """
 
     features: int
     kernel_size: int = 3
     dtype: Any = jnp.float32
+    padding: str = "VALID"
 
     @nn.compact
     def __call__(self, images: jax.Array, *, pooled: bool = False) -> jax.Array:
         height, width, channels = images.shape[-3:]
-        if self.kernel_size > min(height, width):
+        if self.padding == "VALID" and self.kernel_size > min(height, width):
             raise InputError(
                 f"--kernel_size={self.kernel_size}: {self.name} receives images of {height} x {width} pixels, "
                 "smaller than its filters. Use smaller filters or fewer layers."
@@ -36,8 +38,11 @@ class Conv(nn.Module):
         shape = (self.kernel_size, self.kernel_size, channels, self.features)
         kernel = self.param("kernel", nn.initializers.glorot_uniform(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        convolution = operators.convolution_max_pool if pooled else operators.convolution
-        outputs = convolution(images.astype(self.dtype), kernel.astype(self.dtype))
+        operands = images.astype(self.dtype), kernel.astype(self.dtype)
+        if pooled:
+            outputs = operators.convolution_max_pool(*operands)
+        else:
+            outputs = operators.convolution(*operands, padding=self.padding)
         return outputs + jnp.reshape(bias.astype(self.dtype), (1, 1, 1, -1))
 
 

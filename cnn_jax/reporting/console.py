@@ -64,14 +64,20 @@ class Console:
             f"{row['train_accuracy']:.2%}{held_out}   {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s"
         )
 
-    def score(self, dataset: str, loss: float, accuracy: float, examples: int) -> None:
-        """What the test images of a dataset say of a model."""
-        hits = round(accuracy * examples)
-        self.line(f"{dataset} test loss {loss:.4f}  accuracy {accuracy:.2%} ({hits:,} of {examples:,})")
+    def score(
+        self, dataset: str, loss: float, accuracy: float, examples: int, outputs: Mapping[str, tuple[float, float]] = {}
+    ) -> None:
+        """What a dataset's test images say of a model. outputs: loss and accuracy of each, where it has several."""
+        hits = f"mean of {len(outputs)} outputs" if outputs else f"{round(accuracy * examples):,} of {examples:,}"
+        self.line(f"{dataset} test loss {loss:.4f}  accuracy {accuracy:.2%} ({hits})")
+        for name, score in outputs.items():
+            self.score(f"  {name}", *score, examples)
 
     def result(self, result: Mapping[str, Any]) -> None:
         """A finished run's numbers."""
-        self.score(result["dataset"], result["test_loss"], result["test_accuracy"], result["test_examples"])
+        outputs = {name: (by["test_loss"], by["test_accuracy"]) for name, by in (result["outputs"] or {}).items()}
+        loss, accuracy, examples = (result[f"test_{name}"] for name in ("loss", "accuracy", "examples"))
+        self.score(result["dataset"], loss, accuracy, examples, outputs)
         host, saving = (result[f"{name}_seconds"] / (result["train_seconds"] or 1) for name in ("host", "saving"))
         stopped = f" until its time was over, {result['steps']:,} steps" if result["status"] == "stopped" else ""
         self.line(

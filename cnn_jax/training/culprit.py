@@ -9,7 +9,8 @@ from jax.extend import core
 
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Spec
-from cnn_jax.training import metrics, programs
+from cnn_jax.training import programs
+from cnn_jax.training import step as steps
 from cnn_jax.training.programs import Training
 from cnn_jax.training.state import TrainState
 
@@ -22,9 +23,8 @@ def of_step(config: Config, spec: Spec, training: Training, before: TrainState, 
     finished_epochs, index = divmod(step - 1, training.epoch_steps)
     order = training.order(before.key, finished_epochs + 1)
     first = int(before.step) - finished_epochs * training.epoch_steps
-    state, _ = training.chunk(before, metrics.zeros(), order, first, index)
-    rows = jnp.maximum(order[index], 0)
-    batch = (training.images[rows], training.labels[rows], order[index] >= 0)
+    state, _ = training.chunk(before, training.zeros(), order, first, index)
+    batch = steps.batch(training.images, training.targets, order[index])
     return first_not_finite(programs.step_function(config, spec, training.epoch_steps), state, *batch)
 
 

@@ -84,7 +84,7 @@ class Progress:
 
 def begin(training: Training, seed: int) -> Progress:
     """Before the first step."""
-    return at(training, training.start(seed), metrics.zeros(), Clock())
+    return at(training, training.start(seed), training.zeros(), Clock())
 
 
 def at(training: Training, state: TrainState, sums: Sums, clock: Clock) -> Progress:
@@ -116,7 +116,7 @@ def fit(
             clock.epoch_began = clock.total
         if first == 0 or order is None:
             order = training.order(progress.state.key, finished_epochs + 1)
-        sums = progress.sums if first else metrics.zeros()
+        sums = progress.sums if first else training.zeros()
         last = min(first + chunk_steps, training.epoch_steps)
         clock.enter_device()
         state, sums = jax.block_until_ready(training.chunk(progress.state, sums, order, first, last))
@@ -136,10 +136,10 @@ def diverged(epoch: int, step: int) -> DivergedError:
 
 def _train_score(sums: Sums, step: int, training: Training) -> Score | None:
     """What the sums of an epoch say so far."""
-    loss, correct, count, diverged_at = jax.device_get((sums.loss, sums.correct, sums.count, sums.diverged_at))
-    if diverged_at != metrics.NEVER:
-        raise diverged(-(-step // training.epoch_steps), int(diverged_at))
-    return Score(float(loss / count), float(correct / count), int(count)) if count else None
+    on_host = jax.device_get(sums)
+    if on_host.diverged_at != metrics.NEVER:
+        raise diverged(-(-step // training.epoch_steps), int(on_host.diverged_at))
+    return metrics.score_of(on_host)
 
 
 def _held_out_score(validation: Inference | None, progress: Progress) -> Score | None:
@@ -161,9 +161,8 @@ def _row(progress: Progress, held_out: Score | None, learning_rate: float) -> di
     return {
         "epoch": progress.epoch,
         "step": progress.step,
-        "train_loss": train.loss,
-        "train_accuracy": train.accuracy,
-        **({"validation_loss": held_out.loss, "validation_accuracy": held_out.accuracy} if held_out else {}),
+        **train.named("train"),
+        **(held_out.named("validation") if held_out else {}),
         "learning_rate": learning_rate,
         "seconds": seconds,
         "images_per_second": train.examples / seconds,

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from cnn_jax import compilation, models
 from cnn_jax.config import Config
+from cnn_jax.data import views
 from cnn_jax.data.dataset import Spec, Split
 from cnn_jax.training import mesh as meshes
 from cnn_jax.training import metrics, step
@@ -24,10 +25,13 @@ INFERENCE_BATCH = 1000
 
 @dataclass(frozen=True)
 class Training:
-    """Training on one split, compiled for it. compile_seconds: what that took. memory_bytes: on each device."""
+    """Training on one split, compiled for it. compile_seconds: what that took. memory_bytes: on each device.
+
+    targets: int32 [N], or a dict of them by output.
+    """
 
     images: jax.Array
-    labels: jax.Array
+    targets: Any
     epoch_steps: int
     compile_seconds: float
     memory_bytes: int
@@ -38,7 +42,11 @@ class Training:
     @property
     def examples(self) -> int:
         """The images of an epoch."""
-        return len(self.labels)
+        return len(self.images)
+
+    def zeros(self) -> Sums:
+        """The sums over no images, for the model's outputs."""
+        return metrics.zeros(self.targets)
 
     def start(self, seed: int) -> TrainState:
         """The state before the first step."""
@@ -50,7 +58,7 @@ class Training:
 
     def chunk(self, state: TrainState, sums: Sums, order: jax.Array, first: int, last: int) -> tuple[TrainState, Sums]:
         """Takes steps first (included) to last (excluded) of an order. Donates the given state."""
-        return self._chunk(state, sums, self.images, self.labels, order, np.int32(first), np.int32(last))
+        return self._chunk(state, sums, self.images, self.targets, order, np.int32(first), np.int32(last))
 
     def program_text(self) -> str:
         """The chunk's program as XLA runs it."""
@@ -59,21 +67,24 @@ class Training:
 
 @dataclass(frozen=True)
 class Inference:
-    """Inference on one split, compiled for it. compile_seconds: what that took. memory_bytes: on each device."""
+    """Inference on one split, compiled for it. compile_seconds: what that took. memory_bytes: on each device.
+
+    targets: int32 [N], or a dict of them by output.
+    """
 
     images: jax.Array
-    labels: np.ndarray
+    targets: Any
     compile_seconds: float
     memory_bytes: int
     _infer: Callable
 
-    def logits(self, params: dict) -> np.ndarray:
-        """Logits of every image: float32 [N, classes] on the host."""
-        return np.asarray(self._infer(jax.device_put(params, self.images.sharding), self.images))
+    def logits(self, params: dict) -> Any:
+        """Logits of every image, on the host: float32 [N, classes], or a dict of them by output."""
+        return jax.device_get(self._infer(jax.device_put(params, self.images.sharding), self.images))
 
     def score(self, params: dict) -> Score:
         """Loss and accuracy over every image."""
-        return metrics.score(self.logits(params), self.labels)
+        return metrics.score(self.logits(params), self.targets)
 
 
 @dataclass(frozen=True)
@@ -110,14 +121,16 @@ def compile_training(config: Config, spec: Spec, split: Split, mesh: Mesh) -> Tr
     optimizer = build_optimizer(config, config.epochs * epoch_steps)
     one_step = step_function(config, spec, epoch_steps)
     everywhere = meshes.replicated(mesh)
-    images, labels = jax.device_put((split.images, split.labels), everywhere)
+    images, targets = jax.device_put((split.images, _targets(config, split)), everywhere)
 
     def compiled(function: Callable, *arguments: Any, **options: Any) -> tuple[Callable, float]:
         jitted = compilation.jit(function, in_shardings=everywhere, out_shardings=everywhere, **options)
         return compilation.compiled(jitted, *arguments)
 
     start, start_seconds = compiled(
-        lambda seed: create(_module(config, spec), optimizer, spec.image_shape, seed), np.uint32(0), runs_once=True
+        lambda seed: create(_module(config, spec), optimizer, _example(config, spec), seed),
+        np.uint32(0),
+        runs_once=True,
     )
     state, zero = start(np.uint32(0)), np.int32(0)
     order, order_seconds = compiled(
@@ -125,11 +138,11 @@ def compile_training(config: Config, spec: Spec, split: Split, mesh: Mesh) -> Tr
     )
     chunk, chunk_seconds = compiled(
         step.make_chunk(one_step, meshes.by_batch(mesh)),
-        *(state, metrics.zeros(), images, labels, order(state.key, zero), zero, zero),
+        *(state, metrics.zeros(targets), images, targets, order(state.key, zero), zero, zero),
         donate_argnums=0,
     )
     seconds = start_seconds + order_seconds + chunk_seconds
-    return Training(images, labels, epoch_steps, seconds, compilation.memory_bytes(chunk), start, order, chunk)
+    return Training(images, targets, epoch_steps, seconds, compilation.memory_bytes(chunk), start, order, chunk)
 
 
 def compile_inference(
@@ -142,7 +155,7 @@ def compile_inference(
     infer = step.make_infer(apply_function(config, spec), rows, meshes.by_batch(mesh))
     jitted = compilation.jit(infer, in_shardings=everywhere, out_shardings=everywhere)
     program, seconds = compilation.compiled(jitted, state_shapes(config, spec, mesh).params, images)
-    return Inference(images, split.labels, seconds, compilation.memory_bytes(program), program)
+    return Inference(images, _targets(config, split), seconds, compilation.memory_bytes(program), program)
 
 
 def step_function(config: Config, spec: Spec, epoch_steps: int) -> Callable[..., tuple[TrainState, Sums]]:
@@ -153,20 +166,44 @@ def step_function(config: Config, spec: Spec, epoch_steps: int) -> Callable[...,
 def state_shapes(config: Config, spec: Spec, mesh: Mesh) -> TrainState:
     """Shapes, dtypes and places of the state that a run of this config has. No array is made."""
     optimizer = build_optimizer(config, steps=1)
-    shapes = jax.eval_shape(lambda: create(_module(config, spec), optimizer, spec.image_shape, config.seed))
+    return _shapes(lambda: create(_module(config, spec), optimizer, _example(config, spec), config.seed), mesh)
+
+
+def saved_shapes(config: Config, spec: Spec, mesh: Mesh) -> tuple[TrainState, Sums]:
+    """The same of all that a checkpoint of such a run holds."""
+    sums = _shapes(lambda: metrics.zeros(views.VIEWS[config.view].targets(jnp.zeros(1, jnp.int32))), mesh)
+    return state_shapes(config, spec, mesh), sums
+
+
+def input_shapes(config: Config, spec: Spec) -> Any:
+    """Shapes and dtypes of what the config's model receives for one image."""
+    return jax.eval_shape(lambda: _example(config, spec))
+
+
+def _shapes(function: Callable, mesh: Mesh) -> Any:
     everywhere = meshes.replicated(mesh)
+    shapes = jax.eval_shape(function)
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere), shapes)
 
 
 def apply_function(config: Config, spec: Spec, *, fused: bool = True) -> step.Apply:
     """The config's model as a pure function of parameters and uint8 images. fused: as `models.build` has it."""
-    module = _module(config, spec, fused=fused)
+    module, view = _module(config, spec, fused=fused), views.VIEWS[config.view]
 
-    def apply(params: dict, images: jax.Array) -> jax.Array:
+    def apply(params: dict, images: jax.Array) -> Any:
         with jax.default_matmul_precision(config.matmul_precision):
-            return jnp.asarray(module.apply({"params": params}, spec.inputs(images)))
+            return module.apply({"params": params}, view.inputs(spec.inputs(images)))
 
     return apply
+
+
+def _targets(config: Config, split: Split) -> Any:
+    return views.VIEWS[config.view].targets(split.labels)
+
+
+def _example(config: Config, spec: Spec) -> Any:
+    """What the config's model receives for one image without anything on it."""
+    return views.VIEWS[config.view].inputs(jnp.zeros((1, *spec.image_shape), jnp.float32))
 
 
 def _module(config: Config, spec: Spec, *, fused: bool = True) -> nn.Module:

@@ -1,10 +1,13 @@
 """What training changes: step, parameters, optimizer state, key. Arrays only, so that it can be saved and mapped."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from flax import struct
+from jax.typing import ArrayLike
 
 
 class TrainState(struct.PyTreeNode):
@@ -16,11 +19,9 @@ class TrainState(struct.PyTreeNode):
     key: jax.Array
 
 
-def create(
-    module: nn.Module, optimizer: optax.GradientTransformation, image_shape: tuple[int, ...], seed: jax.Array | int
-) -> TrainState:
-    """The state before the first step, a pure function of the seed."""
+def create(module: nn.Module, optimizer: optax.GradientTransformation, inputs: Any, seed: ArrayLike) -> TrainState:
+    """The state before the first step, a pure function of the seed. inputs: of one example, for their shapes."""
     key = jax.random.key(seed)
     # Epochs fold 1, 2, ... into the key for their order of images: 0 is left for the weights.
-    params = module.init(jax.random.fold_in(key, 0), jnp.zeros((1, *image_shape), jnp.float32))["params"]
+    params = module.init(jax.random.fold_in(key, 0), inputs)["params"]
     return TrainState(step=jnp.zeros((), jnp.int32), params=params, opt_state=optimizer.init(params), key=key)

@@ -1,6 +1,7 @@
 """The training step, the loop over steps and the order of images: pure functions, compiled by `programs.py`."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,8 @@ from cnn_jax.training import metrics
 from cnn_jax.training.metrics import Sums
 from cnn_jax.training.state import TrainState
 
-Apply = Callable[[dict, jax.Array], jax.Array]  # params, uint8 images [N, H, W, C] -> float32 logits [N, classes]
+# params, uint8 images [N, H, W, C] -> float32 logits [N, classes], or a dict of them by output
+Apply = Callable[[dict, jax.Array], Any]
 
 
 def epoch_order(key: jax.Array, epoch: jax.Array, examples: int, batch_size: int, rows: int) -> jax.Array:
@@ -26,20 +28,21 @@ def epoch_order(key: jax.Array, epoch: jax.Array, examples: int, batch_size: int
 
 
 def make_step(apply: Apply, optimizer: optax.GradientTransformation) -> Callable[..., tuple[TrainState, Sums]]:
-    """The training step: (state, images, labels, mask) -> (state, sums of the batch before the update).
+    """The training step: (state, images, targets, mask) -> (state, sums of the batch before the update).
 
-    The gradient is that of the mean cross-entropy over the images that the mask keeps, as Keras takes it.
+    The gradient is that of the mean cross-entropy over the images that the mask keeps, as Keras takes it, and over the
+    outputs, where there are several.
     """
 
     def mean_loss(
-        params: dict, images: jax.Array, labels: jax.Array, mask: jax.Array, step: jax.Array
+        params: dict, images: jax.Array, targets: Any, mask: jax.Array, step: jax.Array
     ) -> tuple[jax.Array, Sums]:
-        sums = metrics.batch_sums(apply(params, images), labels, mask, step)
-        return sums.loss / sums.count, sums
+        sums = metrics.batch_sums(apply(params, images), targets, mask, step)
+        return metrics.total(sums.loss) / sums.count, sums
 
-    def step(state: TrainState, images: jax.Array, labels: jax.Array, mask: jax.Array) -> tuple[TrainState, Sums]:
+    def step(state: TrainState, images: jax.Array, targets: Any, mask: jax.Array) -> tuple[TrainState, Sums]:
         now = state.step + 1
-        gradients, sums = jax.grad(mean_loss, has_aux=True)(state.params, images, labels, mask, now)
+        gradients, sums = jax.grad(mean_loss, has_aux=True)(state.params, images, targets, mask, now)
         is_finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(gradients)]))
         sums = sums.replace(diverged_at=jnp.where(is_finite, sums.diverged_at, now))
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
@@ -59,7 +62,7 @@ def make_chunk(step: Callable[..., tuple[TrainState, Sums]], batch_sharding: Nam
         state: TrainState,
         sums: Sums,
         images: jax.Array,
-        labels: jax.Array,
+        targets: Any,
         order: jax.Array,
         first: jax.Array,
         last: jax.Array,
@@ -67,8 +70,7 @@ def make_chunk(step: Callable[..., tuple[TrainState, Sums]], batch_sharding: Nam
         def body(position: jax.Array, carry: tuple[TrainState, Sums]) -> tuple[TrainState, Sums]:
             state, sums = carry
             chosen = jax.lax.with_sharding_constraint(order[position], batch_sharding)
-            rows = jnp.maximum(chosen, 0)
-            state, batch_sums = step(state, images[rows], labels[rows], chosen >= 0)
+            state, batch_sums = step(state, *batch(images, targets, chosen))
             return state, sums + batch_sums
 
         return jax.lax.fori_loop(first, last, body, (state, sums))
@@ -76,19 +78,25 @@ def make_chunk(step: Callable[..., tuple[TrainState, Sums]], batch_sharding: Nam
     return chunk
 
 
-def make_infer(apply: Apply, rows: int, batch_sharding: NamedSharding) -> Callable[[dict, jax.Array], jax.Array]:
-    """Logits of all images, `rows` at a time: (params, images [N, ...]) -> float32 [N, classes]."""
+def batch(images: jax.Array, targets: Any, chosen: jax.Array) -> tuple[jax.Array, Any, jax.Array]:
+    """Images, targets and mask of the chosen examples. chosen: int32 [rows], -1 where a row has none."""
+    rows = jnp.maximum(chosen, 0)
+    return images[rows], jax.tree.map(lambda leaf: leaf[rows], targets), chosen >= 0
 
-    def infer(params: dict, images: jax.Array) -> jax.Array:
+
+def make_infer(apply: Apply, rows: int, batch_sharding: NamedSharding) -> Apply:
+    """Logits of all images, `rows` at a time: (params, images [N, ...]) -> float32 [N, classes], or a dict of them."""
+
+    def infer(params: dict, images: jax.Array) -> Any:
         examples = images.shape[0]
         batches = -(-examples // rows)
         # The last batch is filled up with repetitions of the last image, whose logits are cut off again.
         order = jnp.reshape(jnp.minimum(jnp.arange(batches * rows), examples - 1), (batches, rows))
 
-        def one_batch(chosen: jax.Array) -> jax.Array:
+        def one_batch(chosen: jax.Array) -> Any:
             return apply(params, images[jax.lax.with_sharding_constraint(chosen, batch_sharding)])
 
         logits = jax.lax.map(one_batch, order)
-        return jnp.reshape(logits, (batches * rows, -1))[:examples]
+        return jax.tree.map(lambda leaf: jnp.reshape(leaf, (batches * rows, -1))[:examples], logits)
 
     return infer

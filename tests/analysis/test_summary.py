@@ -8,7 +8,7 @@ from cnn_jax import models
 from cnn_jax.analysis.summary import Layer, layers
 from cnn_jax.config import Config
 
-MNIST = (28, 28, 1)
+MNIST = jax.ShapeDtypeStruct((1, 28, 28, 1), jnp.float32)
 
 
 def table(**settings: object) -> list[Layer]:

@@ -150,7 +150,7 @@ def test_evaluate_changes_when_one_weight_does(
 ) -> None:
     recorded = train()
     folder = tmp_path / "run" / "checkpoints"
-    shapes = programs.state_shapes(TINY, data.spec("mnist"), meshes.over_all_devices())
+    shapes = programs.saved_shapes(TINY, data.spec("mnist"), meshes.over_all_devices())
     saved = checkpoint.of_step(folder, 20, shapes)
     kernel = saved.state.params["Conv_0"]["kernel"]
     saved.state.params["Conv_0"]["kernel"] = kernel.at[1, 1, 0, 0].add(0.5)

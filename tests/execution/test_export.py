@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -39,7 +40,7 @@ def finished_run(drawn_data_dir: Path, tmp_path_factory: pytest.TempPathFactory)
 
 def test_parameters_have_the_names_and_shapes_of_the_summary(finished_run: Path, tmp_path: Path) -> None:
     path = export.run(workdir=finished_run, output=tmp_path / "parameters.npz")
-    layers = summary.layers(build(TINY, 10), (28, 28, 1))
+    layers = summary.layers(build(TINY, 10), jax.ShapeDtypeStruct((1, 28, 28, 1), "float32"))
     shapes = {f"{layer.name}/{name}": leaf.shape for layer in layers for name, leaf in layer.params.items()}
     with np.load(path, allow_pickle=False) as arrays:
         assert {name: arrays[name].shape for name in arrays} == shapes

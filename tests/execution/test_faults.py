@@ -150,7 +150,7 @@ def test_record_by_somebody_else_is_read_or_refused(finished_run: Path, tmp_path
 
 
 def test_checkpoint_of_another_model_is_refused(finished_run: Path) -> None:
-    like = programs.state_shapes(Config(widths=(5, 8)), data.spec("mnist"), meshes.over_all_devices())
+    like = programs.saved_shapes(Config(widths=(5, 8)), data.spec("mnist"), meshes.over_all_devices())
     with pytest.raises(ProjectError, match="is of another model"):
         checkpoint.of_step(finished_run / "checkpoints", 20, like)
 

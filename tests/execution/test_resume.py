@@ -84,12 +84,12 @@ def ended(monkeypatch: pytest.MonkeyPatch, train: Callable[..., Result]) -> Call
 
 def assert_same(workdir: Path, whole: Path) -> None:
     """Everything that a run leaves is the same, but its times."""
-    like = programs.state_shapes(TINY, data.spec("mnist"), meshes.over_all_devices())
+    like = programs.saved_shapes(TINY, data.spec("mnist"), meshes.over_all_devices())
     assert list(comparison.differences(workdir, whole, like)) == []
 
 
 def test_comparison_sees_every_difference(copy: Path, whole: Path) -> None:
-    like = programs.state_shapes(TINY, data.spec("mnist"), meshes.over_all_devices())
+    like = programs.saved_shapes(TINY, data.spec("mnist"), meshes.over_all_devices())
     rows, result = (copy / "metrics.jsonl").read_text(), json.loads((copy / "result.json").read_text())
     (copy / "metrics.jsonl").write_text(rows.replace('"train_loss": 2', '"train_loss": 3'))
     (copy / "result.json").write_text(json.dumps(result | {"test_loss": 1.0, "train_seconds": 1.0}))

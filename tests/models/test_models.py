@@ -10,6 +10,7 @@ from flax import linen as nn
 
 from cnn_jax import compilation, models
 from cnn_jax.config import Config
+from cnn_jax.data.views import VIEWS
 from cnn_jax.errors import InputError
 
 MNIST = (28, 28, 1)
@@ -42,10 +43,13 @@ def test_parameter_counts(settings: dict, parameters: int) -> None:
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (19, 33, 2)])
 @pytest.mark.parametrize("name", sorted(models.MODELS))
 def test_any_input_size_and_channel_count_gives_logits(name: str, shape: tuple[int, int, int]) -> None:
-    module = models.build(Config(model=name), 7)
-    logits = jax.eval_shape(lambda: module.apply({"params": initial(module, shape)}, jnp.ones((5, *shape))))
-    assert logits.shape == (5, 7)
-    assert logits.dtype == jnp.float32
+    view = getattr(models.MODELS[name], "views", ["plain"])[0]
+    module, see = models.build(Config(model=name, view=view), 7), VIEWS[view].inputs
+    params = jax.eval_shape(lambda: module.init(jax.random.key(0), see(jnp.zeros((1, *shape))))["params"])
+    logits = jax.eval_shape(lambda p: module.apply({"params": p}, see(jnp.ones((5, *shape)))), params)
+    for output, classes in zip(jax.tree.leaves(logits), (7, 2), strict=False):
+        assert output.shape == (5, classes)
+        assert output.dtype == jnp.float32
 
 
 def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters() -> None:

@@ -45,5 +45,5 @@ def test_gradient_that_is_not_finite_is_noticed_at_its_step() -> None:
     one_step = programs.step_function(config, SPEC, training.epoch_steps)
     state = training.start(0)
     huge = jax.tree.map(lambda leaf: jnp.full_like(leaf, 3e38), state.params)
-    _, sums = one_step(state.replace(params=huge), training.images[:20], training.labels[:20], jnp.ones(20, bool))
+    _, sums = one_step(state.replace(params=huge), training.images[:20], training.targets[:20], jnp.ones(20, bool))
     assert int(sums.diverged_at) == 1

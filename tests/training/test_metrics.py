@@ -54,3 +54,21 @@ def test_bad_loss_of_a_masked_row_does_not_count() -> None:
     sums = metrics.batch_sums(logits, jnp.zeros(2, jnp.int32), jnp.array([True, False]), jnp.int32(1))
     assert sums.diverged_at == metrics.NEVER
     assert jnp.isfinite(sums.loss)
+
+
+def test_several_outputs_are_scored_each_and_by_their_mean() -> None:
+    (digit, digits, mask), (size, sizes, _) = drawn(30, 10, seed=1), drawn(30, 2, seed=2)
+    logits, targets = {"digit": digit, "size": size}, {"digit": digits, "size": sizes}
+    sums = metrics.batch_sums(*jax.tree.map(jnp.asarray, (logits, targets, mask)), jnp.int32(1))
+    by_sums = metrics.score_of(jax.device_get(metrics.zeros(targets) + sums))
+    exact = metrics.score(*jax.tree.map(lambda leaf: leaf[mask], (logits, targets)))
+    assert by_sums is not None
+    for score in (by_sums, exact):
+        for name in ("digit", "size"):
+            alone = metrics.score(logits[name][mask], targets[name][mask])
+            np.testing.assert_allclose(score.outputs[name][:3], alone[:3], rtol=1e-5)
+        np.testing.assert_allclose(score.loss, (score.outputs["digit"].loss + score.outputs["size"].loss) / 2)
+    assert list(exact.named("test")) == [
+        *("test_loss", "test_loss/digit", "test_loss/size"),
+        *("test_accuracy", "test_accuracy/digit", "test_accuracy/size"),
+    ]

@@ -1,0 +1,56 @@
+"""What a model is shown: the same pixels in another order, and the numbers beside an image."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnn_jax.config import FIELDS
+from cnn_jax.data import views
+from cnn_jax.data.views import VIEWS
+
+
+def images(*rows: str) -> np.ndarray:
+    """One image of ink (#) and paper (.): float32 [1, H, W, 1]."""
+    return np.array([[[float(mark == "#")] for mark in row] for row in rows], np.float32)[None]
+
+
+def metadata(*rows: str) -> list[float]:
+    return np.asarray(views.with_metadata(images(*rows))["metadata"])[0].tolist()
+
+
+def test_config_offers_every_view() -> None:
+    assert set(FIELDS["view"].metadata["choices"]) == VIEWS.keys()
+
+
+def test_permutation_is_one_for_all_images_and_loses_nothing() -> None:
+    numbered = np.arange(2 * 28 * 28 * 3, dtype=np.float32).reshape(2, 28, 28, 3)
+    shown = views.permuted(numbered)
+    first, second = shown - np.array([0, 28 * 28 * 3], np.float32).reshape(2, 1, 1, 1)
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(np.sort(shown, axis=None), np.arange(numbered.size))
+    np.testing.assert_array_equal(shown[..., 1] - shown[..., 0], np.ones((2, 28, 28)))  # channels stay together
+    np.testing.assert_array_equal(views.permuted(jnp.asarray(numbered)), shown)
+    neighbours = np.abs(np.diff(shown[0, ..., 0], axis=1)) == 3
+    assert neighbours.mean() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (("....", ".##.", ".##.", "...."), [4 / 16, 1, 0]),
+        (("....", "####", "....", "...."), [4 / 16, 4, 0]),
+        ((".#..", ".#..", ".#..", ".#.."), [4 / 16, 1 / 4, 0]),
+        (("...#", "..#.", ".#..", "#..."), [4 / 16, 1, 1]),
+        (("#...", ".#..", "..#.", "...#"), [4 / 16, 1, -1]),
+        (("..#.", "..#.", ".#..", ".#.."), [4 / 16, 2 / 4, 0.4]),
+        (("....", "....", "....", "...."), [0, 0, 0]),
+    ],
+)
+def test_numbers_are_ink_aspect_ratio_and_slant(rows: tuple[str, ...], expected: list[float]) -> None:
+    np.testing.assert_allclose(metadata(*rows), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_two_questions_of_a_label() -> None:
+    targets = views.digit_and_size(np.arange(10, dtype=np.int32))
+    assert targets["digit"].tolist() == list(range(10))
+    assert targets["five_or_more"].tolist() == [0] * 5 + [1] * 5
