@@ -29,7 +29,8 @@ def test_experiment_trains_and_goes_on_to_the_same_bits(name: str, drawn_data_di
     first = json.loads((whole.workdir / "metrics.jsonl").read_text().splitlines()[0])
     assert result.status == "done"
     assert result.train_loss is not None and result.train_loss < first["train_loss"]
-    assert result.test_accuracy is not None and result.test_accuracy > 0.5  # of ten classes
+    bar = 0.3 if config.view == "permuted" else 0.5  # of ten classes; a permuted block is no block any more
+    assert result.test_accuracy is not None and result.test_accuracy > bar
     if not config.pooling:
         return  # it takes minutes: the long test below has it
     assert execute(config, dataclasses.replace(ended, max_time=1e-3), console).status == "stopped"

@@ -33,7 +33,8 @@ ROW = (
 )
 RESULT = (
     "status experiment dataset model parameters seed epochs steps train_loss train_accuracy test_loss test_accuracy "
-    "test_examples compile_seconds train_seconds host_seconds saving_seconds evaluate_seconds images_per_second device"
+    "test_examples outputs compile_seconds train_seconds host_seconds saving_seconds evaluate_seconds "
+    "images_per_second device"
 )
 
 
