@@ -73,6 +73,7 @@ SWITCHES: Mapping[str, tuple[bool | None, str]] = {
     "overwrite": (False, "delete the run that is in the folder, and train anew"),
     "profile": (False, "benchmark: trace training steps, and list the most expensive operations"),
     "debug_nans": (False, "train: where training diverges, name the operation"),
+    "deterministic": (False, "train, benchmark: the same bits every time on accelerators too, at some cost in speed"),
     "progress": (None, "show a progress bar; default: on a terminal"),
     "compilation_cache": (True, "keep compiled programs on disk for the next start"),
     "list": (False, "list experiments, datasets and models"),
@@ -81,7 +82,10 @@ SWITCHES: Mapping[str, tuple[bool | None, str]] = {
 }
 
 
-_GENERAL_SWITCHES, _MODES_SWITCHES = ("overwrite", "progress", "compilation_cache"), ("profile", "debug_nans")
+_GENERAL_SWITCHES, _MODES_SWITCHES = (
+    ("overwrite", "progress", "compilation_cache"),
+    ("profile", "debug_nans", "deterministic"),
+)
 
 
 class _FieldParser(flags.ArgumentParser):

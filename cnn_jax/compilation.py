@@ -32,6 +32,11 @@ _CPU_OPTIONS = {
 _RUN_ONCE_OPTIONS = {"xla_backend_optimization_level": "0"}
 
 
+# Excludes GPU kernels that add in whatever order, and the choice of kernels by timing them; superset of
+# xla_gpu_exclude_nondeterministic_ops (openxla/xla pull request 12520).
+_DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
+
+
 @functools.cache
 def compiler_options(*, runs_once: bool = False) -> dict[str, str]:
     """The options to compile with on this platform: those of ours that this jaxlib knows.
@@ -67,8 +72,13 @@ def memory_bytes(program: Any) -> int:
     return int(kept + sizes.temp_size_in_bytes)
 
 
-def start(*, persistent_cache: bool) -> None:
-    """What a command does before it runs anything. Raises InputError where jax has no device, or the cache no place."""
+def start(*, persistent_cache: bool, deterministic: bool = False) -> None:
+    """What a command does before it runs anything. Raises InputError where jax has no device, or the cache no place.
+
+    deterministic: make the same bits every time; it has to be asked for before jax is used for the first time.
+    """
+    if deterministic:
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DETERMINISTIC}".strip()
     try:
         jax.devices()
     except RuntimeError as error:
@@ -77,6 +87,16 @@ def start(*, persistent_cache: bool) -> None:
         use_persistent_cache()
     else:
         jax.config.update("jax_enable_compilation_cache", False)  # which $JAX_COMPILATION_CACHE_DIR turns on too
+
+
+def price_of_determinism() -> str:
+    """What `deterministic` does on this platform, and what it costs, in a line."""
+    if jax.default_backend() != "gpu":
+        return f"--deterministic: nothing to set on {jax.default_backend()}, and nothing to pay."
+    return (
+        "--deterministic: kernels that add in any order are left out, and none is chosen by timing, which costs speed. "
+        "How much here: --mode=benchmark with it and without."
+    )
 
 
 @contextmanager

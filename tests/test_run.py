@@ -334,6 +334,16 @@ def test_progress_bar_moves_on_a_terminal(started_run: Start) -> None:
     assert sorted(gaps)[len(gaps) // 2] < 1.0
 
 
+def test_deterministic_run_says_its_price_and_leaves_a_record(run_py: Run, tmp_path: Path) -> None:
+    finished = run_py(*SHORT, "--deterministic", "--workdir=run")
+    assert (finished.returncode, finished.stderr) == (
+        *(0, "--deterministic: nothing to set on cpu, and nothing to pay.\n"),
+    )
+    assert "--xla_gpu_deterministic_ops=true" in json.loads((tmp_path / "run/machine.json").read_text())["xla_flags"]
+    run_py(*SHORT, "--workdir=other")
+    assert (tmp_path / "run/predictions.npz").read_bytes() == (tmp_path / "other/predictions.npz").read_bytes()
+
+
 def test_reader_that_closes_the_pipe_causes_no_traceback(started_run: Start) -> None:
     process = started_run("--helpfull")
     assert process.stdout is not None

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +54,6 @@ def begun(subject: Subject, effort: Effort, machine: dict, measured: Iterable[Me
         "config": dataclasses.asdict(subject.config),
         "machine": machine,
         "compiler_options": compilation.compiler_options(),
-        "xla_flags": os.environ.get("XLA_FLAGS"),
         "settings": vars(effort) | {"train_examples": len(subject.train), "test_examples": len(subject.test)},
         "parameters": sum(layer.parameters for layer in subject.model),
         "measurements": [_measurement(case) for case in measured],

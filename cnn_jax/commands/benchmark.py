@@ -38,6 +38,7 @@ def run(
     baseline: Path | None = None,
     tolerance: float = 0.1,
     profile: bool = False,
+    deterministic: bool = False,
     changed: Collection[str] = (),
     workdir: Path | None = None,
     overwrite: bool = False,
@@ -48,7 +49,7 @@ def run(
     dtypes: names in `cases.DTYPES`; None: all that the platform has. Roofline and profile are of the first batch size.
     Raises InputError before anything is measured where that can be told, and SlowerThanBaseline at the end.
     """
-    compilation.start(persistent_cache=False)  # a compile time out of a cache would be none
+    compilation.start(persistent_cache=False, deterministic=deterministic)  # out of a cache, compiling takes no time
     subject, console, effort = cases.subject(config), Console(), Effort(repeats=repeats, seconds=seconds)
     dtypes = _checked_dtypes(dtypes or cases.dtypes_of_platform())
     _check_numbers(batch_sizes, len(subject.train), effort, tolerance)

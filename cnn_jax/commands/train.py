@@ -30,6 +30,7 @@ def run(
     keep_checkpoints: int = 3,
     max_time: float = math.inf,
     debug_nans: bool = False,
+    deterministic: bool = False,
     progress: bool | None = None,
     compilation_cache: bool = True,
     command_line: tuple[str, ...] = (),
@@ -41,13 +42,15 @@ def run(
     are as in `Place`.
     """
     console = Console(progress=progress)
+    compilation.start(persistent_cache=compilation_cache, deterministic=deterministic)
+    if deterministic:
+        console.note(compilation.price_of_determinism())
     remark = None
     if "dataset" not in changed and config_file is None:
         config, remark = _within_reach(config, data_dir, manual_dir, console)
     if workdir is None:
         name = run_name(config, changed)
         workdir = directory.numbered(RUNS, name) if config_file else RUNS / name
-    compilation.start(persistent_cache=compilation_cache)
     place = Place(
         workdir=workdir,
         data_dir=data_dir,

@@ -20,6 +20,7 @@ def describe(command_line: list[str]) -> dict:
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "xla_flags": os.environ.get("XLA_FLAGS"),
         "git_commit": _git_commit(),
     }
 

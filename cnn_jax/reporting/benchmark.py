@@ -174,6 +174,6 @@ def _facts(record: Record) -> Sequence[tuple[str, object]]:
         ("python", machine["python"]),
         ("versions", versions),
         ("compiler options", ", ".join(f"{k}={v}" for k, v in record["compiler_options"].items()) or "none"),
-        ("XLA_FLAGS", record["xla_flags"] or "none"),
+        ("XLA_FLAGS", machine["xla_flags"] or "none"),
         ("commit", machine["git_commit"] or "not known"),
     ]
