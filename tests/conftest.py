@@ -24,8 +24,8 @@ jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # The same cases every time, and no clock: machines are slow at times. To fuzz for long, with new cases:
-# pytest -k somebody_else --hypothesis-profile=long
-hypothesis.settings.register_profile("project", deadline=None, derandomize=True)
+# pytest -m fuzz --hypothesis-profile=long
+hypothesis.settings.register_profile("project", deadline=None, derandomize=True, max_examples=200)
 hypothesis.settings.register_profile("long", deadline=None, max_examples=10_000)
 hypothesis.settings.load_profile("project")
 

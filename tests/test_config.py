@@ -43,6 +43,7 @@ def test_every_field_survives_the_command_line(config: Config) -> None:
         assert configs.from_text(field, configs.as_text(value)) == value
 
 
+@pytest.mark.fuzz
 @given(st.dictionaries(st.sampled_from(list(FIELDS)), anything, max_size=4) | anything)
 def test_any_json_is_a_config_or_an_input_error(values: object) -> None:
     try:

@@ -117,7 +117,8 @@ def damage(draw: st.DrawFn):
     return apply
 
 
-@settings(max_examples=500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@pytest.mark.fuzz
+@settings(suppress_health_check=list(HealthCheck))
 @given(damage=damage())
 def test_a_truncated_or_changed_file_is_refused_or_still_the_same(path: Path, damage) -> None:
     damaged = path.with_name("damaged.npz")

@@ -18,7 +18,7 @@ ARRAY = np.arange(60, dtype=np.uint8).reshape(SHAPE)
 HEADER = struct.pack(">BBBB3I", 0, 0, 8, 3, *SHAPE)
 FILE = gzip.compress(HEADER + bytes(ARRAY), mtime=0)
 
-fuzz = settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+fuzz = settings(suppress_health_check=list(HealthCheck))
 
 
 def test_reads_what_the_format_says(tmp_path: Path) -> None:
@@ -72,6 +72,7 @@ def damaged(draw: st.DrawFn) -> bytes:
     return gzip.compress(bytes(content)) if inside else bytes(content)
 
 
+@pytest.mark.fuzz
 @fuzz
 @given(content=damaged() | st.binary(max_size=100))
 def test_any_damage_is_refused_with_the_projects_own_error_or_changes_nothing_but_values(
@@ -86,6 +87,7 @@ def test_any_damage_is_refused_with_the_projects_own_error_or_changes_nothing_bu
     assert array.dtype == np.uint8
 
 
+@pytest.mark.fuzz
 @fuzz
 @given(at=st.integers(0, len(FILE) - 1), bit=st.integers(0, 7))
 def test_a_flipped_bit_in_the_compressed_file_never_gives_other_values(tmp_path: Path, at: int, bit: int) -> None:

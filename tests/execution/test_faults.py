@@ -72,6 +72,28 @@ def test_disk_that_is_full_while_writing_rows_ends_the_run(on_full_disk: FULL, t
     assert full.stderr.count("\n") == 1
 
 
+WITHOUT_PRIVILEGES = """
+import ctypes, struct, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).capset(struct.pack("Ii", 0x20080522, 0), bytes(24))  # root then obeys file permissions too
+sys.path.insert(0, sys.argv.pop(1))
+import run
+sys.exit(run.main(sys.argv[1:]))
+"""
+
+
+def test_read_only_workdir_is_refused_before_anything_is_trained(
+    command_environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir(mode=0o555)
+    command = [sys.executable, "-c", WITHOUT_PRIVILEGES, os.fspath(PROJECT), *SHORT]
+    refused = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, cwd=tmp_path, env=command_environment
+    )
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == "run.py: --workdir=run: cannot be written: Permission denied.\n"
+
+
 @pytest.fixture(scope="module")
 def finished_run(drawn_data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     workdir = tmp_path_factory.mktemp("finished") / "run"
@@ -91,6 +113,7 @@ RESULT_FIELDS = [
 FUZZ = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+@pytest.mark.fuzz
 @FUZZ
 @given(st.dictionaries(st.sampled_from(RESULT_FIELDS), JSON, min_size=1, max_size=3))
 def test_result_by_somebody_else_is_a_result_or_refused(finished_run: Path, tmp_path: Path, changes: dict) -> None:
@@ -105,6 +128,7 @@ def test_result_by_somebody_else_is_a_result_or_refused(finished_run: Path, tmp_
         assert error.exit_code == 2
 
 
+@pytest.mark.fuzz
 @FUZZ
 @given(st.binary(max_size=300) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_files_by_somebody_else_are_read_or_refused(tmp_path: Path, content: bytes) -> None:
@@ -117,6 +141,7 @@ def test_files_by_somebody_else_are_read_or_refused(tmp_path: Path, content: byt
             assert error.exit_code == 2
 
 
+@pytest.mark.fuzz
 @FUZZ
 @given(draws=st.data())
 def test_checkpoint_by_somebody_else_with_any_byte_changed_is_refused(
@@ -137,6 +162,7 @@ def test_checkpoint_by_somebody_else_with_any_byte_changed_is_refused(
 RECORDS = st.fixed_dictionaries({}, optional={"format": JSON, "step": JSON, "clock": JSON, "rows": JSON})
 
 
+@pytest.mark.fuzz
 @FUZZ
 @given(RECORDS | JSON)
 def test_record_by_somebody_else_is_read_or_refused(finished_run: Path, tmp_path: Path, content: object) -> None:
