@@ -22,7 +22,7 @@ from cnn_jax.errors import InputError, ProjectError, unknown_name
 
 MODES: Mapping[str, str] = {
     "train": "train a model and score it on the test set (the default)",
-    "evaluate": "score the parameters of a finished run, --workdir, again, or on another --dataset",
+    "evaluate": "score finished runs, --workdir or --runs, again: calibration, ensembles, --corruptions",
     "benchmark": "measure training and inference on this machine; writes benchmark.json and benchmark.html",
     "export": "write a finished run's model, --workdir, as parameters for numpy or as a program for jax",
     "selftest": "kill a run at random moments and see that it comes to the same bits",
@@ -59,7 +59,13 @@ OPTIONS: Mapping[str, tuple[Callable[[str], Any], str, str]] = {
     "max_time": (_seconds, "a time as in 30s, 5m or 2h", "train: stop after it with a checkpoint and an evaluation"),
     "resume_from": (int, "a whole number", "train: go back to the checkpoint of this step, and on from there"),
     "format": (str, "a name", "export: npz, the parameters (the default), or stablehlo, the whole model"),
-    "output": (Path, "a file", "export: where to; default in the run's folder"),
+    "output": (Path, "a path", "export: the file; default in the run's folder. evaluate: a folder for record and page"),
+    "runs": (_listed(Path), "folders", "evaluate: several runs' folders, a,b, instead of --workdir"),
+    "corruptions": (
+        _listed(str),
+        "names",
+        "evaluate: corrupt the test images, by all or these; writes record and page",
+    ),
     "kills": (int, "a whole number", "selftest: how often to kill; default 20"),
     "batch_sizes": (_listed(int), "whole numbers", "benchmark: batch sizes; default 64,256,1024"),
     "dtypes": (_listed(str), "names", "benchmark: float32, tensorfloat32, bfloat16; default: all that the device has"),

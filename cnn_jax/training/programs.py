@@ -1,5 +1,6 @@
 """The compiled programs of a run, each with the images that it works on: made once, called between chores."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -81,6 +82,10 @@ class Inference:
     def logits(self, params: dict) -> Any:
         """Logits of every image, on the host: float32 [N, classes], or a dict of them by output."""
         return jax.device_get(self._infer(jax.device_put(params, self.images.sharding), self.images))
+
+    def on(self, images: np.ndarray) -> "Inference":
+        """The same program for other images: uint8, of the same shape."""
+        return dataclasses.replace(self, images=jax.device_put(images, self.images.sharding))
 
     def score(self, params: dict) -> Score:
         """Loss and accuracy over every image."""

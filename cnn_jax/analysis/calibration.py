@@ -1,0 +1,91 @@
+"""Whether a model is as sure as it may be: likelihood, calibration error and the reliability diagram's numbers."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from cnn_jax.errors import InputError
+
+BINS = 15  # as Guo et al. (2017) have it
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What test images say of predicted probabilities. loss: the mean negative log-likelihood, in nats."""
+
+    loss: float
+    accuracy: float
+    calibration_error: float
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Predictions whose confidence, the largest probability, is above `low` and at most `high`.
+
+    confidence, accuracy: the means over them; None where there are none.
+    """
+
+    low: float
+    high: float
+    count: int
+    confidence: float | None
+    accuracy: float | None
+
+    @property
+    def gap(self) -> float:
+        """How far accuracy is from confidence; 0 where the bin is empty."""
+        return 0.0 if self.accuracy is None or self.confidence is None else abs(self.accuracy - self.confidence)
+
+
+def log_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Log-softmax in float64. logits: float [..., classes].
+
+    Logarithms, because a probability of 1e-400 is zero in float64, and its likelihood would be lost.
+    """
+    exact = logits.astype(np.float64)
+    return exact - np.logaddexp.reduce(exact, axis=-1, keepdims=True)
+
+
+def quality(log_probabilities: np.ndarray, labels: np.ndarray) -> Quality:
+    """Likelihood, accuracy and calibration error. log_probabilities: float64 [N, classes]. labels: int [N]."""
+    return Quality(
+        loss=negative_log_likelihood(log_probabilities, labels),
+        accuracy=float((log_probabilities.argmax(axis=-1) == labels).mean()),
+        calibration_error=expected_calibration_error(np.exp(log_probabilities), labels),
+    )
+
+
+def negative_log_likelihood(log_probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Mean of -ln p(label), in nats; for one model it is the test loss.
+
+    log_probabilities: float64 [N, classes]. labels: int [N].
+    """
+    return float((-log_probabilities[np.arange(len(labels)), labels]).mean())
+
+
+def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
+    """Mean gap between confidence and accuracy over equal-width confidence bins, weighted by count.
+
+    probabilities: float [N, classes], rows sum to 1. labels: int [N]. Returns a float in [0, 1].
+    Guo et al., "On Calibration of Modern Neural Networks" (2017), eq. 3. Raises InputError when N is 0.
+    """
+    return sum(bin.count * bin.gap for bin in reliability(probabilities, labels, bins)) / len(labels)
+
+
+def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> list[Bin]:
+    """The numbers of the reliability diagram: bins of equal width from 0 to 1.
+
+    probabilities: float [N, classes], rows sum to 1. labels: int [N]. Raises InputError when N is 0.
+    """
+    if len(labels) == 0:
+        raise InputError("There are no predictions to sort by their confidence.")
+    confidences, hits = probabilities.max(axis=-1), probabilities.argmax(axis=-1) == labels
+    edges = np.linspace(0, 1, bins + 1)
+    which = np.searchsorted(edges[1:-1], confidences, side="left")  # one that was rounded to 1 + 1e-16 is in the last
+    return [_bin(low, high, confidences[which == i], hits[which == i]) for i, (low, high) in enumerate(pairwise(edges))]
+
+
+def _bin(low: float, high: float, confidences: np.ndarray, hits: np.ndarray) -> Bin:
+    means = (float(confidences.mean()), float(hits.mean())) if len(hits) else (None, None)
+    return Bin(float(low), float(high), len(hits), *means)
