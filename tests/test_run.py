@@ -103,6 +103,25 @@ def test_evaluate_repeats_the_numbers_and_scores_another_dataset(run_py: Run, tm
     assert re.search(r"fashion_mnist test loss \d", other.stdout), other.stderr
 
 
+def test_evaluate_of_many_seeds_prints_intervals_and_ensembles_and_writes_corruptions(
+    run_py: Run, tmp_path: Path
+) -> None:
+    for seed in (3, 4):
+        run_py(*SHORT, "--model=logistic", "--widths=none", f"--seed={seed}", f"--workdir=many/seed-{seed}")
+    finished = run_py("--mode=evaluate", "--workdir=many", "--corruptions=shift,contrast")
+    assert (finished.returncode, finished.stderr) == (0, "corrupting by shift\ncorrupting by contrast\n")
+    assert re.search(r"mnist test accuracy [\d.]+ ± [\d.]+ % \(95 % CI, n = 2\)", finished.stdout)
+    assert "Ensembles of smoke on mnist" in finished.stdout
+    folder = tmp_path / "runs/evaluate-smoke"
+    assert {path.name for path in folder.iterdir()} == {"evaluation.json", "evaluation.html", "corruptions.json"}
+    [run] = json.loads((folder / "corruptions.json").read_text())["runs"]
+    assert (run["seeds"], list(run["accuracy"])) == ([3, 4], ["shift", "contrast"])
+    ends = [json.loads((tmp_path / f"many/seed-{seed}/result.json").read_text()) for seed in (3, 4)]
+    assert run["accuracy"]["shift"][0] == [end["test_accuracy"] for end in ends]
+    assert run_py("--mode=evaluate", "--workdir=many").returncode == 0
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
 def test_own_experiment_outside_the_project_runs(run_py: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "from dataclasses import replace\nfrom experiments import smoke\n\n"
@@ -188,6 +207,11 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--mode=evaluate"], "name the run with --workdir=RUN"),
         (["--mode=evaluate", "--workdir=full"], "holds no run"),
         (["--mode=evaluate", "--workdir=full", "--epochs=3"], "--epochs: has no meaning with --mode=evaluate"),
+        (["--mode=evaluate", "--workdir=full", "--runs=full"], "or several with --runs=RUN,RUN"),
+        (["--mode=evaluate", "--runs=full,full"], "--runs: names full twice"),
+        (["--mode=evaluate", "--runs=full,not_there"], "holds no run"),
+        (["--mode=evaluate", "--workdir=full", "--corruptions=shfit"], "no such corruption. Did you mean shift?"),
+        (["--corruptions=all"], "--corruptions: has no meaning with --mode=train"),
         (["--mode=summary", "--overwrite"], "--overwrite: has no meaning"),
         (["--flagfile=not_there"], "Unable to open flagfile"),
         (["--batch_sizes=64"], "--batch_sizes: has no meaning with --mode=train"),

@@ -270,6 +270,7 @@ def _print(console: Console, record: Mapping[str, Any]) -> None:
         for line in report.remarks(record, run):
             console.line(line)
     if "corruptions" in record:
+        _print_table(console, report.strengths(record))
         _print_table(console, report.corruptions(record))
 
 

@@ -131,13 +131,13 @@ def _to_grey_levels(values: np.ndarray) -> np.ndarray:
 
 
 CORRUPTIONS: Mapping[str, Corruption] = {
-    "shift": Corruption("moved up, down, left or right, whichever chance says", "pixels", (0, 1, 2, 3, 4, 5), _shift),
-    "rotation": Corruption("turned about the centre, either way", "degrees", (0, 10, 20, 30, 40, 50), _rotate),
+    "shift": Corruption("moved up, down, left or right, by so much", "pixels", (0, 1, 2, 3, 4, 5), _shift),
+    "rotation": Corruption("turned about its centre, either way", "degrees", (0, 10, 20, 30, 40, 50), _rotate),
     "scale": Corruption("larger or smaller, by this factor", "times", (1, 1.1, 1.2, 1.3, 1.4, 1.5), _scale),
-    "noise": Corruption("normal noise, of this sigma", "grey levels", (0, 25, 50, 75, 100, 125), _noise),
-    "blur": Corruption("blurred by a Gaussian, of this sigma", "pixels", (0, 0.5, 1, 1.5, 2, 2.5), _blur),
+    "noise": Corruption("under normal noise of this sigma", "grey levels", (0, 25, 50, 75, 100, 125), _noise),
+    "blur": Corruption("blurred by a Gaussian of this sigma", "pixels", (0, 0.5, 1, 1.5, 2, 2.5), _blur),
     "contrast": Corruption(
-        "what is left of the difference from the image's mean", "share", (1, 0.75, 0.5, 0.3, 0.2, 0.1), _contrast
+        "paler: what is left of the difference from its mean", "share", (1, 0.75, 0.5, 0.3, 0.2, 0.1), _contrast
     ),
-    "occlusion": Corruption("a square of paper laid over it, of this side", "pixels", (0, 6, 8, 10, 12, 14), _occlude),
+    "occlusion": Corruption("partly under a square of paper of this side", "pixels", (0, 6, 8, 10, 12, 14), _occlude),
 }

@@ -14,6 +14,9 @@ from cnn_jax.reporting.page import Figure, Page, Section, Table, render
 
 Record = Mapping[str, Any]
 
+_STRENGTHS = ("0", "1", "2", "3", "4", "5")
+_FEW_ANSWERS = 10  # a share of fewer says nothing
+
 
 def overview(record: Record) -> Table:
     """A line for each run: the means over its seeds."""
@@ -37,9 +40,9 @@ def seeds(record: Record, run: Record) -> Table:
     rows = [
         [
             f"{row['seed']}",
-            f"{row['accuracy']:.2%}",
+            _percent(row["accuracy"]),
             f"{row['loss']:.4f}",
-            f"{row['calibration_error']:.2%}",
+            _percent(row["calibration_error"]),
         ]
         for row in run["seeds"]
     ]
@@ -55,10 +58,10 @@ def ensembles(record: Record, run: Record) -> Table:
         [
             f"{row['members']}",
             f"{row['subsets']}",
-            f"{row['quality']['accuracy']:.2%}",
-            f"{row['lowest']:.2%} to {row['highest']:.2%}",
+            _percent(row["quality"]["accuracy"]),
+            f"{_percent(row['lowest'])} to {_percent(row['highest'])}" if row["subsets"] > 1 else "-",
             f"{row['quality']['loss']:.4f}",
-            f"{row['quality']['calibration_error']:.2%}",
+            _percent(row["quality"]["calibration_error"]),
         ]
         for row in run["ensembles"]
     ]
@@ -68,14 +71,22 @@ def ensembles(record: Record, run: Record) -> Table:
 
 def corruptions(record: Record) -> Table:
     """Accuracies: a row for each corruption and run, a column for each strength."""
-    kinds = record["corruptions"]["kinds"]
     rows = [
-        [_with_amounts(name, kind), run["name"], *(percent(cell) for cell in run["mean"][name])]
-        for name, kind in kinds.items()
+        [name, run["name"], *(percent(cell).removesuffix(" %") for cell in run["mean"][name])]
+        for name in record["corruptions"]["kinds"]
         for run in record["corruptions"]["runs"]
     ]
-    title = f"Accuracy on {record['test_examples']:,} corrupted test images of {record['dataset']}, by strength"
-    return Table(title, ["corruption", "run", "0", "1", "2", "3", "4", "5"], rows)
+    title = f"Accuracy in % on {record['test_examples']:,} corrupted test images of {record['dataset']}, by strength"
+    return Table(title, ["corruption", "run", *_STRENGTHS], rows)
+
+
+def strengths(record: Record) -> Table:
+    """What each strength of each corruption means."""
+    rows = [
+        [name, kind["meaning"], *(f"{amount:g}" for amount in kind["amounts"]), kind["unit"]]
+        for name, kind in record["corruptions"]["kinds"].items()
+    ]
+    return Table("What the strengths are", ["corruption", "the image is", *_STRENGTHS, "unit"], rows)
 
 
 def remarks(record: Record, run: Record) -> Iterator[str]:
@@ -110,9 +121,8 @@ def _half(estimate: Record, factor: float, digits: int) -> str:
     return f" ± {factor * (high - low) / 2:.{digits}f}"
 
 
-def _with_amounts(name: str, kind: Record) -> str:
-    """`shift: 0, 1, 2, 3, 4, 5 pixels`."""
-    return f"{name}: {', '.join(f'{amount:g}' for amount in kind['amounts'])} {kind['unit']}"
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
 
 
 def page(record: Record, samples: Mapping[str, np.ndarray]) -> str:
@@ -146,7 +156,7 @@ _ENSEMBLE_WORDS = (
 _RELIABILITY_WORDS = (
     "Above: of the answers given with a confidence, the share that is right. On the dotted line a model is right as "
     "often as it says; below it is too sure, above it not sure enough. Below: how many answers there are in each bin; "
-    "points of few answers say little. Of single models, the answers of all seeds are counted together."
+    "bins of fewer than 10 are left out. Of single models, the answers of all seeds are counted together."
 )
 _CURVE_WORDS = (
     "Accuracy against strength; what a strength means is on each panel's axis. Bands: 95 % intervals of the mean over "
@@ -155,12 +165,10 @@ _CURVE_WORDS = (
 
 
 def _corruption_blocks(record: Record, samples: Mapping[str, np.ndarray]) -> list[str | Table | Figure]:
-    kinds = record["corruptions"]["kinds"]
-    meanings = [[name, f"{kind['meaning']} ({kind['unit']})"] for name, kind in kinds.items()]
     words = "What comes in from outside is paper. Direction, sign, place and pattern of noise are drawn for each image."
     return [
         words,
-        Table("Corruptions", ["name", "the image is"], meanings),
+        strengths(record),
         Figure(_sample_sheet(samples), "Some test images, from strength 0 on the left to 5 on the right."),
         Figure(_curves(record["corruptions"]), _CURVE_WORDS),
         corruptions(record),
@@ -176,12 +184,12 @@ def _reliability(record: Record) -> Markup:
         above.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1)
         for index, (name, _, bins) in enumerate(lines):
             look = {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)], "markersize": 5}
-            filled = [bin for bin in bins if bin["count"]]
+            filled = [bin for bin in bins if bin["count"] >= _FEW_ANSWERS]
             above.plot([b["confidence"] for b in filled], [b["accuracy"] for b in filled], label=name, **look)
             below.plot([b["confidence"] for b in filled], [b["count"] for b in filled], **look)
         above.set(ylabel="share that is right", ylim=(-0.03, 1.03), xlim=(-0.03, 1.03))
         below.set(xlabel="confidence: the largest probability", ylabel="answers", yscale="log")
-        above.legend(loc="upper left", fontsize=9)
+        above.legend(loc="lower right", fontsize=9)
         for axes in (above, below):
             axes.grid(color=INK, alpha=0.15)
 
