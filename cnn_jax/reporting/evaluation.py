@@ -209,7 +209,7 @@ def _curves(part: Record) -> Markup:
     )
     paints = [_panel(part, name) for name in part["kinds"]]
     columns = min(2, len(paints))
-    return figures.panels(f"Accuracy against strength: {said}.", paints, columns=columns, cell=(3.4, 2.7))
+    return figures.panels(f"Accuracy against strength: {said}.", paints, columns=columns, cell=(2.9, 2.6))
 
 
 def _panel(part: Record, name: str) -> Callable[[Axes], None]:

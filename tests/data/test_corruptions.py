@@ -143,3 +143,12 @@ def test_all_means_all_and_a_near_miss_is_named() -> None:
     assert corruptions.chosen(["blur", "shift", "blur"]) == ["blur", "shift"]
     with pytest.raises(InputError, match=r"--corruptions=rotatoin: no such corruption\. Did you mean rotation\?"):
         corruptions.chosen(["rotatoin"])
+
+
+@pytest.mark.parametrize("name", ["rotation", "scale"])
+def test_what_comes_in_from_outside_is_paper(name: str) -> None:
+    white = np.full((50, 28, 28, 1), 255, np.uint8)
+    corners = corrupt(white, name, 5)[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+    turned_or_smaller = corners.max(axis=(1, 2)) < 255
+    assert turned_or_smaller.any()
+    assert (corners[turned_or_smaller] == corruptions.PAPER).all()
