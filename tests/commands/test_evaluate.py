@@ -126,3 +126,16 @@ def test_evaluation_that_is_there_is_kept_unless_told_otherwise(
         evaluated(**arguments)
     assert content(tmp_path / "out") == before
     evaluated(**arguments, overwrite=True)
+
+
+def test_model_of_several_outputs_is_scored_by_output_and_by_itself_alone(
+    drawn_data_dir: Path, evaluated: Evaluate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tmp_path / "run", drawn_data_dir, model="graph", view="with_metadata", widths=(4, 8))
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    [run] = evaluated(workdir=tmp_path / "run")["runs"]
+    assert (run["seeds"][0]["loss"], run["seeds"][0]["accuracy"]) == (result["test_loss"], result["test_accuracy"])
+    assert "five_or_more test loss" in capsys.readouterr().out
+    with pytest.raises(InputError, match="of models of several outputs only one run"):
+        evaluated(workdir=tmp_path / "run", corruptions=["shift"])
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
