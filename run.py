@@ -25,6 +25,7 @@ MODES: Mapping[str, str] = {
     "evaluate": "score the parameters of a finished run, --workdir, again, or on another --dataset",
     "benchmark": "measure training and inference on this machine; writes benchmark.json and benchmark.html",
     "export": "write a finished run's model, --workdir, as parameters for numpy or as a program for jax",
+    "predict": "name the digits in pictures of your own, --images, by a finished run, --workdir",
     "selftest": "kill a run at random moments and see that it comes to the same bits",
     "summary": "print a model's layers, parameters and multiply-adds",
 }
@@ -59,7 +60,8 @@ OPTIONS: Mapping[str, tuple[Callable[[str], Any], str, str]] = {
     "max_time": (_seconds, "a time as in 30s, 5m or 2h", "train: stop after it with a checkpoint and an evaluation"),
     "resume_from": (int, "a whole number", "train: go back to the checkpoint of this step, and on from there"),
     "format": (str, "a name", "export: npz, the parameters (the default), or stablehlo, the whole model"),
-    "output": (Path, "a file", "export: where to; default in the run's folder"),
+    "output": (Path, "a path", "export: a file to write; predict: a folder to write into; default: the run's folder"),
+    "images": (Path, "a path", "predict: a PNG or JPEG file, or a folder of them (without the folders in it)"),
     "kills": (int, "a whole number", "selftest: how often to kill; default 20"),
     "batch_sizes": (_listed(int), "whole numbers", "benchmark: batch sizes; default 64,256,1024"),
     "dtypes": (_listed(str), "names", "benchmark: float32, tensorfloat32, bfloat16; default: all that the device has"),
