@@ -152,7 +152,7 @@ def _digit(strength: np.ndarray, noise: float) -> tuple[np.ndarray, slice, slice
     weights = _without_surroundings(weights, found)
     mask = (weights >= 0.05 * weights.max())[found]
     level = float(np.percentile(strength[mask], 90))
-    box = ndimage.find_objects(mask & (strength > 0.4 * level))[0]
+    box = ndimage.find_objects((mask & (strength > 0.4 * level)).astype(np.int8))[0]
     low = max(0.1 * level, 2 * noise)
     near = ndimage.binary_dilation(mask, iterations=2)
     ink = np.where(near, np.clip((strength - low) / (level - low), 0, 1), 0)
