@@ -109,13 +109,22 @@ def _strength(grey: np.ndarray) -> tuple[np.ndarray, float]:
     The rarer side is the ink. Raises UnusablePicture where nothing stands out.
     """
     difference = grey - _paper(grey)
-    smooth = ndimage.gaussian_filter(difference, max(grey.shape) / 1000)
-    noise = 1.4826 * float(np.median(np.abs(smooth - np.median(smooth))))
+    blur = max(grey.shape) / 2000
+    smooth = ndimage.gaussian_filter(difference, blur)
+    noise = _noise(grey) * min(1.0, 1 / (2 * np.sqrt(np.pi) * blur))  # as blurring leaves of white noise
     beyond = np.sign(smooth) * np.maximum(np.abs(smooth) - 3 * noise, 0) ** 2
     strength = smooth if beyond.sum() > 0 else -smooth
     if strength.max() < max(_FAINTEST, _NOISE_STEPS * noise):
         raise UnusablePicture("blank: no ink stands out from the paper")
     return strength, noise
+
+
+def _noise(grey: np.ndarray) -> float:
+    """The noise's standard deviation, from differences between neighbours: edges of ink are few among them."""
+    steps = np.abs(np.diff(grey, axis=0)), np.abs(np.diff(grey, axis=1))
+    noise = 1.4826 / np.sqrt(2) * float(np.median(np.concatenate([step.ravel() for step in steps] + [[0.0]])))
+    is_clipped = float(((grey == 0) | (grey == 1)).mean()) > 0.25
+    return noise / 0.43 if is_clipped else noise  # half of it is cut off there; 0.43: what is left of the median
 
 
 def _paper(grey: np.ndarray) -> np.ndarray:
@@ -131,7 +140,8 @@ def _paper(grey: np.ndarray) -> np.ndarray:
     surface = np.full_like(flat, np.median(flat))
     for _ in range(20):
         error = flat - surface
-        spread = max(2 * 1.4826 * float(np.median(np.abs(error))), 0.02)
+        # No wider than uneven light goes from one place to the next, or the surface would bend to a desk's too.
+        spread = float(np.clip(2 * 1.4826 * np.median(np.abs(error)), 0.02, 0.15))
         weighted = terms.T / (1 + (error / spread) ** 2) ** 2
         coefficients, *_ = np.linalg.lstsq(weighted @ terms, weighted @ flat)
         surface = terms @ coefficients
