@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import run
 from cnn_jax import compilation, data
 from cnn_jax.commands import predict
 from cnn_jax.config import Config
@@ -17,7 +18,7 @@ from cnn_jax.execution.execute import Place, execute
 from cnn_jax.reporting.console import Console
 from tests.browser import Browser, require_sound
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+RunPy = Callable[..., subprocess.CompletedProcess[str]]
 NASTY = "<img src=x onerror=alert(1)>.png"
 CONFIG = Config(experiment="tiny", widths=(8, 16), train_examples=640, epochs=1)
 
@@ -47,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_every_file_gets_a_row_and_bad_ones_their_reason(
-    run_py: Run, finished_run: Path, folder: Path, tmp_path: Path
+    run_py: RunPy, finished_run: Path, folder: Path, tmp_path: Path
 ) -> None:
     finished = run_py("--mode=predict", f"--workdir={finished_run}", f"--images={folder}", "--output=out")
     assert finished.returncode == 1
@@ -75,7 +76,7 @@ def test_every_file_gets_a_row_and_bad_ones_their_reason(
 
 
 def test_good_pictures_end_with_0_in_the_run_s_folder_and_can_be_predicted_again(
-    run_py: Run, finished_run: Path, folder: Path
+    run_py: RunPy, finished_run: Path, folder: Path
 ) -> None:
     for _ in range(2):
         finished = run_py("--mode=predict", f"--workdir={finished_run}", f"--images={folder / 'four.jpg'}")
@@ -118,18 +119,24 @@ def test_folder_of_pictures_may_be_the_output_too(finished_run: Path, folder: Pa
         (["--images=pictures", "--output=/proc/out"], "--output=/proc/out: cannot be written"),
         (["--images=pictures", "--dataset=mnist"], "--dataset: has no meaning"),
     ],
-    ids=" ".join,
 )
 def test_bad_input_is_one_clear_line_exit_2_and_nothing_written(
-    run_py: Run, finished_run: Path, folder: Path, tmp_path: Path, arguments: list[str], said: str
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    finished_run: Path,
+    folder: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    said: str,
 ) -> None:
     (tmp_path / "nothing_in_it").mkdir()
     (tmp_path / "words.txt").touch()
     before = sorted([*tmp_path.rglob("*"), *finished_run.rglob("*")])
-    finished = run_py("--mode=predict", f"--workdir={finished_run}", "--nocompilation_cache", *arguments)
-    assert finished.returncode == 2, finished.stderr
-    assert said in finished.stderr
-    assert finished.stderr.count("\n") == 1
+    monkeypatch.chdir(tmp_path)
+    assert run.main(["--mode=predict", f"--workdir={finished_run}", "--nocompilation_cache", *arguments]) == 2
+    said_all = capfd.readouterr().err
+    assert said in said_all
+    assert said_all.count("\n") == 1
     assert sorted([*tmp_path.rglob("*"), *finished_run.rglob("*")]) == before
 
 
