@@ -102,7 +102,7 @@ def _files(images: Path, output: Path) -> list[Path]:
 def _inference(directory: RunDirectory, spec: Spec) -> Infer:
     """The run's model as evaluation uses it: uint8 images [N, 28, 28, 1] -> logits [N, classes]."""
     config, mesh = directory.config(), meshes.over_all_devices()
-    shapes = programs.state_shapes(config, spec, mesh)
+    shapes = programs.saved_shapes(config, spec, mesh)
     params = checkpoint.of_step(directory.checkpoints, directory.finished_result().steps, shapes).state.params
 
     def infer(images: np.ndarray) -> np.ndarray:
