@@ -25,6 +25,7 @@ MODES: Mapping[str, str] = {
     "evaluate": "score finished runs, --workdir or --runs, again: calibration, ensembles, --corruptions",
     "benchmark": "measure training and inference on this machine; writes benchmark.json and benchmark.html",
     "export": "write a finished run's model, --workdir, as parameters for numpy or as a program for jax",
+    "predict": "name the digits in pictures of your own, --images, by a finished run, --workdir",
     "selftest": "kill a run at random moments and see that it comes to the same bits",
     "summary": "print a model's layers, parameters and multiply-adds",
 }
@@ -59,13 +60,18 @@ OPTIONS: Mapping[str, tuple[Callable[[str], Any], str, str]] = {
     "max_time": (_seconds, "a time as in 30s, 5m or 2h", "train: stop after it with a checkpoint and an evaluation"),
     "resume_from": (int, "a whole number", "train: go back to the checkpoint of this step, and on from there"),
     "format": (str, "a name", "export: npz, the parameters (the default), or stablehlo, the whole model"),
-    "output": (Path, "a path", "export: the file; default in the run's folder. evaluate: a folder for record and page"),
+    "output": (
+        Path,
+        "a path",
+        "export: a file; predict: a folder; default for both in the run's. evaluate: a folder for record and page",
+    ),
     "runs": (_listed(Path), "folders", "evaluate: several runs' folders, a,b, instead of --workdir"),
     "corruptions": (
         _listed(str),
         "names",
         "evaluate: corrupt the test images, by all or these; writes record and page",
     ),
+    "images": (Path, "a path", "predict: a PNG or JPEG file, or a folder of them (without the folders in it)"),
     "kills": (int, "a whole number", "selftest: how often to kill; default 20"),
     "batch_sizes": (_listed(int), "whole numbers", "benchmark: batch sizes; default 64,256,1024"),
     "dtypes": (_listed(str), "names", "benchmark: float32, tensorfloat32, bfloat16; default: all that the device has"),

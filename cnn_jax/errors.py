@@ -11,7 +11,7 @@ class ProjectError(Exception):
 
     def __init__(self, message: str):
         # What a user gave may hold line ends and terminal escapes; the message stays one line and harmless.
-        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message))
+        super().__init__(printable(message))
 
 
 class InputError(ProjectError):
@@ -46,6 +46,11 @@ class Interrupted(ProjectError):
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+def printable(text: str) -> str:
+    """The text with what cannot be printed written out, as in `\\n`: a file's name may hold anything."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def unknown_name(subject: str, given: str, kind: str, known: Iterable[str]) -> InputError:

@@ -16,6 +16,8 @@ import pytest
 from cnn_jax import compilation, data
 from cnn_jax.data import cache
 from cnn_jax.data.dataset import Dataset, Spec, Split, fingerprint
+from tests import browser as browsers
+from tests.browser import Browser
 
 PROJECT = Path(__file__).parents[1]
 
@@ -107,6 +109,16 @@ def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compilation_cache")
     folder.chmod(0o700)
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Headless Chromium, to load pages in."""
+    if browsers.program() is None:
+        missing = "needs a browser: apt-get install chromium fonts-dejavu-core"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    with browsers.started(tmp_path_factory.mktemp("chromium")) as started:
+        yield started
 
 
 @pytest.fixture

@@ -17,11 +17,17 @@ INK = 0.5  # from this value on a pixel counts as ink where a box is put around 
 class View:
     """What a model receives, and what it is asked.
 
-    inputs: of images as `Spec.inputs` gives them, float32 [N, H, W, C]. targets: of labels, int32 [N].
+    inputs: of images as `Spec.inputs` gives them, float32 [N, H, W, C]. targets: of labels, int32 [N]. main: of several
+    outputs the one that names the dataset's classes.
     """
 
     inputs: Callable[[Any], Any]
     targets: Callable[[Any], Any]
+    main: str | None = None
+
+    def of_classes(self, outputs: Any) -> Any:
+        """Of a model's outputs, or their targets, those of the dataset's classes."""
+        return outputs if self.main is None else outputs[self.main]
 
 
 def permuted(images: Any) -> Any:
@@ -85,5 +91,5 @@ def _as_they_are(arrays: Any) -> Any:
 VIEWS: Mapping[str, View] = {
     "plain": View(_as_they_are, _as_they_are),
     "permuted": View(permuted, _as_they_are),
-    "with_metadata": View(with_metadata, digit_and_size),
+    "with_metadata": View(with_metadata, digit_and_size, main="digit"),
 }

@@ -3,7 +3,8 @@
 Everything that a page shows is escaped; only figures drawn by `figures.py` enter as they are.
 """
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -32,11 +33,39 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Section:
-    """A part of a page that the table of contents names. blocks: paragraphs (text), tables and figures."""
+class Picture:
+    """An image of pixels. alt: what it shows, for who cannot see it. media_type: `image/png` or `image/jpeg`."""
+
+    content: bytes
+    media_type: str
+    alt: str
+    caption: str
+
+    @property
+    def address(self) -> str:
+        """The image itself as an address, so that the page needs no other file."""
+        return f"data:{self.media_type};base64,{base64.b64encode(self.content).decode()}"
+
+
+@dataclass(frozen=True)
+class Card:
+    """Pictures of one thing side by side, a sentence on it, and shares of 1 as bars."""
 
     title: str
-    blocks: Sequence[str | Table | Figure]
+    words: str
+    pictures: Sequence[Picture]
+    shares: Mapping[str, float]
+
+
+Block = str | Table | Figure | Card
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page that the table of contents names. blocks: paragraphs (text), tables, figures and cards."""
+
+    title: str
+    blocks: Sequence[Block]
 
 
 @dataclass(frozen=True)
@@ -55,9 +84,9 @@ def render(page: Page) -> str:
         loader=PackageLoader("cnn_jax.reporting"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     macros = environment.get_template("blocks.html").module
-    kinds = {str: "text", Table: "table", Figure: "figure"}
+    kinds = {str: "text", Table: "table", Figure: "figure", Card: "card"}
 
-    def show(block: str | Table | Figure) -> Markup:
+    def show(block: Block) -> Markup:
         return Markup(getattr(macros, kinds[type(block)])(block))
 
     return environment.get_template("page.html").render(page=page, show=show)

@@ -1,7 +1,11 @@
-"""Arrays as pictures, for the diagrams of `figures.py`: images pixel by pixel, and maps with their numbers."""
+"""Arrays as pictures: images pixel by pixel, and maps with their numbers; in diagrams of `figures.py`, or as files."""
 
+import io
+
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from PIL import Image
 
 GREY = "Greys"  # large is dark, as ink is
 DIVERGING = "RdBu_r"  # negative is blue, zero is white, positive is red; red and blue stay apart for every eye
@@ -34,6 +38,35 @@ def heat_map(axes: Axes, values: np.ndarray, title: str = "", *, largest: float 
             color="#000000" if pale else "white",
         )
     _frame(axes, title)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """An image as a PNG file, pixel by pixel. pixels: uint8 [H, W] or [H, W, 3]."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
+def thumbnail(pixels: np.ndarray, side: int = 240) -> bytes:
+    """An image made small enough for its longer side, as a JPEG file. pixels: uint8 [H, W, 3]."""
+    stream, small = io.BytesIO(), Image.fromarray(pixels)
+    small.thumbnail((side, side))
+    small.save(stream, "JPEG", quality=80)
+    return stream.getvalue()
+
+
+def ink(pixels: np.ndarray) -> np.ndarray:
+    """An image as ink on paper: uint8 [H, W], dark where large. pixels: uint8 [H, W]."""
+    return 255 - pixels
+
+
+def tinted(pixels: np.ndarray, values: np.ndarray, largest: float) -> np.ndarray:
+    """An image as ink on a map's colours, those of `heat_map`: uint8 [H, W, 3].
+
+    pixels: uint8 [H, W], dark where large. values: [H, W], between -largest and largest.
+    """
+    colours = matplotlib.colormaps[DIVERGING](0.5 + 0.5 * values / (largest or 1.0))[..., :3]
+    return np.rint(255 * colours * (1 - 0.75 * pixels[..., None] / 255)).astype(np.uint8)
 
 
 def _frame(axes: Axes, title: str) -> None:

@@ -8,9 +8,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from cnn_jax import data
 from cnn_jax.config import Config
@@ -196,11 +198,15 @@ sys.exit(run.main(sys.argv[1:]))
 
 
 def test_no_mode_unpickles_anything(command_environment: dict[str, str], tmp_path: Path) -> None:
+    pixels = np.zeros((60, 60), np.uint8)
+    pixels[20:40, 20:28] = 255
+    Image.fromarray(pixels).save(tmp_path / "one.png")
     short = ("--experiment=logistic", "--train_examples=640")
     for arguments in (
         (*short, "--workdir=run"),
         (*short, "--workdir=run", "--resume_from=50"),
         ("--mode=evaluate", "--workdir=run"),
+        ("--mode=predict", "--workdir=run", "--images=one.png"),
         ("--mode=export", "--workdir=run"),
         ("--mode=export", "--workdir=run", "--format=stablehlo"),
         ("--mode=summary", *short),
