@@ -1,6 +1,6 @@
 """A CNN on 1,000 scenes of 200 x 200 RGB pixels: of 141,458 parameters, 135,426 are its dense layer's.
 
-    python run.py --experiment=rgb200
+python run.py --experiment=rgb200
 """
 
 from dataclasses import replace

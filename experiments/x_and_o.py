@@ -1,6 +1,6 @@
 """A small CNN with 3 x 3 filters on X and O: 1,282 parameters.
 
-    python run.py --experiment=x_and_o
+python run.py --experiment=x_and_o
 """
 
 from dataclasses import replace

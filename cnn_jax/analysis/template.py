@@ -1,4 +1,4 @@
-"""Templates of the lecture's X and O: how much each window of a bitmap resembles a pattern, and what can be told by that.
+"""Templates for the lecture's X and O: how much each window of a bitmap resembles a pattern, and what that tells.
 
 Ink is +1 and paper -1, in bitmaps and templates alike, so that a product is +1 where the two agree.
 """

@@ -43,8 +43,8 @@ def canonical_o() -> np.ndarray:
 def draw(labels: np.ndarray, seed: int) -> np.ndarray:
     """A bitmap for each label, of random size, place, rotation and thickness, with noise: uint8 [N, 9, 9, 1].
 
-    labels: int [N], CROSS or RING. The sizes are 0.6 to 1 of the canonical ones, the places any that keep the strokes' ends
-    inside, the rotations up to 20 degrees, and a third of the strokes is thick.
+    labels: int [N], CROSS or RING. Sizes are 0.6 to 1 of the canonical one, places any that keep the unturned
+    strokes inside, rotations up to 20 degrees either way; a third of the letters is written thick.
     """
     rng, examples = np.random.default_rng(seed), len(labels)
     size = rng.uniform(0.6, 1.0, examples)

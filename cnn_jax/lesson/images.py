@@ -30,8 +30,10 @@ def compute() -> dict[str, Any]:
     """Counts of real modules' parameters, and scenes of `rgb200`. No layer is run."""
     dense = [_layers(Config(model="dense"), *kind)[1] for kind in _kinds()]
     networks = [_layers(Config(), *kind) for kind in _kinds()]
-    labels = np.arange(_SCENES, dtype=np.int32) % len(data.spec("rgb200").classes)
+    classes = data.spec("rgb200").classes
+    labels = np.arange(_SCENES, dtype=np.int32) % len(classes)
     return {
+        "classes": list(classes),
         "shapes": [list(shape) for shape in _SHAPES],
         "units": dense[0].output_shape[-1],
         "filters": networks[0][0].output_shape[-1],

@@ -39,6 +39,7 @@ def compute(dataset: Dataset) -> dict[str, Any]:
         **_maps("x", x, template.OF_X),
         **_maps("o", o, template.OF_O),
         **_step_by_step(x, next(iter(template.OF_X.values()))),
+        "classes": list(dataset.spec.classes),
         "told_bitmaps": bitmaps[:_TOLD],
         "told_labels": dataset.test.labels[:_TOLD],
         "told_answers": answers[:_TOLD],

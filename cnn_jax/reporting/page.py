@@ -32,11 +32,21 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Row:
+    """Figures side by side where there is room for them, else below each other."""
+
+    figures: Sequence[Figure]
+
+
+Block = str | Table | Figure | Row  # text: a paragraph
+
+
+@dataclass(frozen=True)
 class Section:
-    """A part of a page that the table of contents names. blocks: paragraphs (text), tables and figures."""
+    """A part of a page that the table of contents names."""
 
     title: str
-    blocks: Sequence[str | Table | Figure]
+    blocks: Sequence[Block]
 
 
 @dataclass(frozen=True)
@@ -55,9 +65,9 @@ def render(page: Page) -> str:
         loader=PackageLoader("cnn_jax.reporting"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     macros = environment.get_template("blocks.html").module
-    kinds = {str: "text", Table: "table", Figure: "figure"}
+    kinds = {str: "text", Table: "table", Figure: "figure", Row: "row"}
 
-    def show(block: str | Table | Figure) -> Markup:
+    def show(block: Block) -> Markup:
         return Markup(getattr(macros, kinds[type(block)])(block))
 
     return environment.get_template("page.html").render(page=page, show=show)

@@ -1,6 +1,7 @@
 """Part 2, convolution filters on X and O, said and drawn."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from cnn_jax.reporting import figures, pictures
-from cnn_jax.reporting.page import Figure, Section, Table
+from cnn_jax.reporting.page import Figure, Row, Section, Table
 
 Record = Mapping[str, Any]
 Paint = Callable[[Axes], None]
@@ -42,13 +43,14 @@ def section(record: Record) -> Section:
         "Convolution filters on X and O",
         [
             _BITMAPS,
-            Figure(_bitmaps(record), "The canonical letters. Each grey square is a pixel with ink."),
-            Figure(_templates(record), "The templates: three of X, six of O."),
+            Row([*_letters(record), Figure(_templates(record), "The templates: three of X, six of O.")]),
             _STEPS,
-            Figure(_step_by_step(record), "Three windows of the X under the left-to-right diagonal, worked out."),
+            Row(_step_by_step(record)),
             _NAME,
-            Figure(_maps(record, "x"), "The X under its three templates. Row and column of a number are the window's."),
-            Figure(_maps(record, "o"), "The O under its six templates."),
+            "The X under its three templates. A number's row and column are those of its window.",
+            Row(_maps(record, "x")),
+            "The O under its six templates.",
+            Row(_maps(record, "o")),
             _CLASSIFIER + _outcome(record),
             _table(record),
             Figure(_told(record), "The first test images, and what the templates say of them."),
@@ -59,83 +61,91 @@ def section(record: Record) -> Section:
 def _outcome(record: Record) -> str:
     return (
         f"Of {record['examples']:,} test images, letters of random size, place, rotation and thickness with noise, "
-        f"it tells {record['right']:,} right: {record['accuracy']:.2%}."
+        f"they tell {record['right']:,} right: {_percent(record['accuracy'])}."
     )
 
 
 def _table(record: Record) -> Table:
-    rows = [[name, f"{accuracy:.2%}"] for name, accuracy in record["accuracy_of"].items()]
-    return Table("Told right by templates alone", ["letter", "accuracy"], [*rows, ["both", f"{record['accuracy']:.2%}"]])
+    accuracies = {**record["accuracy_of"], "both": record["accuracy"]}
+    rows = [[name, _percent(accuracy)] for name, accuracy in accuracies.items()]
+    return Table("Told right by templates alone", ["letter", "accuracy"], rows)
 
 
-def _bitmaps(record: Record) -> Markup:
-    paints = [_bitmap(record["x"], "X"), _bitmap(record["o"], "O")]
-    return figures.panels("The canonical X, two diagonals, and the canonical O, a ring", paints, columns=2, cell=(2.2, 2.4))
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+def _letters(record: Record) -> list[Figure]:
+    described = (("x", "The canonical X, two diagonals"), ("o", "The canonical O, four strokes without corners"))
+    return [
+        Figure(figures.draw(words, _bitmap(record[name], ""), size=(3.0, 3.0)), f"{words}.")
+        for name, words in described
+    ]
 
 
 def _templates(record: Record) -> Markup:
     names = [*record["x_template_names"], *record["o_template_names"]]
     patterns = [*record["x_templates"], *record["o_templates"]]
     paints = [_bitmap(pattern, _folded(name)) for pattern, name in zip(patterns, names, strict=True)]
-    return figures.panels(f"Nine templates of 3 x 3 pixels: {', '.join(names)}", paints, columns=5, cell=(1.4, 1.7))
+    return figures.panels(f"Nine templates of 3 x 3 pixels: {', '.join(names)}", paints, columns=3, cell=(1.6, 1.9))
 
 
-def _step_by_step(record: Record) -> Markup:
-    """A row for each window: the window, the template, their products."""
-    paints: list[Paint] = []
-    said = []
-    template = record["x_templates"][0]
-    for place, window, products, response in zip(
-        *(record[f"step_{name}"] for name in ("places", "windows", "products", "responses")), strict=True
-    ):
-        row, column = (int(number) for number in place)
-        total = f"{products.sum():.0f}/{products.size}"
-        paints += [
-            _signs(window, f"window at ({row}, {column})"),
-            _signs(template, "times the template"),
-            _signs(products, f"products: mean {total} = {response:.2f}"),
-        ]
-        said.append(f"at ({row}, {column}) the products sum to {products.sum():.0f} and their mean is {response:.2f}")
-    return figures.panels(f"Windows of the X: {'; '.join(said)}", paints, columns=3, cell=(2.3, 2.2))
+def _step_by_step(record: Record) -> list[Figure]:
+    """A figure for each window: the window, the template, their products."""
+    steps = zip(*(record[f"step_{name}"] for name in ("places", "windows", "products", "responses")), strict=True)
+    return [_step(place, window, record["x_templates"][0], products, mean) for place, window, products, mean in steps]
 
 
-def _maps(record: Record, letter: str) -> Markup:
-    names, maps = record[f"{letter}_template_names"], record[f"{letter}_maps"]
-    paints: list[Paint] = [
-        lambda axes, values=values, name=name: pictures.heat_map(axes, values, name)
-        for values, name in zip(maps, names, strict=True)
-    ]
-    said = "; ".join(f"{name} from {values.min():.2f} to {values.max():.2f}" for name, values in zip(names, maps, strict=True))
-    return figures.panels(
-        f"Maps of 7 x 7 responses on the canonical {letter.upper()}: {said}", paints, columns=3, cell=(3.0, 3.2)
+def _step(place: np.ndarray, window: np.ndarray, template: np.ndarray, products: np.ndarray, mean: float) -> Figure:
+    row, column = (int(number) for number in place)
+    words = (
+        f"Window at row {row}, column {column}: the products' mean is {products.sum():.0f}/{products.size} = {mean:.2f}"
     )
+    paints = [_signs(window, "window"), _signs(template, "template"), _signs(products, "products")]
+    return Figure(figures.panels(words, paints, columns=3, cell=(1.1, 1.3)), f"{words}.")
+
+
+def _maps(record: Record, letter: str) -> list[Figure]:
+    """A figure for each template of a letter."""
+    return [
+        Figure(
+            figures.draw(
+                f"Responses of the {name} on the canonical {letter.upper()}, from {values.min():.2f} to "
+                f"{values.max():.2f}, 7 x 7 numbers",
+                partial(pictures.heat_map, values=values),
+                size=(3.0, 3.0),
+            ),
+            name,
+        )
+        for name, values in zip(record[f"{letter}_template_names"], record[f"{letter}_maps"], strict=True)
+    ]
 
 
 def _told(record: Record) -> Markup:
-    letters = ("X", "O")
+    letters = record["classes"]
     paints, said = [], []
     for bitmap, label, answer in zip(*(record[f"told_{n}"] for n in ("bitmaps", "labels", "answers")), strict=True):
         words = f"{letters[label]}, told right" if label == answer else f"{letters[label]}, told as {letters[answer]}"
         paints.append(_bitmap(bitmap, words))
         said.append(words)
-    return figures.panels("; ".join(said), paints, columns=6, cell=(1.3, 1.5))
+    return figures.panels("; ".join(said), paints, columns=4, cell=(1.4, 1.6))
 
 
 def _bitmap(pixels: np.ndarray, title: str) -> Paint:
     """Ink and paper, with the pixels' edges."""
 
     def paint(axes: Axes) -> None:
-        pictures.image(axes, pixels, title, low=-1.0, high=1.6)  # ink is a dark grey, seen on any ground
+        pictures.image(axes, pixels, title, low=-1.0, high=1.5)  # ink is dark, and not as dark as the edges
         height, width = pixels.shape
-        axes.hlines(np.arange(height + 1) - 0.5, -0.5, width - 0.5, color=figures.INK, linewidth=0.3)
-        axes.vlines(np.arange(width + 1) - 0.5, -0.5, height - 0.5, color=figures.INK, linewidth=0.3)
+        axes.hlines(np.arange(height + 1) - 0.5, -0.5, width - 0.5, color="black", linewidth=0.3)
+        axes.vlines(np.arange(width + 1) - 0.5, -0.5, height - 0.5, color="black", linewidth=0.3)
 
     return paint
 
 
 def _signs(values: np.ndarray, title: str) -> Paint:
     """Numbers that are +1 or -1."""
-    return lambda axes: pictures.heat_map(axes, values, title, form="{:+.0f}")
+    return lambda axes: pictures.heat_map(axes, values, title, largest=2.0, form="{:+.0f}")
 
 
 def _folded(name: str) -> str:
