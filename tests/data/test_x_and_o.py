@@ -77,6 +77,7 @@ def test_letters_are_shifted_resized_turned_thickened_and_noisy() -> None:
     assert rows.std() > 0.5  # pixels
     amounts = ink.sum(axis=(1, 2))
     assert np.percentile(amounts, 95) > 1.8 * np.percentile(amounts, 5)
+    assert 0.1 < (amounts > 30).mean() < 0.3  # the canonical O, the larger letter, has 20 and about 2 by noise
     assert 0.01 < ink[:, 0, 0].mean() < 0.2  # a corner is paper but for noise and the ends of large X
     assert len(np.unique(ink.reshape(len(ink), -1), axis=0)) > 0.99 * len(ink)
 
