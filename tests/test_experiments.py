@@ -22,7 +22,7 @@ from tests.conftest import PROJECT
 # How an experiment shrinks where it is not the first 640 images, twice over. Scenes are large, and a few of them say
 # little of those of the test set: rgb200 is to know the few by heart.
 SHRUNK: dict[str, dict] = {
-    "rgb200": {"widths": (8, 8, 16), "train_examples": 32, "batch_size": 16, "epochs": 14},
+    "rgb200": {"widths": (8, 8, 16), "train_examples": 16, "batch_size": 16, "epochs": 16},
 }
 LONG_FLAGS = {
     "rgb200": ("--widths=4,8,8", "--train_examples=100", "--batch_size=8", "--epochs=3"),

@@ -17,7 +17,7 @@ from cnn_jax.training import optimizer, programs
 from cnn_jax.training.fit import begin, fit
 from cnn_jax.training.programs import Training
 
-NAMES: Mapping[str, str] = {
+ARRAYS: Mapping[str, str] = {
     "sizes": "int64 [S]: numbers of training images",
     "logistic_accuracies": "float64 [S, seeds]: test accuracy of logistic regression",
     "cnn_accuracies": "float64 [S, seeds]: test accuracy of the CNN",
@@ -81,8 +81,8 @@ def _curve(config: Config, dataset: Dataset, sizes: Sequence[int], seeds: int) -
 def _on(training: Training, split: Split) -> Training:
     """The same compiled programs with other images, repeated until there are as many: one program for all sizes."""
     repeated = np.resize(np.arange(len(split)), training.examples)
-    images, labels = jax.device_put((split.images[repeated], split.labels[repeated]), training.images.sharding)
-    return dataclasses.replace(training, images=images, labels=labels)
+    images, targets = jax.device_put((split.images[repeated], split.labels[repeated]), training.images.sharding)
+    return dataclasses.replace(training, images=images, targets=targets)
 
 
 def _trained(config: Config, training: Training, seed: int) -> tuple[dict, dict]:

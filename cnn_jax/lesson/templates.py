@@ -9,7 +9,7 @@ from cnn_jax.analysis import template
 from cnn_jax.data import x_and_o
 from cnn_jax.data.dataset import Dataset, Split
 
-NAMES: Mapping[str, str] = {
+ARRAYS: Mapping[str, str] = {
     "x": "float32 [9, 9]: the canonical X, ink +1 and paper -1",
     "o": "float32 [9, 9]: the canonical O",
     "x_templates": "float64 [3, 3, 3]: the templates of X, named in `x_template_names`",

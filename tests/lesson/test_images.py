@@ -27,6 +27,6 @@ def test_what_an_image_costs(record: dict, name: str, numbers: list[int]) -> Non
 
 
 def test_every_array_is_documented(record: dict) -> None:
-    assert {name for name, value in record.items() if isinstance(value, np.ndarray)} == set(images.NAMES)
-    for name, said in images.NAMES.items():
+    assert {name for name, value in record.items() if isinstance(value, np.ndarray)} == set(images.ARRAYS)
+    for name, said in images.ARRAYS.items():
         assert said.startswith(f"{record[name].dtype} {list(record[name].shape)}: ")

@@ -59,8 +59,8 @@ def test_filters_moved_and_their_similarities_are_those_of_the_nearest_templates
 
 def test_every_array_is_documented(record: dict[str, Any]) -> None:
     sizes = {"S": len(SIZES), "seeds": SEEDS}
-    assert {name for name, value in record.items() if isinstance(value, np.ndarray)} == set(learned.NAMES)
-    for name, said in learned.NAMES.items():
+    assert {name for name, value in record.items() if isinstance(value, np.ndarray)} == set(learned.ARRAYS)
+    for name, said in learned.ARRAYS.items():
         kind, shape = said.partition(":")[0].split(" ", 1)
         axes = [sizes.get(axis) or int(axis) for axis in shape.strip("[]").split(", ")]
         assert (kind, axes) == (str(record[name].dtype), list(record[name].shape))

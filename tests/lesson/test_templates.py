@@ -40,6 +40,6 @@ def test_accuracy_is_that_of_the_test_images(record: dict, tmp_path: Path) -> No
 
 
 def test_every_array_is_documented(record: dict) -> None:
-    assert {name for name, value in record.items() if isinstance(value, np.ndarray)} == set(templates.NAMES)
-    for name, said in templates.NAMES.items():
+    assert {name for name, value in record.items() if isinstance(value, np.ndarray)} == set(templates.ARRAYS)
+    for name, said in templates.ARRAYS.items():
         assert said.startswith(f"{record[name].dtype} {list(record[name].shape)}: ")
