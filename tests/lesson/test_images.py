@@ -30,3 +30,8 @@ def test_every_array_is_documented(record: dict) -> None:
     assert {name for name, value in record.items() if isinstance(value, np.ndarray)} == set(images.ARRAYS)
     for name, said in images.ARRAYS.items():
         assert said.startswith(f"{record[name].dtype} {list(record[name].shape)}: ")
+
+
+def test_layers_that_are_compared_are_the_lectures(record: dict) -> None:
+    assert record["shapes"] == [[28, 28, 1], [200, 200, 3]]
+    assert (record["units"], record["filters"]) == (512, 32)
