@@ -19,18 +19,30 @@ from cnn_jax.training import mesh as meshes
 from cnn_jax.training import programs
 from tests.conftest import PROJECT
 
+# How an experiment shrinks where it is not the first 640 images, twice over. Scenes are large, and a few of them say
+# little of those of the test set: rgb200 is to know the few by heart.
+SHRUNK: dict[str, dict] = {
+    "rgb200": {"widths": (8, 8, 16), "train_examples": 16, "batch_size": 16, "epochs": 16},
+}
+LONG_FLAGS = {
+    "rgb200": ("--widths=4,8,8", "--train_examples=100", "--batch_size=8", "--epochs=3"),
+    "x_and_o": ("--train_examples=5000", "--epochs=3"),
+}
+
 
 @pytest.mark.parametrize("name", experiments.names())
 def test_experiment_trains_and_goes_on_to_the_same_bits(name: str, drawn_data_dir: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(experiments.load(name), train_examples=640, epochs=2)
+    config = dataclasses.replace(experiments.load(name), **SHRUNK.get(name, {"train_examples": 640, "epochs": 2}))
     whole, ended = (Place(workdir=tmp_path / folder, data_dir=drawn_data_dir) for folder in ("whole", "ended"))
     console = Console(progress=False)
     result = execute(config, whole, console)
     first = json.loads((whole.workdir / "metrics.jsonl").read_text().splitlines()[0])
     assert result.status == "done"
     assert result.train_loss is not None and result.train_loss < first["train_loss"]
-    bar = 0.3 if config.view == "permuted" else 0.5  # of ten classes; a permuted block is no block any more
-    assert result.test_accuracy is not None and result.test_accuracy > bar
+    accuracy = result.train_accuracy if name == "rgb200" else result.test_accuracy
+    # Chance is half of two classes, and a tenth of ten; a permuted block is no block any more.
+    ten_classes = 0.3 if config.view == "permuted" else 0.5
+    assert accuracy is not None and accuracy > (0.75 if len(data.spec(config.dataset).classes) == 2 else ten_classes)
     if not config.pooling:
         return  # it takes minutes: the long test below has it
     assert execute(config, dataclasses.replace(ended, max_time=1e-3), console).status == "stopped"
@@ -44,7 +56,8 @@ def test_experiment_trains_and_goes_on_to_the_same_bits(name: str, drawn_data_di
 def test_experiment_that_is_killed_comes_to_the_same_bits(
     name: str, command_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    flags = ("--mode=selftest", f"--experiment={name}", "--train_examples=6400", "--epochs=3", "--kills=20")
+    shrunk = LONG_FLAGS.get(name, ("--train_examples=6400", "--epochs=3"))
+    flags = ("--mode=selftest", f"--experiment={name}", *shrunk, "--kills=20")
     command = [sys.executable, str(PROJECT / "run.py"), *flags, "--workdir=test"]
     finished = subprocess.run(
         command, cwd=tmp_path, env=command_environment, capture_output=True, text=True, timeout=1800

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from cnn_jax.data import cache, glyphs, mnist, notes, originals
+from cnn_jax.data import cache, glyphs, mnist, notes, originals, scenes, x_and_o
 from cnn_jax.data.dataset import Dataset, Spec, fingerprint
 from cnn_jax.data.notes import Warn
 from cnn_jax.data.source import Source
@@ -15,6 +15,8 @@ SOURCES: tuple[Source, ...] = (
     mnist.FASHION_MNIST,
     mnist.KMNIST,
     glyphs.GLYPHS,
+    x_and_o.X_AND_O,
+    scenes.RGB200,
 )
 
 

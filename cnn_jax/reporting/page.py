@@ -57,12 +57,19 @@ class Card:
     shares: Mapping[str, float]
 
 
-Block = str | Table | Figure | Card
+@dataclass(frozen=True)
+class Row:
+    """Figures side by side where there is room for them, else below each other."""
+
+    figures: Sequence[Figure]
+
+
+Block = str | Table | Figure | Row | Card  # text: a paragraph
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page that the table of contents names. blocks: paragraphs (text), tables, figures and cards."""
+    """A part of a page that the table of contents names."""
 
     title: str
     blocks: Sequence[Block]
@@ -84,7 +91,7 @@ def render(page: Page) -> str:
         loader=PackageLoader("cnn_jax.reporting"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     macros = environment.get_template("blocks.html").module
-    kinds = {str: "text", Table: "table", Figure: "figure", Card: "card"}
+    kinds = {str: "text", Table: "table", Figure: "figure", Row: "row", Card: "card"}
 
     def show(block: Block) -> Markup:
         return Markup(getattr(macros, kinds[type(block)])(block))

@@ -79,7 +79,7 @@ print(*sorted(set(name.partition(".")[0] for name in sys.modules)))
 
 
 def test_the_datasets_are_known_and_importing_the_room_reads_and_loads_nothing() -> None:
-    assert data.names() == ["fashion_mnist", "glyphs", "kmnist", "mnist"]
+    assert data.names() == ["fashion_mnist", "glyphs", "kmnist", "mnist", "rgb200", "x_and_o"]
     assert [data.spec(name).name for name in data.names()] == data.names()
     program = "import sys, cnn_jax.data; print(*set(name.partition('.')[0] for name in sys.modules))"
     output = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
@@ -233,7 +233,7 @@ def test_a_source_of_another_kind_is_one_class_and_cached_alike(
 ) -> None:
     drawn = Drawn(Spec("drawn", "two pixels square", (2, 2, 1), ("a", "b"), train_examples=3, test_examples=1), "1")
     monkeypatch.setattr(data, "SOURCES", (*data.SOURCES, drawn))
-    assert data.names() == ["drawn", "fashion_mnist", "glyphs", "kmnist", "mnist"]
+    assert data.names() == ["drawn", "fashion_mnist", "glyphs", "kmnist", "mnist", "rgb200", "x_and_o"]
     first = data.load("drawn", data_dir=tmp_path)
     second = data.load("drawn", data_dir=tmp_path, manual_dir=tmp_path / "has nothing to do with it")
     assert len(drawn.times) == 1

@@ -4,21 +4,22 @@ import re
 from xml.etree import ElementTree
 
 from cnn_jax.reporting import figures
-from cnn_jax.reporting.page import Figure, Page, Section, Table, render
+from cnn_jax.reporting.page import Figure, Page, Row, Section, Table, render
 
 NASTY = '<script>alert("x")</script> & {{ 7 * 7 }}'
 
 
 def page() -> str:
     drawing = figures.draw("a line that rises", lambda axes: axes.plot([0, 1], [0, 1], label=NASTY))
-    blocks = [NASTY, Table(NASTY, [NASTY, "number"], [[NASTY, "1.5"], ["-", "22"]]), Figure(drawing, NASTY)]
+    table = Table(NASTY, [NASTY, "number"], [[NASTY, "1.5"], ["-", "22"]])
+    blocks = [NASTY, table, Figure(drawing, NASTY), Row([Figure(drawing, NASTY)])]
     return render(Page(NASTY, NASTY, [Section(NASTY, blocks), Section("second", ["words"])], NASTY))
 
 
 def test_everything_shown_is_escaped() -> None:
     html = page()
     assert "<script" not in html
-    assert html.count("&lt;script&gt;") >= 10
+    assert html.count("&lt;script&gt;") >= 11
     assert "{{ 7 * 7 }}" in html
 
 

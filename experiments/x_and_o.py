@@ -1,0 +1,13 @@
+"""A small CNN with 3 x 3 filters on X and O: 1,282 parameters.
+
+python run.py --experiment=x_and_o
+"""
+
+from dataclasses import replace
+
+from cnn_jax.config import Config
+from experiments import lecture_cnn
+
+
+def config() -> Config:
+    return replace(lecture_cnn.config(), dataset="x_and_o", widths=(8, 16), epochs=10)
