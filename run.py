@@ -27,7 +27,7 @@ MODES: Mapping[str, str] = {
     "export": "write a finished run's model, --workdir, as parameters for numpy or as a program for jax",
     "predict": "name the digits in pictures of your own, --images, by a finished run, --workdir",
     "selftest": "kill a run at random moments and see that it comes to the same bits",
-    "summary": "print a model's layers, parameters and multiply-adds",
+    "summary": "print a model's layers, parameters and multiply-adds; draw its graph",
 }
 
 PLACES: Mapping[str, tuple[Callable[[str], Any], str]] = {
@@ -72,6 +72,7 @@ OPTIONS: Mapping[str, tuple[Callable[[str], Any], str, str]] = {
         "evaluate: corrupt the test images, by all or these; writes record and page",
     ),
     "images": (Path, "a path", "predict: a PNG or JPEG file, or a folder of them (without the folders in it)"),
+    "graph": (Path, "a file", "summary: draw the model's graph into this new SVG file"),
     "kills": (int, "a whole number", "selftest: how often to kill; default 20"),
     "batch_sizes": (_listed(int), "whole numbers", "benchmark: batch sizes; default 64,256,1024"),
     "dtypes": (_listed(str), "names", "benchmark: float32, tensorfloat32, bfloat16; default: all that the device has"),

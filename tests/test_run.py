@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -63,6 +64,19 @@ def test_summary_prints_the_layer_table_without_data(run_py: Run) -> None:
     table = run_py("--mode=summary", "--experiment=lecture_cnn_no_pooling").stdout
     for text in ("(None, 26, 26, 32)", "(None, 61952)", "712,202", "47,115,392"):
         assert text in table
+
+
+def test_summary_draws_every_layer_with_its_shape_into_a_file(run_py: Run, tmp_path: Path) -> None:
+    finished = run_py("--mode=summary", "--experiment=lecture_cnn_no_pooling", "--graph=model.svg")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    root = ElementTree.parse(tmp_path / "model.svg").getroot()
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    said = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    nodes = [("input", "28 x 28 x 1"), ("Conv_0", "26 x 26 x 32"), ("relu", "26 x 26 x 32")]
+    nodes += [("Conv_1", "24 x 24 x 64"), ("relu", "24 x 24 x 64"), ("Conv_2", "22 x 22 x 128")]
+    nodes += [("relu", "22 x 22 x 128"), ("Flatten_0", "61952"), ("Dense_0", "10"), ("output", "10")]
+    assert list(zip(said[::2], said[1::2], strict=True)) == nodes
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ""] == ["model.svg"]
 
 
 def test_training_prints_test_numbers_and_a_second_start_prints_them_again(run_py: Run, tmp_path: Path) -> None:
@@ -213,6 +227,13 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--mode=evaluate", "--workdir=full", "--corruptions=shfit"], "no such corruption. Did you mean shift?"),
         (["--corruptions=all"], "--corruptions: has no meaning with --mode=train"),
         (["--mode=summary", "--overwrite"], "--overwrite: has no meaning"),
+        (["--graph=model.svg"], "--graph: has no meaning with --mode=train"),
+        (["--mode=summary", "--graph=model.png"], "--graph=model.png: is drawn as SVG"),
+        (["--mode=summary", "--graph=full"], "Name a file that ends in .svg"),
+        (["--mode=summary", "--graph=old.svg"], "--graph=old.svg: is there already"),
+        (["--mode=summary", "--graph=not_there/model.svg"], "cannot be written: No such file or directory"),
+        (["--mode=summary", "--graph=words.txt/model.svg"], "cannot be written: Not a directory"),
+        (["--mode=summary", "--graph=model.svg", "--kernel_size=29"], "smaller than its filters"),
         (["--flagfile=not_there"], "Unable to open flagfile"),
         (["--batch_sizes=64"], "--batch_sizes: has no meaning with --mode=train"),
         (["--resume_from=-1"], "--resume_from=-1: must be at least 0"),
@@ -257,6 +278,7 @@ def test_bad_input_is_one_clear_line_exit_2_and_nothing_written(
     (tmp_path / "words.txt").write_text("just words")
     (tmp_path / "strange.json").write_text('{"epoch": 3}')
     (tmp_path / "list.json").write_text("[]")
+    (tmp_path / "old.svg").touch()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "something").touch()
     before = sorted(tmp_path.rglob("*"))

@@ -1,6 +1,7 @@
 """A model's layers, read off the module itself while it is traced: no layer is run and none is listed by hand."""
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,13 +39,18 @@ def layers(module: nn.Module, inputs: Any) -> list[Layer]:
         output = next_function(*args, **kwargs)
         if context.method_name == "__call__" and context.module.path:
             alone = context.module.clone(parent=None, name=None)
-            calls.setdefault(context.module.path, (alone, args[0].shape[1:], output.shape[1:]))
+            calls.setdefault(context.module.path, (alone, args[0], output))
         return output
 
     with nn.intercept_methods(note_call):
-        params = jax.eval_shape(module.init, jax.random.key(0), inputs)["params"]
-    inner = [path for path in calls if not any(other[:-1] == path for other in calls)]
-    return [_layer(path, *calls[path], _subtree(params, path)) for path in inner]
+        params = jax.eval_shape(module.init, jax.random.key(0), inputs).get("params", {})
+    return [_layer(path, *calls[path], _subtree(params, path)) for path in innermost(calls)]
+
+
+def innermost(paths: Collection[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """The modules among these that call no other, each once, in the order of the first."""
+    callers = {path[:-1] for path in paths}
+    return [path for path in dict.fromkeys(paths) if path not in callers]
 
 
 def _subtree(params: Any, path: tuple[str, ...]) -> dict:
@@ -53,13 +59,11 @@ def _subtree(params: Any, path: tuple[str, ...]) -> dict:
     return params
 
 
-def _layer(
-    path: tuple[str, ...], module: nn.Module, input_shape: tuple[int, ...], output_shape: tuple[int, ...], params: dict
-) -> Layer:
-    kernel = params.get("kernel")
+def _layer(path: tuple[str, ...], module: nn.Module, inputs: Any, output: Any, params: dict) -> Layer:
+    kernel, output_shape = params.get("kernel"), output.shape[1:]
     return Layer(
         name="/".join(path),
-        input_shape=input_shape,
+        input_shape=inputs.shape[1:],
         output_shape=output_shape,
         parameters=sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params)),
         multiply_adds=math.prod(kernel.shape) * math.prod(output_shape[:-1]) if kernel is not None else 0,

@@ -18,6 +18,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 INK = "#010203"  # stands for the page's colour until the drawing is done: for lines and letters of one's own
+_WIDEST = 48  # rem, the width of a figure on a wide page; what is drawn 7 inches wide fills it
 _STYLE: Any = {
     "figure.constrained_layout.use": True,
     "svg.fonttype": "none",  # letters stay letters: they can be searched, read aloud and scaled
@@ -44,8 +45,17 @@ def compose(alt: str, paint: Callable[[Drawing], None], *, size: tuple[float, fl
         stream = io.StringIO()
         drawing.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     svg = stream.getvalue()[stream.getvalue().index("<svg") :].replace(INK, "currentColor")
-    label = Markup('<svg role="img" aria-label="{}"').format(alt)
+    # A narrow drawing is not blown up to the page's width: letters are of one size in all figures.
+    widest = min(_WIDEST, size[0] * _WIDEST / 7)
+    label = Markup('<svg role="img" aria-label="{}" style="max-width: {:.4g}rem"').format(alt, widest)
     return Markup(svg.replace("<svg", label, 1))
+
+
+def alone(svg: Markup) -> str:
+    """An inline drawing as a file of its own: black on white, whatever it is opened with."""
+    root, rest = svg.split(">", 1)
+    paper = '<rect width="100%" height="100%" fill="#ffffff"/>'
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{root} color="#000000">{paper}{rest}\n'
 
 
 def panels(

@@ -1,14 +1,19 @@
 """Arrays as pictures: images pixel by pixel, and maps with their numbers; in diagrams of `figures.py`, or as files."""
 
 import io
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 from PIL import Image
+
+from cnn_jax.reporting.figures import COLOURS
 
 GREY = "Greys"  # large is dark, as ink is
 DIVERGING = "RdBu_r"  # negative is blue, zero is white, positive is red; red and blue stay apart for every eye
+STROKES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))  # what a colour says, the line says too
 
 
 def image(
@@ -38,6 +43,40 @@ def heat_map(axes: Axes, values: np.ndarray, title: str = "", *, largest: float 
             color="#000000" if pale else "white",
         )
     _frame(axes, title)
+
+
+def mosaic(axes: Axes, maps: np.ndarray, title: str = "", *, columns: int, largest: float) -> None:
+    """Many maps as tiles of one picture, in rows, coloured as a heat map. maps: [H, W, N], in [-largest, largest]."""
+    height, width, count = maps.shape
+    rows = -(-count // columns)
+    tiles = np.full((rows * columns, height + 1, width + 1), np.nan)  # what is no number stays the page's colour
+    tiles[:count, :height, :width] = np.moveaxis(maps, 2, 0)
+    picture = tiles.reshape(rows, columns, height + 1, width + 1).swapaxes(1, 2).reshape(rows * (height + 1), -1)
+    axes.imshow(picture[:-1, :-1], cmap=DIVERGING, vmin=-largest, vmax=largest, interpolation="none")
+    axes.set_axis_off()
+    axes.set_title(title, fontsize=10)
+
+
+def squares(axes: Axes, pixels: np.ndarray, boxes: Sequence[tuple[str, tuple[int, int, int, int]]], title: str) -> None:
+    """An image with frames around parts, named below. boxes: each with its name and (top, left, bottom, right)."""
+    image(axes, pixels, title)
+    for place, (name, (top, left, bottom, right)) in enumerate(boxes):
+        # White beneath the colour: the frame is seen on paper and on ink.
+        for colour, width, label in (("white", 4.5, None), (COLOURS[place % len(COLOURS)], 2.2, name)):
+            corner, style = (left - 0.5, top - 0.5), STROKES[place % len(STROKES)] if label else "-"
+            axes.add_patch(
+                Rectangle(
+                    corner,
+                    right - left,
+                    bottom - top,
+                    fill=False,
+                    edgecolor=colour,
+                    linewidth=width,
+                    linestyle=style,
+                    label=label,
+                )
+            )
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), fontsize=10, handlelength=2.6)
 
 
 def png(pixels: np.ndarray) -> bytes:
