@@ -163,7 +163,7 @@ def p_value(p: float | None) -> str:
     """A p-value with two digits; a dash where there was no test."""
     if p is None:
         return "-"
-    return f"{p:.2g}" if p >= 1e-4 else f"{p:.0e}"
+    return f"{p:.2g}" if p >= 1e-4 or p == 0 else f"{p:.0e}"
 
 
 def needed(number: int | None) -> str:
@@ -351,23 +351,27 @@ def _gallery(
         yield f"{title}: none."
     elif images is None:
         rows = [
-            [f"{item['index']:,}", label, predicted, share]
+            [str(item["index"]), label, predicted, share]
             for item, (label, predicted), share in zip(found, named, shares, strict=True)
         ]
         yield Table(title, ["test image", "true", "predicted", "seeds"], rows)
     else:
         titles = [f"{a} taken for {b}\n{share}" for (a, b), share in zip(named, shares, strict=True)]
         said = ", ".join(f"{a} taken for {b}" for a, b in named)
-        places = ", ".join(f"{item['index']:,}" for item in found)
+        places = ", ".join(str(item["index"]) for item in found)
         yield f"{title}:"
-        yield Figure(drawings.gallery(found, images, titles, f"{title}: {said}."), f"Test images {places}.")
+        yield Figure(
+            drawings.gallery(found, images, titles, f"{title}: {said}."), f"Test images {places}, counted from 0."
+        )
 
 
-def _settings(record: Record) -> Table:
+def _settings(record: Record) -> str | Table:
     """The settings in which the models differ."""
     configs = [model["config"] for model in record["models"]]
     fields = [name for name in configs[0] if any(config[name] != configs[0][name] for config in configs)]
     rows = [[name, *(_setting(config[name]) for config in configs)] for name in fields]
+    if not rows:
+        return "The settings are the same."
     return Table("Settings that differ", ["", *(model["name"] for model in record["models"])], rows)
 
 
