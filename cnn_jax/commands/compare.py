@@ -20,10 +20,12 @@ from cnn_jax.execution import directory, seeds
 from cnn_jax.execution.directory import RunDirectory
 from cnn_jax.reporting import comparison as report
 from cnn_jax.reporting.console import Console
+from cnn_jax.training import programs
 
 RUNS = Path("runs")
 FORMAT = 1
-_MACHINE = ("device", "cores", "system", "python", "versions", "git_commit")  # no command line: it may name folders
+_BEYOND_MEASURE = 1e15
+_MACHINE = ("device", "cores", "system", "python", "versions", "xla_flags", "git_commit")  # no command line: it may name folders
 
 Seeds = Mapping[int, RunDirectory]
 
@@ -112,6 +114,8 @@ def _require_same_data(runs: Sequence[Seeds], configs: Sequence[Config]) -> None
                     f"{run.path}: of {config.dataset}, but {first_run.path} of {first_config.dataset}. "
                     "Only runs of one dataset can be compared."
                 )
+            if run.finished_result().outputs:
+                raise InputError(f"{run.path}: of a model of several outputs. Only models of one can be compared.")
             theirs = run.machine().get("data_fingerprint")
             if not isinstance(theirs, str):
                 raise InputError(
@@ -141,21 +145,28 @@ def _name(configs: Sequence[Config]) -> str:
 def _variant(name: str, config: Config, runs: Seeds, labels: np.ndarray) -> Variant:
     """A model's runs, read. Raises InputError where their files are damaged or contradict each other."""
     spec = data.spec(config.dataset)
-    layers = summary.layers(models.build(config, len(spec.classes)), spec.image_shape)
+    layers = summary.layers(models.build(config, len(spec.classes)), programs.input_shapes(config, spec))
     results = [run.finished_result() for run in runs.values()]
-    for run, result in zip(runs.values(), results, strict=True):
-        if not result.train_seconds > 0:
-            raise InputError(f"{run.path}: its result.json names no time that training took.")
+    numbers = {number: np.array([getattr(result, number) for result in results], float) for number in NUMBERS}
+    for number, values in numbers.items():
+        _require_plausible(number, values, runs)
     return Variant(
         name=name,
         config=config,
         parameters=sum(layer.parameters for layer in layers),
         multiply_adds=sum(layer.multiply_adds for layer in layers),
         seeds=tuple(runs),
-        numbers={number: np.array([getattr(result, number) for result in results]) for number in NUMBERS},
+        numbers=numbers,
         predicted=np.stack([_predicted(run, len(spec.classes), labels) for run in runs.values()]),
         rows=[run.rows() for run in runs.values()],
     )
+
+
+def _require_plausible(number: str, values: np.ndarray, runs: Seeds) -> None:
+    """Raises InputError on what no run comes to, and no statistics either: times of nothing, numbers beyond measure."""
+    for run, value in zip(runs.values(), values, strict=True):
+        if not (value > 0 or number.startswith("test_")) or not abs(value) < _BEYOND_MEASURE:
+            raise InputError(f"{run.path}: result.json: {number} cannot be {value:g}.")
 
 
 def _predicted(run: RunDirectory, classes: int, labels: np.ndarray) -> np.ndarray:
@@ -182,7 +193,7 @@ def _machines(runs: Sequence[Seeds]) -> dict[str, Any]:
 def _machine(run: RunDirectory) -> dict[str, Any]:
     content = run.machine()
     versions = content.get("versions")
-    shown = {name: str(content.get(name, "not known")) for name in _MACHINE}
+    shown = {name: "none" if content.get(name) is None else str(content[name]) for name in _MACHINE}
     return shown | {"versions": {str(k): str(v) for k, v in versions.items()} if isinstance(versions, dict) else {}}
 
 

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -26,7 +28,7 @@ _EVENTS = "events.out.tfevents.*"
 _LARGEST_JSON = 1 << 20  # bytes; what a run writes of its machine is under one kilobyte
 _LARGEST_ROWS = 1 << 28  # bytes; a row is some two hundred
 _LARGEST_PREDICTIONS = 1 << 30  # bytes; those of 10,000 images and ten classes are 440,000
-_DAMAGES = (OSError, EOFError, KeyError, MemoryError, ValueError, zipfile.BadZipFile)
+_DAMAGES = (OSError, EOFError, KeyError, MemoryError, RuntimeError, ValueError, SyntaxError, TokenError, BadZipFile)
 
 
 @dataclass(frozen=True)

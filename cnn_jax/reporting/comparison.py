@@ -384,5 +384,6 @@ def _machines(record: Record) -> Table:
     rows = [["runs", *(str(machine["runs"]) for machine in machines)]]
     rows += [[name, *(machine[name] for machine in machines)] for name in ("device", "cores", "system", "python")]
     rows += [["versions", *(", ".join(f"{k} {v}" for k, v in machine["versions"].items()) for machine in machines)]]
+    rows += [["XLA_FLAGS", *(machine["xla_flags"] for machine in machines)]]
     rows += [["commit", *(machine["git_commit"] for machine in machines)]]
     return Table("Machines", ["", *(f"machine {number}" for number in range(1, len(machines) + 1))], rows)

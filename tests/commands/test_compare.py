@@ -109,6 +109,12 @@ def other_dataset() -> None:
     fabricated.seeds(Path("plain"), dataclasses.replace(PLAIN, dataset="fashion_mnist"), MANY)
 
 
+def several_outputs() -> None:
+    file = Path("plain/seed-1/result.json")
+    scores = {"test_loss": 0.5, "test_accuracy": 0.9}
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"outputs": {"digit": scores, "size": scores}}))
+
+
 def other_data() -> None:
     fabricated.seeds(Path("plain"), PLAIN, MANY, machine=fabricated.MACHINE | {"data_fingerprint": "0" * 64})
 
@@ -166,6 +172,10 @@ def no_time() -> None:
     fabricated.seeds(Path("plain"), PLAIN, MANY, train_seconds=0.0)
 
 
+def beyond_measure() -> None:
+    fabricated.seeds(Path("plain"), PLAIN, MANY, loss=1e308)
+
+
 def a_comparison_there() -> None:
     Path("out").mkdir()
     Path("out/compare.json").touch()
@@ -175,6 +185,7 @@ def a_comparison_there() -> None:
     ("damage", "said"),
     [
         (other_dataset, "of fashion_mnist, but .* of mnist. Only runs of one dataset can be compared"),
+        (several_outputs, "of a model of several outputs"),
         (other_data, "ran on other data than"),
         (no_fingerprint, "machine.json does not say on which data"),
         (other_test_images, "was scored on other test images"),
@@ -187,7 +198,8 @@ def a_comparison_there() -> None:
         (predictions_of_another_run, "predictions.npz and result.json contradict each other"),
         (too_few_classes, "not of the dataset's 10 classes"),
         (damaged_rows, "not the rows of a run"),
-        (no_time, "names no time that training took"),
+        (no_time, "result.json: train_seconds cannot be 0"),
+        (beyond_measure, r"result.json: test_loss cannot be 1e\+308"),
         (a_comparison_there, "holds a compare.json"),
     ],
 )

@@ -13,7 +13,7 @@ from cnn_jax.config import Config
 from cnn_jax.reporting import comparison as report
 
 LABELS = np.resize(np.arange(10), 400)
-MACHINE = dict.fromkeys(("device", "cores", "system", "python", "git_commit"), "x") | {"versions": {}, "runs": 1}
+MACHINE = dict.fromkeys(("device", "cores", "system", "python", "xla_flags", "git_commit"), "x") | {"versions": {}, "runs": 1}
 
 
 def variant(name: str, wrong: Sequence[int], *, seconds: float = 10.0, seeds: int = 3) -> Variant:
@@ -93,8 +93,6 @@ def test_test_without_power_is_marked() -> None:
     assert "powerless" not in report.page(record(variant("a", [1], seeds=6), variant("b", [1, 2], seeds=6)), None)
 
 
-@pytest.mark.parametrize(
-    ("p", "said"), [(None, "-"), (0.0412, "0.041"), (1.0, "1"), (3.21e-7, "3e-07"), (0.0, "0")]
-)
+@pytest.mark.parametrize(("p", "said"), [(None, "-"), (0.0412, "0.041"), (1.0, "1"), (3.21e-7, "3e-07"), (0.0, "0")])
 def test_p_values_are_short(p: float | None, said: str) -> None:
     assert report.p_value(p) == said
