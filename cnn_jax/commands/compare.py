@@ -25,7 +25,15 @@ from cnn_jax.training import programs
 RUNS = Path("runs")
 FORMAT = 1
 _BEYOND_MEASURE = 1e15
-_MACHINE = ("device", "cores", "system", "python", "versions", "xla_flags", "git_commit")  # no command line: it may name folders
+_MACHINE = (
+    "device",
+    "cores",
+    "system",
+    "python",
+    "versions",
+    "xla_flags",
+    "git_commit",
+)  # no command line: it may name folders
 
 Seeds = Mapping[int, RunDirectory]
 
@@ -104,27 +112,28 @@ def _folders(parts: Sequence[str]) -> list[Path]:
 
 
 def _require_same_data(runs: Sequence[Seeds], configs: Sequence[Config]) -> None:
-    """Raises InputError where the runs are not of one dataset, to the byte."""
-    first_run, first_config = next(iter(runs[0].values())), configs[0]
-    fingerprint = first_run.machine().get("data_fingerprint")
+    """Raises InputError where the runs are not of one dataset, to the byte, or of models of several outputs."""
+    first = next(iter(runs[0].values()))
     for found, config in zip(runs, configs, strict=True):
+        if config.dataset != configs[0].dataset:
+            raise InputError(
+                f"{next(iter(found.values())).path}: of {config.dataset}, but {first.path} of {configs[0].dataset}. "
+                "Only runs of one dataset can be compared."
+            )
         for run in found.values():
-            if config.dataset != first_config.dataset:
-                raise InputError(
-                    f"{run.path}: of {config.dataset}, but {first_run.path} of {first_config.dataset}. "
-                    "Only runs of one dataset can be compared."
-                )
-            if run.finished_result().outputs:
-                raise InputError(f"{run.path}: of a model of several outputs. Only models of one can be compared.")
-            theirs = run.machine().get("data_fingerprint")
-            if not isinstance(theirs, str):
-                raise InputError(
-                    f"{run.path}: machine.json does not say on which data it ran: there is nothing to trust."
-                )
-            if theirs != fingerprint:
-                raise InputError(
-                    f"{run.path}: ran on other data than {first_run.path} (their fingerprints in machine.json differ)."
-                )
+            _require_data_of(first, run)
+
+
+def _require_data_of(first: RunDirectory, run: RunDirectory) -> None:
+    mine, theirs = (one.machine().get("data_fingerprint") for one in (run, first))
+    if run.finished_result().outputs:
+        raise InputError(f"{run.path}: of a model of several outputs. Only models of one can be compared.")
+    if not isinstance(mine, str):
+        raise InputError(f"{run.path}: its machine.json does not say on which data it ran.")
+    if mine != theirs:
+        raise InputError(
+            f"{run.path}: ran on other data than {first.path} (their fingerprints in machine.json differ)."
+        )
 
 
 def _require_common_seeds(runs: Sequence[Seeds]) -> None:

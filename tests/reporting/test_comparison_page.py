@@ -13,7 +13,10 @@ from cnn_jax.config import Config
 from cnn_jax.reporting import comparison as report
 
 LABELS = np.resize(np.arange(10), 400)
-MACHINE = dict.fromkeys(("device", "cores", "system", "python", "xla_flags", "git_commit"), "x") | {"versions": {}, "runs": 1}
+MACHINE = dict.fromkeys(("device", "cores", "system", "python", "xla_flags", "git_commit"), "x") | {
+    "versions": {},
+    "runs": 1,
+}
 
 
 def variant(name: str, wrong: Sequence[int], *, seconds: float = 10.0, seeds: int = 3) -> Variant:
