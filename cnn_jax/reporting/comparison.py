@@ -131,9 +131,10 @@ def _single_run(pair: Record) -> str:
         else f"This run of {pair['first']} is {pair['verdict']} than that of {pair['second']}"
     )
     return (
-        f"{said}: {mcnemar['only_first']:,} images are right in the first alone, {mcnemar['only_second']:,} in the "
-        f"second alone, {difference:+.0f} of 10,000 in all, McNemar's {_p_words(pair['test_accuracy']['p_holm'])}. "
-        "One run each cannot speak for the models: another seed may say otherwise."
+        f"{said} with seed {pair['seeds'][0]}: {mcnemar['only_first']:,} images are right in the first alone, "
+        f"{mcnemar['only_second']:,} in the second alone, {difference:+.0f} of 10,000 in all, McNemar's "
+        f"{_p_words(pair['test_accuracy']['p_holm'])}. One run each cannot speak for the models: another "
+        "seed may say otherwise."
     )
 
 
@@ -356,7 +357,8 @@ def _gallery(
         ]
         yield Table(title, ["test image", "true", "predicted", "seeds"], rows)
     else:
-        titles = [f"{a} taken for {b}\n{share}" for (a, b), share in zip(named, shares, strict=True)]
+        between = " " if max(len(a + b) for a, b in named) <= 4 else "\n"  # names as long as in Fashion-MNIST
+        titles = [f"{a}{between}taken for {b}\n{share}" for (a, b), share in zip(named, shares, strict=True)]
         said = ", ".join(f"{a} taken for {b}" for a, b in named)
         places = ", ".join(str(item["index"]) for item in found)
         yield f"{title}:"

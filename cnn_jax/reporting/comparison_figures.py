@@ -111,7 +111,7 @@ def gallery(
         lambda axes, image=images[item["index"]], title=title: pictures.image(axes, _pixels(image), title)
         for item, title in zip(found, titles, strict=True)
     ]
-    return figures.panels(alt, paints, columns=4, cell=(1.75, 2.1))
+    return figures.panels(alt, paints, columns=4, cell=(1.5, 1.9))
 
 
 def _pixels(image: np.ndarray) -> np.ndarray:

@@ -52,6 +52,8 @@ def test_every_image_of_the_record_is_drawn_once_in_each_gallery() -> None:
     assert page.count("<image") == 4
     for words in ("class 3 taken for class 4", "class 1 taken for class 2", "class 2 taken for class 3"):
         assert words in page
+    content["classes"] = [str(digit) for digit in range(10)]
+    assert ">3 taken for 4<" in report.page(content, images(content))
 
 
 def test_every_figure_has_words() -> None:
