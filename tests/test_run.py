@@ -263,7 +263,10 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--mode=benchmark", "--train_examples=0"], "must be at least 1"),
         (["--mode=compare"], "name two runs or more with --runs=DIR,DIR"),
         (["--mode=compare", "--runs=full"], "name two runs or more"),
-        (["--mode=compare", "--runs=full,,words.txt"], "a folder's name is missing beside a comma"),
+        (
+            ["--mode=compare", "--runs=full,,words.txt"],
+            "--runs=full,,words.txt: must be folders with commas between them",
+        ),
         (["--mode=compare", "--runs=full,./full"], "full is named twice"),
         (["--mode=compare", "--runs=full,words.txt"], "full: holds no run"),
         (["--mode=compare", "--runs=words.txt,full"], "words.txt: is a file"),

@@ -40,7 +40,7 @@ Seeds = Mapping[int, RunDirectory]
 
 def run(
     *,
-    runs: Sequence[str] = (),
+    runs: Sequence[Path] = (),
     workdir: Path | None = None,
     data_dir: Path | None = None,
     manual_dir: Path | None = None,
@@ -50,9 +50,9 @@ def run(
 
     Raises InputError, and writes nothing, where the folders hold nothing that can be compared.
     """
-    folders = _folders(runs)
+    _require_several(runs)
     compilation.start(persistent_cache=False)
-    found = [seeds.finished(folder) for folder in folders]
+    found = [seeds.finished(folder) for folder in runs]
     return compare(found, workdir=workdir, data_dir=data_dir, manual_dir=manual_dir, overwrite=overwrite)
 
 
@@ -89,26 +89,14 @@ def compare(
     return content
 
 
-def _folders(parts: Sequence[str]) -> list[Path]:
-    """The folders of --runs. A run's name may hold commas, as in widths=4,8: parts are joined until a folder is there.
-
-    Raises InputError on fewer than two, or the same one twice.
-    """
-    folders, rest = [], list(parts)
-    while rest:
-        joined = (",".join(rest[:count]) for count in range(1, len(rest) + 1))
-        path = next((text for text in joined if text and Path(text).is_dir()), rest[0])
-        if not path:
-            raise InputError(f"--runs={','.join(parts)}: a folder's name is missing beside a comma.")
-        folders.append(Path(path))
-        rest = rest[path.count(",") + 1 :]
+def _require_several(folders: Sequence[Path]) -> None:
+    """Raises InputError on fewer than two folders, or the same one twice."""
     if len(folders) < 2:
         raise InputError("--mode=compare: name two runs or more with --runs=DIR,DIR.")
     resolved = [folder.resolve() for folder in folders]
     for folder, place in zip(folders, resolved, strict=True):
         if resolved.count(place) > 1:
             raise InputError(f"--runs: {folder} is named twice. A run cannot be compared with itself.")
-    return folders
 
 
 def _require_same_data(runs: Sequence[Seeds], configs: Sequence[Config]) -> None:

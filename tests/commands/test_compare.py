@@ -36,14 +36,14 @@ def without_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> list[str]:
+def folders(tmp_path: Path) -> list[Path]:
     """A better and a worse model, three seeds each."""
     fabricated.seeds(tmp_path / "deep", DEEP, FEW)
     fabricated.seeds(tmp_path / "plain", PLAIN, MANY, train_seconds=5.0)
-    return [str(tmp_path / "deep"), str(tmp_path / "plain")]
+    return [tmp_path / "deep", tmp_path / "plain"]
 
 
-def test_record_table_and_page_say_the_same(folders: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_record_table_and_page_say_the_same(folders: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     content = compare.run(runs=folders, workdir=Path("out"))
     assert json.loads(Path("out/compare.json").read_text()) == content
     deep, plain = content["models"]
@@ -65,13 +65,13 @@ def test_record_table_and_page_say_the_same(folders: list[str], capsys: pytest.C
     ]
 
 
-def test_exchanged_folders_exchange_the_verdict(folders: list[str]) -> None:
+def test_exchanged_folders_exchange_the_verdict(folders: list[Path]) -> None:
     assert compare.run(runs=folders[::-1])["pairs"][0]["verdict"] == "worse"
     assert compare.run(runs=folders)["pairs"][0]["verdict"] == "better"
     assert sorted(path.name for path in Path("runs").iterdir()) == ["compare-deep-plain", "compare-plain-deep"]
 
 
-def test_record_names_the_machines_and_no_folder_and_no_command_line(folders: list[str]) -> None:
+def test_record_names_the_machines_and_no_folder_and_no_command_line(folders: list[Path]) -> None:
     other = fabricated.MACHINE | {"device": "1 x slide rule", "versions": {"jax": "0.11"}}
     fabricated.run(Path("deep/seed-1"), dataclasses.replace(DEEP, seed=1), FEW[1], machine=other)
     content = compare.run(runs=folders, workdir=Path("out"))
@@ -84,12 +84,12 @@ def test_record_names_the_machines_and_no_folder_and_no_command_line(folders: li
 
 def test_single_runs_speak_for_themselves_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [fabricated.run(tmp_path / "a", DEEP, FEW[0]), fabricated.run(tmp_path / "b", PLAIN, MANY[0])]
-    content = compare.run(runs=list(map(str, runs)))
+    content = compare.run(runs=runs)
     assert content["pairs"][0]["mcnemar"]["only_first"] == 50
     assert "One run each cannot speak for the models" in capsys.readouterr().out
 
 
-def test_page_without_images_names_their_places(folders: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_page_without_images_names_their_places(folders: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     compare.run(runs=folders, workdir=Path("out"))
     assert "without pictures" in capsys.readouterr().err
     page = Path("out/compare.html").read_text()
@@ -97,7 +97,7 @@ def test_page_without_images_names_their_places(folders: list[str], capsys: pyte
     assert "not at hand" in page
 
 
-def test_everything_from_files_is_escaped(folders: list[str]) -> None:
+def test_everything_from_files_is_escaped(folders: list[Path]) -> None:
     nasty = fabricated.MACHINE | {"device": "<script>alert(1)</script>", "versions": {"<b>": "<i>"}}
     fabricated.seeds(Path("deep"), DEEP, FEW, machine=nasty)
     compare.run(runs=folders, workdir=Path("out"))
@@ -204,7 +204,7 @@ def a_comparison_there() -> None:
     ],
 )
 def test_what_cannot_be_compared_is_refused_and_nothing_written(
-    folders: list[str], damage: Callable[[], None], said: str
+    folders: list[Path], damage: Callable[[], None], said: str
 ) -> None:
     damage()
     before = sorted(Path().rglob("*"))
@@ -213,7 +213,7 @@ def test_what_cannot_be_compared_is_refused_and_nothing_written(
     assert sorted(Path().rglob("*")) == before
 
 
-def test_overwrite_replaces_a_comparison(folders: list[str]) -> None:
+def test_overwrite_replaces_a_comparison(folders: list[Path]) -> None:
     a_comparison_there()
     content = compare.run(runs=folders, workdir=Path("out"), overwrite=True)
     assert json.loads(Path("out/compare.json").read_text()) == content
