@@ -23,6 +23,7 @@ from cnn_jax.errors import InputError, ProjectError, unknown_name
 MODES: Mapping[str, str] = {
     "train": "train a model and score it on the test set (the default)",
     "evaluate": "score finished runs, --workdir or --runs, again: calibration, ensembles, --corruptions",
+    "compare": "compare models by their finished runs, --runs, with intervals and tests",
     "benchmark": "measure training and inference on this machine; writes benchmark.json and benchmark.html",
     "export": "write a finished run's model, --workdir, as parameters for numpy or as a program for jax",
     "predict": "name the digits in pictures of your own, --images, by a finished run, --workdir",
@@ -41,6 +42,19 @@ PLACES: Mapping[str, tuple[Callable[[str], Any], str]] = {
 def _listed(read: Callable[[str], Any]) -> Callable[[str], tuple]:
     """Reads values with commas between them."""
     return lambda text: tuple(read(part.strip()) for part in text.removesuffix(",").split(","))
+
+
+def _folders(text: str) -> tuple[Path, ...]:
+    """Reads folders with commas between them. Their names may hold some, as in widths=4,8: what is there counts."""
+    folders, rest = [], text.removesuffix(",").split(",")
+    while rest:
+        if not rest[0].strip():
+            raise ValueError("no name beside a comma")
+        joined = (",".join(rest[:count]) for count in range(1, len(rest) + 1))
+        name = next((name for name in joined if os.path.isdir(name.strip())), rest[0])
+        folders.append(Path(name.strip()))
+        rest = rest[name.count(",") + 1 :]
+    return tuple(folders)
 
 
 def _seconds(text: str) -> float:
@@ -65,7 +79,7 @@ OPTIONS: Mapping[str, tuple[Callable[[str], Any], str, str]] = {
         "a path",
         "export: a file; predict: a folder; default for both in the run's. evaluate: a folder for record and page",
     ),
-    "runs": (_listed(Path), "folders", "evaluate: several runs' folders, a,b, instead of --workdir"),
+    "runs": (_folders, "folders with commas between them", "compare, evaluate: runs' folders, or folders with seed-N"),
     "corruptions": (
         _listed(str),
         "names",

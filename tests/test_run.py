@@ -136,6 +136,24 @@ def test_evaluate_of_many_seeds_prints_intervals_and_ensembles_and_writes_corrup
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
+def test_compare_writes_its_record_table_and_page(run_py: Run, tmp_path: Path) -> None:
+    for widths in ("8,16,32", "4,8"):
+        assert run_py(*SHORT, f"--widths={widths}", f"--workdir=widths={widths}").returncode == 0
+    finished = run_py("--mode=compare", "--runs=widths=8,16,32,widths=4,8")
+    assert finished.returncode == 0, finished.stderr
+    folder = tmp_path / "runs/compare-smoke"
+    assert sorted(path.name for path in folder.iterdir()) == ["compare.csv", "compare.html", "compare.json"]
+    record = json.loads((folder / "compare.json").read_text())
+    assert [model["name"] for model in record["models"]] == ["smoke widths=8,16,32", "smoke widths=4,8"]
+    result = json.loads((tmp_path / "widths=4,8/result.json").read_text())
+    assert record["models"][1]["test_accuracy"]["values"] == [result["test_accuracy"]]
+    assert f"{100 * result['test_accuracy']:.2f} %" in finished.stdout
+    assert "One run each cannot speak for the models" in finished.stdout
+    assert "<image" in (folder / "compare.html").read_text()
+    again = run_py("--mode=compare", "--runs=widths=8,16,32,widths=4,8", "--workdir=runs/compare-smoke")
+    assert (again.returncode, "holds a compare.json" in again.stderr) == (2, True)
+
+
 def test_own_experiment_outside_the_project_runs(run_py: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "from dataclasses import replace\nfrom experiments import smoke\n\n"
@@ -264,6 +282,17 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--mode=benchmark", "--baseline=not_there"], "cannot be read"),
         (["--mode=benchmark", "--workdir=words.txt"], "is a file"),
         (["--mode=benchmark", "--train_examples=0"], "must be at least 1"),
+        (["--mode=compare"], "name two runs or more with --runs=DIR,DIR"),
+        (["--mode=compare", "--runs=full"], "name two runs or more"),
+        (
+            ["--mode=compare", "--runs=full,,words.txt"],
+            "--runs=full,,words.txt: must be folders with commas between them",
+        ),
+        (["--mode=compare", "--runs=full,./full"], "full is named twice"),
+        (["--mode=compare", "--runs=full,words.txt"], "full: holds no run"),
+        (["--mode=compare", "--runs=words.txt,full"], "words.txt: is a file"),
+        (["--mode=compare", "--runs=not_there,full"], "not_there: there is no such folder"),
+        (["--mode=compare", "--runs=full,full", "--epochs=3"], "--epochs: has no meaning with --mode=compare"),
     ],
     ids=" ".join,
 )
@@ -284,7 +313,9 @@ def test_bad_input_is_one_clear_line_exit_2_and_nothing_written(
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TFDS_DATA_DIR", str(drawn_data_dir))
-    cached = not {f"--mode={mode}" for mode in ("summary", "benchmark", "export", "selftest")} & set(arguments)
+    cached = not {f"--mode={mode}" for mode in ("summary", "compare", "benchmark", "export", "selftest")} & set(
+        arguments
+    )
     assert run.main(["--nocompilation_cache", *arguments] if cached else arguments) == 2
     said_all = capfd.readouterr().err
     assert said in said_all

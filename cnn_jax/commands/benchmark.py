@@ -1,7 +1,6 @@
 """Measure how fast a config trains and infers here, how fast it could, and against an earlier benchmark."""
 
 import json
-import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,7 @@ def run(
     _check_numbers(batch_sizes, len(subject.train), effort, tolerance)
     then = _read(baseline, config, batch_sizes, dtypes)
     folder = workdir or directory.numbered(RUNS, f"benchmark-{run_name(config, changed)}")
-    _require_free(folder, overwrite=overwrite)
+    directory.require_free(folder, "benchmark.json", overwrite=overwrite)
 
     measured = list(_measure(subject, batch_sizes, dtypes, effort, console))
     content = record.begun(subject, effort, machine.describe(list(command_line)), measured)
@@ -99,17 +98,6 @@ def _read(baseline: Path | None, config: Config, batch_sizes: Sequence[int], dty
     then = record.read(baseline)
     record.require_comparable(then, config, batch_sizes, dtypes, baseline)
     return then
-
-
-def _require_free(folder: Path, *, overwrite: bool) -> None:
-    """Raises InputError where the folder cannot be written, or where a benchmark is in it."""
-    if (folder / "benchmark.json").exists() and not overwrite:
-        raise InputError(f"--workdir={folder}: holds a benchmark. Name another folder, or use --overwrite.")
-    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not nearest.is_dir():
-        raise InputError(f"--workdir={folder}: {nearest} is a file. Name a folder.")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise InputError(f"--workdir={folder}: cannot be written: no permission to write to {nearest}.")
 
 
 def _measure(

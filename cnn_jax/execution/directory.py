@@ -1,13 +1,17 @@
 """The run directory: the contract between commands, and with users' own scripts."""
 
 import json
+import math
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -21,6 +25,10 @@ from cnn_jax.reporting.tensorboard import EventWriter
 
 _OURS = ("config.json", "machine.json", "metrics.jsonl", "predictions.npz", "result.json", "checkpoints")
 _EVENTS = "events.out.tfevents.*"
+_LARGEST_JSON = 1 << 20  # bytes; what a run writes of its machine is under one kilobyte
+_LARGEST_ROWS = 1 << 28  # bytes; a row is some two hundred
+_LARGEST_PREDICTIONS = 1 << 30  # bytes; those of 10,000 images and ten classes are 440,000
+_DAMAGES = (OSError, EOFError, KeyError, MemoryError, RuntimeError, ValueError, SyntaxError, TokenError, BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ class RunDirectory:
 
         Raises InputError where the run began on other data.
         """
-        began_on = self._machine().get("data_fingerprint")
+        began_on = self.machine().get("data_fingerprint")
         if began_on != machine["data_fingerprint"]:
             raise InputError(
                 f"--workdir={self.path}: this run began on other data than {config.dataset} is now (their fingerprints "
@@ -89,13 +97,44 @@ class RunDirectory:
             write_at_once(self.path / "machine.json", json.dumps(machine, indent=2) + "\n")
             write_at_once(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
-    def _machine(self) -> dict:
+    def machine(self) -> dict:
         """What `machine.json` says; nothing where it is missing or damaged."""
+        file = self.path / "machine.json"
         try:
-            content = json.loads((self.path / "machine.json").read_text(encoding="utf-8"))
+            content = json.loads(file.read_text(encoding="utf-8")) if file.stat().st_size <= _LARGEST_JSON else None
         except (OSError, ValueError, RecursionError):
             return {}
         return content if isinstance(content, dict) else {}
+
+    def rows(self) -> list[dict[str, float]]:
+        """The lines of `metrics.jsonl`, one an epoch. Raises InputError where they are missing or damaged."""
+        file = self.path / "metrics.jsonl"
+        try:
+            if file.stat().st_size > _LARGEST_ROWS:
+                raise ValueError(f"over {_LARGEST_ROWS:,} bytes")
+            rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+            if not all(isinstance(row, dict) and all(map(_is_finite, row.values())) for row in rows):
+                raise ValueError("a line is no object of numbers")
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(f"{file}: not the rows of a run ({error}).") from None
+        return rows
+
+    def predictions(self) -> tuple[np.ndarray, np.ndarray]:
+        """The test logits, float32 [N, classes], and labels, int32 [N]. Raises InputError where they are damaged."""
+        file = self.path / "predictions.npz"
+        try:
+            if file.stat().st_size > _LARGEST_PREDICTIONS:
+                raise ValueError(f"over {_LARGEST_PREDICTIONS:,} bytes")
+            with zipfile.ZipFile(file) as archive:
+                if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                    raise ValueError("compressed, which a run's are not")
+            with np.load(file, allow_pickle=False) as arrays:
+                logits, labels = arrays["logits"], arrays["labels"]
+            if (logits.dtype, labels.dtype, logits.shape[:-1], logits.ndim) != (np.float32, np.int32, labels.shape, 2):
+                raise ValueError(f"logits {logits.dtype} {logits.shape}, labels {labels.dtype} {labels.shape}")
+        except _DAMAGES as error:
+            raise InputError(f"{file}: not the predictions of a run ({error}).") from None
+        return logits, labels
 
     def _delete(self, *names: str) -> None:
         for name in names:
@@ -183,6 +222,17 @@ def numbered(parent: Path, name: str) -> Path:
     return path
 
 
+def require_free(folder: Path, file: str, *, overwrite: bool) -> None:
+    """Raises InputError where a command's files cannot be written to the folder, or where its `file` is in it."""
+    if (folder / file).exists() and not overwrite:
+        raise InputError(f"--workdir={folder}: holds a {file}. Name another folder, or use --overwrite.")
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise InputError(f"--workdir={folder}: {nearest} is a file. Name a folder.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError(f"--workdir={folder}: cannot be written: no permission to write to {nearest}.")
+
+
 class _writing:
     """Turns the machine's refusal to write a file into one clear MachineError."""
 
@@ -215,6 +265,10 @@ def write_at_once(path: Path, text: str) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     partial.replace(path)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def _delete(path: Path) -> None:

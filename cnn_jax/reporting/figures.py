@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -71,6 +72,13 @@ def panels(
     return compose(alt, paint, size=(cell[0] * columns, cell[1] * rows))
 
 
+def plain_logarithmic(axis: Axis) -> None:
+    """Plain numbers, 1, 2, 5, 10, ..., on an axis with a logarithmic scale; from a thousand on with commas."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(lambda value, _: f"{value:g}" if value < 1000 else f"{value:,.0f}")
+    axis.set_minor_formatter(NullFormatter())
+
+
 def roofline(title: str, roofs: Mapping[str, float], places: Sequence[Mapping[str, Any]]) -> Markup:
     """The roofs of a device, and below them the places of pieces of work that multiply.
 
@@ -99,9 +107,7 @@ def roofline(title: str, roofs: Mapping[str, float], places: Sequence[Mapping[st
         axes.set_xlabel("multiply-adds a byte that must move")
         axes.set_ylabel("billion multiply-adds a second")
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.set_major_formatter("{x:g}")
-            axis.set_minor_formatter(NullFormatter())
+            plain_logarithmic(axis)
         axes.grid(which="major", color=INK, alpha=0.15)
         axes.legend(loc="lower right", fontsize=10)
 

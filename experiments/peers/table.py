@@ -6,13 +6,13 @@
 The markers are the HTML comments peers:begin and peers:end, each on a line of its own.
 """
 
-import argparse
-import json
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-BEGIN, END = "<!-- peers:begin -->", "<!-- peers:end -->"
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from experiments.results import readme
+
 COLUMNS = {
     ("training", "pooling"): "training",
     ("training", "no_pooling"): "training, no pooling",
@@ -69,33 +69,5 @@ def table(result: dict) -> str:
     return "\n".join([*lines, "", caption(result)])
 
 
-def replaced(readme: str, text: str) -> str:
-    """The README with `text` between the markers. Raises ValueError where they are not there once, in order."""
-    if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(BEGIN) > readme.index(END):
-        raise ValueError(f"the README needs one line {BEGIN} and after it one line {END}")
-    before, after = readme.split(BEGIN)[0], readme.split(END)[1]
-    return f"{before}{BEGIN}\n{text}\n{END}{after}"
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true")
-    parser.add_argument("--results", type=Path, default=ROOT / "experiments" / "results" / "peers.json")
-    parser.add_argument("--readme", type=Path, default=ROOT / "README.md")
-    flags = parser.parse_args()
-    try:
-        readme = flags.readme.read_text(encoding="utf-8")
-        wanted = replaced(readme, table(json.loads(flags.results.read_text(encoding="utf-8"))))
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    if flags.check and wanted != readme:
-        print(f"{flags.readme.name} and {flags.results.name} disagree: run experiments/peers/table.py", file=sys.stderr)
-        return 1
-    if not flags.check:
-        flags.readme.write_text(wanted, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(readme.main(__file__, __doc__, "peers", table))

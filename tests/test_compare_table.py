@@ -1,0 +1,58 @@
+"""The comparison of models in the README is the stored result's, and cannot differ."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cnn_jax.commands import compare
+from cnn_jax.config import Config
+from cnn_jax.execution import seeds
+from tests import fabricated
+from tests.conftest import PROJECT
+
+TABLE = PROJECT / "experiments" / "results" / "compare_table.py"
+STORED = PROJECT / "experiments" / "results" / "compare.json"
+README = "before\n<!-- compare:begin -->\n<!-- compare:end -->\nafter\n"
+
+
+def table(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(TABLE), *arguments], capture_output=True, text=True, timeout=60)
+
+
+def test_readme_shows_the_stored_comparison_or_none() -> None:
+    if STORED.exists():
+        finished = table("--check")
+        assert finished.returncode == 0, finished.stderr
+    else:
+        assert "<!-- compare:" not in (PROJECT / "README.md").read_text()
+
+
+def test_table_is_written_and_a_changed_number_is_noticed_and_mended(
+    tmp_path: Path, drawn_data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = {"plain": [range(60), range(63)], "deep": [range(10), range(12)]}
+    for name, wrong in runs.items():
+        fabricated.seeds(tmp_path / name, Config(experiment=name, model="logistic"), wrong)
+    found = [seeds.finished(tmp_path / name) for name in runs]
+    compare.compare(found, workdir=tmp_path, data_dir=drawn_data_dir)
+    readme, flags = tmp_path / "README.md", (f"--results={tmp_path / 'compare.json'}", f"--readme={tmp_path}/README.md")
+    readme.write_text(README)
+    assert table("--check", *flags).returncode == 1
+    assert table(*flags).returncode == 0
+    written = readme.read_text()
+    assert "| `deep` | 7,850 | 98.90 ± 1.27 % (n = 2) |" in written
+    assert written.startswith("before\n") and written.endswith("after\n")
+    assert table("--check", *flags).returncode == 0
+    readme.write_text(written.replace("98.90", "99.90"))
+    assert table("--check", *flags).returncode == 1
+    assert table(*flags).returncode == 0
+    assert readme.read_text() == written
+
+
+def test_readme_without_its_markers_is_an_error_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("nothing")
+    (tmp_path / "compare.json").write_text('{"models": [{"name": "one"}]}')
+    finished = table(f"--results={tmp_path / 'not_there.json'}", f"--readme={tmp_path / 'README.md'}")
+    assert (finished.returncode, finished.stderr.count("\n")) == (2, 1)
