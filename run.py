@@ -26,6 +26,7 @@ MODES: Mapping[str, str] = {
     "compare": "compare models by their finished runs, --runs, with intervals and tests",
     "benchmark": "measure training and inference on this machine; writes benchmark.json and benchmark.html",
     "export": "write a finished run's model, --workdir, as parameters for numpy or as a program for jax",
+    "lesson": "the lecture as a page with live results; writes lesson.html and lesson.npz",
     "predict": "name the digits in pictures of your own, --images, by a finished run, --workdir",
     "selftest": "kill a run at random moments and see that it comes to the same bits",
     "summary": "print a model's layers, parameters and multiply-adds; draw its graph",
@@ -79,7 +80,12 @@ OPTIONS: Mapping[str, tuple[Callable[[str], Any], str, str]] = {
         "a path",
         "export: a file; predict: a folder; default for both in the run's. evaluate: a folder for record and page",
     ),
-    "runs": (_folders, "folders with commas between them", "compare, evaluate: runs' folders, or folders with seed-N"),
+    "runs": (
+        _folders,
+        "folders with commas between them",
+        "compare, evaluate: runs' folders, or folders with seed-N; lesson: finished runs to show",
+    ),
+    "test_image": (int, "a whole number", "lesson: the test image that is followed through the network; default 0"),
     "corruptions": (
         _listed(str),
         "names",

@@ -151,7 +151,7 @@ def test_compare_writes_its_record_table_and_page(run_py: Run, tmp_path: Path) -
     assert "One run each cannot speak for the models" in finished.stdout
     assert "<image" in (folder / "compare.html").read_text()
     again = run_py("--mode=compare", "--runs=widths=8,16,32,widths=4,8", "--workdir=runs/compare-smoke")
-    assert (again.returncode, "holds a compare.json" in again.stderr) == (2, True)
+    assert (again.returncode, "compare.json is there already" in again.stderr) == (2, True)
 
 
 def test_own_experiment_outside_the_project_runs(run_py: Run, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from cnn_jax.data import corruptions as corrupting
 from cnn_jax.data import views
 from cnn_jax.data.dataset import Spec, Split
 from cnn_jax.errors import InputError, MachineError
-from cnn_jax.execution import checkpoint, directory, machine, seeds
+from cnn_jax.execution import directory, machine, seeds, trained
 from cnn_jax.execution.directory import RunDirectory
 from cnn_jax.execution.result import Result
 from cnn_jax.reporting import evaluation as report
@@ -82,8 +81,6 @@ def run(
     if _has_several_outputs(asked):
         return _scored_by_output(asked[0], spec, test, console)
     models = {run.name: _inference(run, spec, test) for run in asked}
-    if folder:
-        _make(folder)
 
     record = {"format": FORMAT, "dataset": spec.name, "test_examples": len(test), "bins": calibration.BINS}
     record["machine"] = machine.describe(list(command_line))
@@ -147,18 +144,8 @@ def _folder(output: Path | None, asked: Sequence[_Run], *, needed: bool, overwri
     if output is None:
         name = "-".join(["evaluate", *(run.config.experiment for run in asked)])
         return directory.numbered(RUNS, name) if needed else None
-    if (output / "evaluation.json").exists() and not overwrite:
-        raise InputError(f"--output={output}: holds an evaluation. Name another folder, or use --overwrite.")
+    directory.require_free(output, "evaluation.json", overwrite=overwrite, flag="output")
     return output
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--output={folder}: cannot be written: {error.strerror}.") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"--output={folder}: cannot be written: no permission.")
 
 
 def _inference(run: _Run, spec: Spec, test: Split) -> Infer:
@@ -174,11 +161,7 @@ def _inference(run: _Run, spec: Spec, test: Split) -> Infer:
 
 def _params(run: _Run) -> list[dict]:
     """The parameters that each seed ended with."""
-    shapes = programs.saved_shapes(run.config, data.spec(run.config.dataset), meshes.over_all_devices())
-    return [
-        checkpoint.of_step(directory.checkpoints, result.steps, shapes).state.params
-        for directory, result in zip(run.seeds.values(), run.results, strict=True)
-    ]
+    return [trained.params(seed) for seed in run.seeds.values()]
 
 
 def _has_several_outputs(asked: Sequence[_Run]) -> bool:
@@ -289,6 +272,7 @@ def _write(folder: Path, record: Mapping[str, Any], images: np.ndarray) -> None:
         samples = {name: robustness.samples(images, name, CORRUPTION_SEED) for name in record["corruptions"]["kinds"]}
     files["evaluation.html"] = report.page(record, samples)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             directory.write_at_once(folder / name, text + "\n")
     except OSError as error:

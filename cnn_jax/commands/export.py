@@ -4,11 +4,9 @@ from pathlib import Path
 
 from cnn_jax import compilation, data
 from cnn_jax.errors import InputError, unknown_name
-from cnn_jax.execution import checkpoint, export
+from cnn_jax.execution import export, trained
 from cnn_jax.execution.directory import RunDirectory
 from cnn_jax.reporting.console import Console
-from cnn_jax.training import mesh as meshes
-from cnn_jax.training import programs
 
 FORMATS = {"npz": "parameters.npz", "stablehlo": "model.stablehlo"}
 
@@ -26,18 +24,17 @@ def run(
         raise unknown_name("--format", format, "format", FORMATS)
     compilation.start(persistent_cache=False)
     directory = RunDirectory(workdir)
-    config, result = directory.config(), directory.finished_result()
+    config = directory.config()
+    directory.finished_result()  # complains where there is none, before the file is looked at
     path = output or workdir / FORMATS[format]
     if path.exists() and not overwrite:
         raise InputError(f"--output={path}: is there already. Name another file, or use --overwrite.")
-    spec = data.spec(config.dataset)
-    shapes = programs.saved_shapes(config, spec, meshes.over_all_devices())
-    params = checkpoint.of_step(directory.checkpoints, result.steps, shapes).state.params
+    params = trained.params(directory)
     try:
         if format == "npz":
             export.write_npz(path, params)
         else:
-            export.write_stablehlo(path, config, spec, params)
+            export.write_stablehlo(path, config, data.spec(config.dataset), params)
     except OSError as error:
         raise InputError(f"--output={path}: cannot be written: {error.strerror}.") from None
     Console().line(f"{path} written, {path.stat().st_size:,} bytes")

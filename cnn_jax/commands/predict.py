@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ from cnn_jax.analysis.saliency import Infer
 from cnn_jax.data import pictures
 from cnn_jax.data.dataset import Spec, Split
 from cnn_jax.data.pictures import UnusablePicture
+from cnn_jax.data.views import VIEWS
 from cnn_jax.errors import InputError, MachineError, ProjectError, printable
-from cnn_jax.execution import checkpoint
-from cnn_jax.execution.directory import RunDirectory, write_at_once
+from cnn_jax.execution import trained
+from cnn_jax.execution.directory import RunDirectory, require_writable, write_at_once
 from cnn_jax.reporting import pictures as drawn
 from cnn_jax.reporting import predictions as report
 from cnn_jax.reporting.console import Console
@@ -59,7 +59,7 @@ def run(
     _require_form(spec, workdir)
     files = _files(images, folder)
     infer = _inference(directory, spec)
-    _require_writable(folder)
+    require_writable(folder, flag="output")
     rows = [_read(file, shown=index < SHOWN) for index, file in enumerate(files)]
     _predict([row for row in rows if not row["error"]], spec.classes, infer)
     title = f"{config.experiment} on {config.dataset}, seed {config.seed}, test accuracy {result.test_accuracy:.2%}"
@@ -101,25 +101,14 @@ def _files(images: Path, output: Path) -> list[Path]:
 
 def _inference(directory: RunDirectory, spec: Spec) -> Infer:
     """The run's model as evaluation uses it: uint8 images [N, 28, 28, 1] -> logits [N, classes]."""
-    config, mesh = directory.config(), meshes.over_all_devices()
-    shapes = programs.saved_shapes(config, spec, mesh)
-    params = checkpoint.of_step(directory.checkpoints, directory.finished_result().steps, shapes).state.params
+    config, mesh, params = directory.config(), meshes.over_all_devices(), trained.params(directory)
 
     def infer(images: np.ndarray) -> np.ndarray:
         split = Split(images, np.zeros(len(images), np.int32))
-        return programs.compile_inference(config, spec, split, mesh).logits(params)
+        logits = programs.compile_inference(config, spec, split, mesh).logits(params)
+        return VIEWS[config.view].of_classes(logits)
 
     return infer
-
-
-def _require_writable(folder: Path) -> None:
-    """Makes the folder. Raises InputError where it cannot be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--output={folder}: cannot be written: {error.strerror}.") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"--output={folder}: cannot be written: no permission.")
 
 
 def _read(file: Path, *, shown: bool) -> dict[str, Any]:
@@ -152,6 +141,7 @@ def _predict(rows: Sequence[dict[str, Any]], classes: Sequence[str], infer: Infe
 
 def _write(folder: Path, rows: Sequence[dict[str, Any]], page: str) -> None:
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         write_at_once(folder / TABLE, _as_csv(rows))
         write_at_once(folder / SHEET, page + "\n")
     except OSError as error:

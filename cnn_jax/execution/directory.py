@@ -17,6 +17,7 @@ import numpy as np
 
 from cnn_jax import config as configs
 from cnn_jax.config import Config
+from cnn_jax.data.views import VIEWS
 from cnn_jax.errors import InputError, MachineError
 from cnn_jax.execution import lock
 from cnn_jax.execution import result as results
@@ -119,8 +120,16 @@ class RunDirectory:
             raise InputError(f"{file}: not the rows of a run ({error}).") from None
         return rows
 
+    def _main_output(self) -> str:
+        """What is behind the names in `predictions.npz` of the output that names the dataset's classes."""
+        main = VIEWS[self.config().view].main
+        return f"/{main}" if main else ""
+
     def predictions(self) -> tuple[np.ndarray, np.ndarray]:
-        """The test logits, float32 [N, classes], and labels, int32 [N]. Raises InputError where they are damaged."""
+        """The test logits, float32 [N, classes], and labels, int32 [N]; of several outputs those of the classes.
+
+        Raises InputError where they are damaged.
+        """
         file = self.path / "predictions.npz"
         try:
             if file.stat().st_size > _LARGEST_PREDICTIONS:
@@ -129,7 +138,7 @@ class RunDirectory:
                 if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                     raise ValueError("compressed, which a run's are not")
             with np.load(file, allow_pickle=False) as arrays:
-                logits, labels = arrays["logits"], arrays["labels"]
+                logits, labels = (arrays[f"{what}{self._main_output()}"] for what in ("logits", "labels"))
             if (logits.dtype, labels.dtype, logits.shape[:-1], logits.ndim) != (np.float32, np.int32, labels.shape, 2):
                 raise ValueError(f"logits {logits.dtype} {logits.shape}, labels {labels.dtype} {labels.shape}")
         except _DAMAGES as error:
@@ -222,15 +231,20 @@ def numbered(parent: Path, name: str) -> Path:
     return path
 
 
-def require_free(folder: Path, file: str, *, overwrite: bool) -> None:
+def require_free(folder: Path, file: str, *, overwrite: bool, flag: str = "workdir") -> None:
     """Raises InputError where a command's files cannot be written to the folder, or where its `file` is in it."""
     if (folder / file).exists() and not overwrite:
-        raise InputError(f"--workdir={folder}: holds a {file}. Name another folder, or use --overwrite.")
+        raise InputError(f"--{flag}={folder}: {file} is there already. Name another folder, or use --overwrite.")
+    require_writable(folder, flag=flag)
+
+
+def require_writable(folder: Path, *, flag: str) -> None:
+    """Raises InputError where the folder cannot be written or made; makes nothing."""
     nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not nearest.is_dir():
-        raise InputError(f"--workdir={folder}: {nearest} is a file. Name a folder.")
+        raise InputError(f"--{flag}={folder}: {nearest} is a file. Name a folder.")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise InputError(f"--workdir={folder}: cannot be written: no permission to write to {nearest}.")
+        raise InputError(f"--{flag}={folder}: cannot be written: no permission to write to {nearest}.")
 
 
 class _writing:

@@ -15,7 +15,7 @@ from cnn_jax.training.metrics import score
 TRAIN_EXAMPLES, EPOCHS = 6_000, 3
 
 
-def trained(dataset: Dataset) -> tuple[Config, Any, Run]:
+def trained(dataset: Dataset) -> tuple[Config, Any, list[Run]]:
     """The lecture's network, trained on the dataset's first images: its config, its parameters and what it came to."""
     config = Config(dataset=dataset.spec.name, train_examples=min(TRAIN_EXAMPLES, len(dataset.train)), epochs=EPOCHS)
     mesh = meshes.over_all_devices()
@@ -34,4 +34,4 @@ def trained(dataset: Dataset) -> tuple[Config, Any, Run]:
         logits=logits,
         labels=dataset.test.labels,
     )
-    return config, jax.device_get(params), run
+    return config, jax.device_get(params), [run]

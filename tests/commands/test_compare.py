@@ -200,7 +200,7 @@ def a_comparison_there() -> None:
         (damaged_rows, "not the rows of a run"),
         (no_time, "result.json: train_seconds cannot be 0"),
         (beyond_measure, r"result.json: test_loss cannot be 1e\+308"),
-        (a_comparison_there, "holds a compare.json"),
+        (a_comparison_there, "compare.json is there already"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_and_nothing_written(

@@ -122,7 +122,7 @@ def test_evaluation_that_is_there_is_kept_unless_told_otherwise(
     arguments = {"workdir": trained / "fashion", "output": tmp_path / "out"}
     evaluated(**arguments)
     before = content(tmp_path / "out")
-    with pytest.raises(InputError, match="holds an evaluation"):
+    with pytest.raises(InputError, match=r"evaluation.json is there already"):
         evaluated(**arguments)
     assert content(tmp_path / "out") == before
     evaluated(**arguments, overwrite=True)

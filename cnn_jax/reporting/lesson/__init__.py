@@ -1,1 +1,44 @@
 """The lesson's page: one file a part of the lecture, each with `section(record)`, which says and draws a record."""
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from cnn_jax.reporting.lesson import (
+    features,
+    functional,
+    images,
+    learned,
+    permutation,
+    pooling,
+    results,
+    templates,
+)
+from cnn_jax.reporting.page import Page, Section, Table, render
+
+# In the lecture's order.
+PARTS: Mapping[str, ModuleType] = {
+    "images": images,
+    "templates": templates,
+    "learned": learned,
+    "permutation": permutation,
+    "functional": functional,
+    "features": features,
+    "pooling": pooling,
+    "results": results,
+}
+
+_LEAD = (
+    "What a convolution is, why it suits images, what pooling is for, and how it is measured whether a network is any "
+    "good. Everything on this page was computed when the page was made; the arrays behind the pictures are in "
+    "lesson.npz beside it."
+)
+
+
+def page(records: Mapping[str, Any], arrays: Mapping[str, str], command_line: str) -> str:
+    """The whole lesson as HTML. records: of each part, by its name. arrays: what each array in `lesson.npz` is."""
+    sections = [part.section(records[name]) for name, part in PARTS.items()]
+    names = Table("What is in lesson.npz", ["name", "content"], list(arrays.items()))
+    words = "Load them with numpy.load; words in capitals stand for the names of layers and of runs."
+    sections.append(Section("The arrays behind the pictures", [words, names]))
+    return render(Page("Convolutional neural networks", _LEAD, sections, f"Made by {command_line}."))
