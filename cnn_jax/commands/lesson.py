@@ -57,6 +57,8 @@ def run(
     given = [RunDirectory(path) for path in runs]
     place = {"data_dir": data_dir, "manual_dir": manual_dir, "warn": console.note}
     digits = _dataset(given, dataset, place, console)
+    if len(digits.spec.classes) != 10:  # one of the questions to the functional model is whether a digit is 5 or more
+        raise InputError(f"--dataset={digits.spec.name}: the lesson needs images of ten classes, as mnist has.")
     if not 0 <= test_image < len(digits.test):
         raise InputError(f"--test_image={test_image}: {digits.spec.name} has {len(digits.test):,} test images, from 0.")
     seen = _given(given, digits) if given else short_run.trained(digits)
@@ -86,14 +88,14 @@ def _dataset(given: Sequence[RunDirectory], name: str | None, place: Mapping[str
         return data.load("glyphs", **place)
 
 
-def _finished(directory: RunDirectory, dataset: Dataset) -> results.Run:
-    """What a finished run came to. Raises InputError where it was scored on other images."""
+def _finished(directory: RunDirectory, name: str, dataset: Dataset) -> results.Run:
+    """What a finished run came to, under this name. Raises InputError where it was scored on other images."""
     result, (logits, labels) = directory.finished_result(), directory.predictions()
     if not np.array_equal(labels, dataset.test.labels):
         raise InputError(f"--runs={directory.path}: was scored on other test images than {dataset.spec.name} has now.")
     assert result.test_loss is not None and result.test_accuracy is not None, "a finished run has scored its test set"
     return results.Run(
-        name=directory.path.name,
+        name=name,
         rows=directory.rows(),
         test_loss=result.test_loss,
         test_accuracy=result.test_accuracy,
@@ -105,7 +107,10 @@ def _finished(directory: RunDirectory, dataset: Dataset) -> results.Run:
 
 def _given(given: Sequence[RunDirectory], dataset: Dataset) -> tuple[Config, Any, Sequence[results.Run]]:
     """Config and parameters of the first run, and what all of them came to."""
-    first, finished = given[0], [_finished(one, dataset) for one in given]
+    names = [one.path.name for one in given]
+    if len(set(names)) < len(names):  # as of the first seeds of two models
+        names = [str(one.path) for one in given]
+    first, finished = given[0], [_finished(one, name, dataset) for one, name in zip(given, names, strict=True)]
     return first.config(), trained.params(first), finished
 
 

@@ -10,10 +10,12 @@ import numpy as np
 from scipy import special, stats
 
 ARRAYS: Mapping[str, str] = {
-    "RUN/confusion": "int64 [classes, classes]: test images by their class and, along the row, by the answer",
-    "RUN/wrong": "int64 [W]: numbers of misclassified test images, the largest loss first",
-    "RUN/wrong_losses": "float64 [W]: their losses",
-    "RUN/wrong_images": "uint8 [up to 20, H, W, C]: the first of them",
+    "runs/RUN/confusion": "int64 [classes, classes]: test images by their class and, along the row, by the answer",
+    "runs/RUN/wrong": "int64 [W]: numbers of misclassified test images, the largest loss first",
+    "runs/RUN/wrong_losses": "float64 [W]: their losses",
+    "runs/RUN/wrong_images": "uint8 [up to 20, H, W, C]: the first of them",
+    "runs/RUN/wrong_labels": "int32 [up to 20]: what they show",
+    "runs/RUN/wrong_answers": "int64 [up to 20]: what the network says",
 }
 
 SHOWN = 20  # misclassified images

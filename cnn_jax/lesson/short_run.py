@@ -26,7 +26,7 @@ def trained(dataset: Dataset) -> tuple[Config, Any, list[Run]]:
     logits = programs.compile_inference(config, dataset.spec, dataset.test, mesh).logits(params)
     test = score(logits, dataset.test.labels)
     run = Run(
-        name=f"lecture_cnn, trained just now on {config.train_examples:,} images",
+        name=f"short run, {config.train_examples:,} images",
         rows=[step.row for step in steps if step.row],
         test_loss=test.loss,
         test_accuracy=test.accuracy,

@@ -39,6 +39,6 @@ def page(records: Mapping[str, Any], arrays: Mapping[str, str], command_line: st
     """The whole lesson as HTML. records: of each part, by its name. arrays: what each array in `lesson.npz` is."""
     sections = [part.section(records[name]) for name, part in PARTS.items()]
     names = Table("What is in lesson.npz", ["name", "content"], list(arrays.items()))
-    words = "Load them with numpy.load; words in capitals stand for the names of layers and of runs."
+    words = "Load them with numpy.load; words in capitals stand for a layer's name, or a run's number from 0."
     sections.append(Section("The arrays behind the pictures", [words, names]))
     return render(Page("Convolutional neural networks", _LEAD, sections, f"Made by {command_line}."))

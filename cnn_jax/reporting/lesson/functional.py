@@ -20,7 +20,7 @@ def section(record: Mapping[str, Any]) -> Section:
         Figure(
             graph.drawing("The model of two inputs and two outputs", record["graph"]),
             "The model of cnn_jax/models/graph.py: names and output shapes of its layers, read off the module itself. "
-            "Beside the image it receives three numbers; one branch goes around two convolutions and is added again; "
+            "Beside the image it receives three numbers; one way goes around two convolutions and is added to them; "
             "two layers at the end answer two questions. The same drawing of any model: "
             "python run.py --mode=summary --graph=FILE.svg.",
         ),

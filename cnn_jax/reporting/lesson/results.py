@@ -66,10 +66,10 @@ def _curves(runs: Sequence[Mapping[str, Any]]) -> Markup:
             axes.set_xlabel("epoch")
             axes.set_ylabel("accuracy, %" if what == "accuracy" else "loss")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axes.legend(fontsize=9)
+        drawing.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9)
 
     said = "; ".join(f"{run['name']}: test accuracy {run['test_accuracy']:.2%}" for run in runs)
-    return figures.compose(f"Training curves. {said}.", paint, size=(9.0, 3.8))
+    return figures.compose(f"Training curves. {said}.", paint, size=(9.0, 4.2))
 
 
 def _curve(axes: Axes, run: Mapping[str, Any], what: str, factor: float, index: int) -> None:
@@ -117,7 +117,9 @@ def _confusion(run: Mapping[str, Any], classes: Sequence[str]) -> Markup:
         # The root of the share: a few images off the diagonal are seen beside a thousand on it.
         axes.imshow(np.sqrt(shares), cmap=pictures.GREY, vmin=0, vmax=1.4, interpolation="none")
         for (row, column), count in np.ndenumerate(confusion):
-            axes.text(column, row, f"{count:,}" if count else "", ha="center", va="center", fontsize=8, color="#000000")
+            if count:
+                colour = "#ffffff" if shares[row, column] > 0.25 else "#000000"
+                axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=colour)
         axes.set_xticks(range(len(classes)), classes, rotation=90 if max(map(len, classes)) > 3 else 0)
         axes.set_yticks(range(len(classes)), classes)
         axes.set_xlabel("answer")
