@@ -274,7 +274,14 @@ def _help_line(name: str, values: flags.FlagValues) -> str:
         return f"  --{name + '=' + configs.as_text(FIELDS[name].default):<26}{text}"
     switch = isinstance(values[name], flags.BooleanFlag)
     shown = f"[no]{name}" if switch and name in ("progress", "compilation_cache") else name
-    return f"  --{shown if switch else name + '=' + ('train' if name == 'mode' else name.upper()):<26}{text}"
+    return f"  --{shown if switch else f'{name}={_placeholder(name)}':<26}{text}"
+
+
+def _placeholder(name: str) -> str:
+    if name == "mode":
+        return "train"
+    read = OPTIONS[name][0] if name in OPTIONS else PLACES[name][0]
+    return {int: "N", float: "X", Path: "PATH", _seconds: "TIME", _folders: "DIR,DIR", str: "NAME"}.get(read, "A,B")
 
 
 def main(command_line: list[str]) -> int:

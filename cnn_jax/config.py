@@ -41,8 +41,7 @@ class Config:
 
     view: str = _setting(
         "plain",
-        "how images are shown: permuted, their pixels in another order; with_metadata, for models of two inputs and "
-        "outputs",
+        "how images are shown",
         choices=("plain", "permuted", "with_metadata"),
     )
     glyph_seed: int = _setting(

@@ -235,7 +235,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 @pytest.mark.fuzz
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200) | damaged())
 def test_picture_by_somebody_else_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "picture"
@@ -250,7 +250,6 @@ SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 40)) | st.sampled_from([(1
 
 
 @pytest.mark.fuzz
-@settings(max_examples=300)
 @given(SHAPES, st.integers(0, 2**32 - 1), st.sampled_from([2, 5, 256]))
 def test_pixels_by_somebody_else_become_an_image_or_are_blank(shape: tuple, seed: int, levels: int) -> None:
     pixels = np.random.default_rng(seed).integers(0, levels, (*shape, 3)) * (255 // (levels - 1))
