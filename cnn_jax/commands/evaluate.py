@@ -81,6 +81,8 @@ def run(
     if _has_several_outputs(asked):
         return _scored_by_output(asked[0], spec, test, console)
     models = {run.name: _inference(run, spec, test) for run in asked}
+    if folder:
+        directory.make(folder, flag="output")
 
     record = {"format": FORMAT, "dataset": spec.name, "test_examples": len(test), "bins": calibration.BINS}
     record["machine"] = machine.describe(list(command_line))
@@ -272,7 +274,6 @@ def _write(folder: Path, record: Mapping[str, Any], images: np.ndarray) -> None:
         samples = {name: robustness.samples(images, name, CORRUPTION_SEED) for name in record["corruptions"]["kinds"]}
     files["evaluation.html"] = report.page(record, samples)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             directory.write_at_once(folder / name, text + "\n")
     except OSError as error:

@@ -18,7 +18,7 @@ from cnn_jax.data.pictures import UnusablePicture
 from cnn_jax.data.views import VIEWS
 from cnn_jax.errors import InputError, MachineError, ProjectError, printable
 from cnn_jax.execution import trained
-from cnn_jax.execution.directory import RunDirectory, require_writable, write_at_once
+from cnn_jax.execution.directory import RunDirectory, make, write_at_once
 from cnn_jax.reporting import pictures as drawn
 from cnn_jax.reporting import predictions as report
 from cnn_jax.reporting.console import Console
@@ -59,7 +59,7 @@ def run(
     _require_form(spec, workdir)
     files = _files(images, folder)
     infer = _inference(directory, spec)
-    require_writable(folder, flag="output")
+    make(folder, flag="output")
     rows = [_read(file, shown=index < SHOWN) for index, file in enumerate(files)]
     _predict([row for row in rows if not row["error"]], spec.classes, infer)
     title = f"{config.experiment} on {config.dataset}, seed {config.seed}, test accuracy {result.test_accuracy:.2%}"
@@ -141,7 +141,6 @@ def _predict(rows: Sequence[dict[str, Any]], classes: Sequence[str], infer: Infe
 
 def _write(folder: Path, rows: Sequence[dict[str, Any]], page: str) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         write_at_once(folder / TABLE, _as_csv(rows))
         write_at_once(folder / SHEET, page + "\n")
     except OSError as error:

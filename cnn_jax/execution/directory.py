@@ -242,9 +242,18 @@ def require_writable(folder: Path, *, flag: str) -> None:
     """Raises InputError where the folder cannot be written or made; makes nothing."""
     nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not nearest.is_dir():
-        raise InputError(f"--{flag}={folder}: {nearest} is a file. Name a folder.")
+        raise InputError(f"--{flag}={folder}: cannot be written: {nearest} is a file. Name a folder.")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f"--{flag}={folder}: cannot be written: no permission to write to {nearest}.")
+
+
+def make(folder: Path, *, flag: str) -> None:
+    """Makes the folder where it is missing. Raises InputError where it cannot be made or written."""
+    require_writable(folder, flag=flag)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--{flag}={folder}: cannot be written: {error.strerror}.") from None
 
 
 class _writing:

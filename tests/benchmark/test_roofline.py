@@ -1,5 +1,6 @@
 """The roofline: bounds by definition, counts that XLA shares, words that fit."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ ROOFS = Roofs(multiply_adds_per_second=100.0, bytes_per_second=10.0)
 
 
 def table(**settings: object) -> list[Layer]:
-    return layers(models.build(Config(**settings), 10), (28, 28, 1))
+    return layers(models.build(Config(**settings), 10), jax.ShapeDtypeStruct((1, 28, 28, 1), "float32"))
 
 
 def test_work_of_much_intensity_is_bound_by_products_and_of_little_by_memory() -> None:
