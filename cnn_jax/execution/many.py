@@ -1,6 +1,7 @@
 """Many seeds of one config: begun, gone on with, or already finished; one after the other or together."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -134,7 +135,7 @@ def _train(session: _Session, seeds: Sequence[int], strategy: str) -> None:
         if session.seconds_left <= 0:
             return
         compiled = session.compile(group)
-        if strategy == "auto" and not _has_room(compiled):
+        if strategy == "auto" and compiled.training.memory_bytes > _memory_limit():
             session.console.line("together they need more memory than there is: one after the other (loop)")
             break
         session.results |= train_group(
@@ -170,10 +171,9 @@ def _chosen(strategy: str, place: Place) -> tuple[str, str]:
     return "vmap", "one program for all keeps the device busy"
 
 
-def _has_room(compiled: Programs) -> bool:
-    """Whether a program fits the device's memory, as far as that can be told."""
-    memory = jax.devices()[0].memory_stats() or {}
-    return compiled.training.memory_bytes <= memory.get("bytes_limit", compiled.training.memory_bytes)
+def _memory_limit() -> float:
+    """Bytes of memory that a device has for programs; infinity where it does not tell."""
+    return (jax.devices()[0].memory_stats() or {}).get("bytes_limit", math.inf)
 
 
 def _timed(session: _Session) -> Place:

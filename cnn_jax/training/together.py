@@ -103,7 +103,7 @@ def _with_rows(progress: Together, validation: Inference | None, learning_rate: 
         return progress
     names = next(row for row in rows if row)
     mean = {name: float(np.mean([row[name] for row in rows if row])) for name in names}
-    mean |= {"epoch": progress.epoch, "step": progress.step}
+    mean |= {"epoch": progress.epoch, "step": progress.step, "learning_rate": learning_rate}
     mean |= {"seconds": progress.clock.total - progress.clock.epoch_began}
     return dataclasses.replace(progress, row=mean, seed_rows=rows)
 
