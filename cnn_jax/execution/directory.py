@@ -27,6 +27,7 @@ from cnn_jax.reporting.tensorboard import EventWriter
 
 _OURS = ("config.json", "machine.json", "metrics.jsonl", "predictions.npz", "result.json", "checkpoints")
 _EVENTS = "events.out.tfevents.*"
+_SEED_FOLDER = re.compile(r"seed-(\d{1,10})")
 _LARGEST_JSON = 1 << 20  # bytes; what a run writes of its machine is under one kilobyte
 _LARGEST_ROWS = 1 << 28  # bytes; a row is some two hundred
 _LARGEST_PREDICTIONS = 1 << 30  # bytes; those of 10,000 images and ten classes are 440,000
@@ -196,7 +197,7 @@ class RunDirectory:
         there = entries(self.path)
         if not there:
             return False
-        if any(is_seed_folder(entry) for entry in there):
+        if seed_folders(self.path):
             raise InputError(f"--workdir={self.path}: holds a run of many seeds. Use --seeds, or name another folder.")
         if not (self.path / "config.json").is_file():
             raise InputError(f"--workdir={self.path}: holds files, but no run. Name a new or empty folder.")
@@ -220,9 +221,10 @@ def entries(path: Path) -> list[Path]:
     return [entry for entry in there if not entry.name.startswith(".")]
 
 
-def is_seed_folder(path: Path) -> bool:
-    """Whether this is the folder of one seed among several, as in `seed-0`."""
-    return re.fullmatch(r"seed-\d{1,10}", path.name) is not None and path.is_dir()
+def seed_folders(path: Path) -> dict[int, Path]:
+    """The folders of single seeds among many, as `seed-0`, in ascending order."""
+    matches = ((_SEED_FOLDER.fullmatch(folder.name), folder) for folder in path.iterdir() if folder.is_dir())
+    return dict(sorted((int(match[1]), folder) for match, folder in matches if match))
 
 
 def require_same(before: Config, config: Config, path: Path) -> None:

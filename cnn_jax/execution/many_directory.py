@@ -18,8 +18,8 @@ from cnn_jax.execution.directory import (
     begun,
     delete,
     entries,
-    is_seed_folder,
     require_same,
+    seed_folders,
     write_at_once,
     writing,
 )
@@ -47,7 +47,7 @@ class ManyDirectory:
     def is_there(self) -> bool:
         """Whether many seeds are here; InputError where there is something else that must not be touched."""
         there = entries(self.path)
-        if any(is_seed_folder(entry) for entry in there):
+        if there and seed_folders(self.path):
             return True
         if (self.path / "config.json").is_file():
             raise InputError(f"--workdir={self.path}: holds a run of one seed. Name another folder, or omit --seeds.")
@@ -64,7 +64,7 @@ class ManyDirectory:
             return {}
         if (self.path / "config.json").is_file():
             require_same(RunDirectory(self.path).config(), config, self.path)
-        there = sorted(int(path.name.removeprefix("seed-")) for path in entries(self.path) if is_seed_folder(path))
+        there = list(seed_folders(self.path))
         if there[-1] not in seeds:
             needed = there[-1] - seeds.start + 1
             raise InputError(
@@ -96,9 +96,9 @@ class ManyDirectory:
             whole.require_same_data(config, machine)
         with begun(self.path):
             if overwrite:
-                for path in entries(self.path):
-                    if is_seed_folder(path) or path.name in ("together", "config.json", "machine.json"):
-                        delete(path)
+                shared = [self.path / name for name in ("together", "config.json", "machine.json")]
+                for path in (*seed_folders(self.path).values(), *shared):
+                    delete(path)
             delete(self.path / "result.json")
             delete(self.path / _ENDED)
             # A folder counts as one of many seeds once there is a seed in it.

@@ -170,7 +170,9 @@ def compile_training(
         donate_argnums=0,
     )
     seconds = start_seconds + order_seconds + chunk_seconds
-    return dataclasses.replace(training, compile_seconds=seconds, memory_bytes=compilation.memory_bytes(chunk), _chunk=chunk)
+    return dataclasses.replace(
+        training, compile_seconds=seconds, memory_bytes=compilation.memory_bytes(chunk), _chunk=chunk
+    )
 
 
 def _jitted(function: Callable, mesh: Mesh, lane_axes: Any, *, spread: bool, **options: Any) -> Any:
