@@ -85,7 +85,8 @@ def _run_many(config: Config, seeds: int, place: Place, strategy: str, console: 
     if bad:
         names = ", ".join(str(seed.seed) for seed in bad)
         raise DivergedError(
-            f"Of {len(result.seeds)} seeds, these have diverged: {names}. Try a smaller --learning_rate.", bad[0].steps
+            f"{len(bad)} of {len(result.seeds)} seeds have diverged: {names}. Try a smaller --learning_rate.",
+            bad[0].steps,
         )
     return result
 
