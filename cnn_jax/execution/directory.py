@@ -53,7 +53,12 @@ class RunDirectory:
     def result(self) -> Result | None:
         """The run's end; None while it has none."""
         file = self.path / "result.json"
-        return results.from_file(file) if file.exists() else None
+        if not file.exists():
+            return None
+        if several := seed_folders(self.path):
+            name = next(iter(several.values())).name
+            raise InputError(f"--workdir={self.path}: holds a run of many seeds. Name one of them: {self.path / name}.")
+        return results.from_file(file)
 
     def stored_result(self) -> Result:
         """The run's end. Raises InputError where it has none."""

@@ -17,6 +17,7 @@ from cnn_jax.errors import DivergedError, InputError, Interrupted
 from cnn_jax.execution import checkpoint, comparison, lock, many
 from cnn_jax.execution import execute as executing
 from cnn_jax.execution import together as storing
+from cnn_jax.execution.directory import RunDirectory
 from cnn_jax.execution.execute import Place, execute
 from cnn_jax.execution.seeds_result import SeedsResult, from_file
 from cnn_jax.reporting.console import Console
@@ -193,7 +194,7 @@ def test_killed_in_a_seed_it_goes_on_there_to_the_same_bits(
 
 
 @TOGETHER
-@pytest.mark.parametrize("step", [1, 10, 13])
+@pytest.mark.parametrize("step", [1, 13])
 def test_killed_together_they_go_on_to_the_same_bits(
     ended: Callable[..., None], train: Train, whole: Callable[[str], Path], tmp_path: Path, strategy: str, step: int
 ) -> None:
@@ -309,6 +310,11 @@ def test_one_run_is_not_made_many_and_many_not_one(
         with pytest.raises(InputError, match="holds a run of many seeds"):
             execute(TINY, place, Console(progress=False))
     assert content(tmp_path) == before
+
+
+def test_command_for_one_run_says_which_folders_there_are(copy: Path) -> None:
+    with pytest.raises(InputError, match=r"holds a run of many seeds\. Name one of them: .*seed-5\."):
+        RunDirectory(copy).finished_result()
 
 
 def test_folder_of_something_else_is_never_touched(train: Train, tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ def test_held_out_images_are_scored_for_each_seed() -> None:
     last = fitted(training(lanes=3), validation=validation)[-1]
     scores = [validation.score(last.alone(index).state.params) for index in range(3)]
     assert [row["validation_loss"] for row in last.rows] == [score.loss for score in scores]
+    assert len({score.loss for score in scores}) == 3
 
 
 def with_bad_lane(training: Training, bad: tuple[int, ...]) -> Together:
