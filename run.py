@@ -74,6 +74,13 @@ OPTIONS: Mapping[str, tuple[Callable[[str], Any], str, str]] = {
     "keep_checkpoints": (int, "a whole number", "train: how many of the newest checkpoints stay; default 3"),
     "max_time": (_seconds, "a time as in 30s, 5m or 2h", "train: stop after it with a checkpoint and an evaluation"),
     "resume_from": (int, "a whole number", "train: go back to the checkpoint of this step, and on from there"),
+    "seeds": (int, "a whole number", "train: so many seeds, from --seed on; more may be added later"),
+    "seed_strategy": (
+        str,
+        "a name",
+        "train: loop, one seed after the other; vmap, together in one program; shard, the devices share them out; "
+        "auto, by platform (the default)",
+    ),
     "format": (str, "a name", "export: npz, the parameters (the default), or stablehlo, the whole model"),
     "output": (
         Path,

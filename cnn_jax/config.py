@@ -120,11 +120,15 @@ def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def run_name(config: Config, changed: Iterable[str] = ()) -> str:
-    """A run directory's name: experiment, dataset and seed, then the `changed` fields with their values."""
+def run_name(config: Config, changed: Iterable[str] = (), *, many_seeds: bool = False) -> str:
+    """A run directory's name: experiment, dataset and seed, then the `changed` fields with their values.
+
+    many_seeds: the seed is the first of several, whose number may grow.
+    """
+    seed = f"seeds-from-{config.seed}" if many_seeds else f"seed{config.seed}"
     in_name = ("experiment", "dataset", "seed")
     extras = [f"{name}={as_text(getattr(config, name))}" for name in FIELDS if name in set(changed) - set(in_name)]
-    return "-".join([config.experiment, config.dataset, f"seed{config.seed}", *extras])
+    return "-".join([config.experiment, config.dataset, seed, *extras])
 
 
 def as_text(value: Any) -> str:

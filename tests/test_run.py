@@ -91,6 +91,30 @@ def test_training_prints_test_numbers_and_a_second_start_prints_them_again(run_p
     assert "--overwrite" in second.stderr
 
 
+def test_many_seeds_print_mean_and_interval_and_more_can_be_added(run_py: Run, tmp_path: Path) -> None:
+    first = run_py(*SHORT, "--seeds=2")
+    assert (first.returncode, first.stderr) == (0, "")
+    folder = tmp_path / "runs/smoke-mnist-seeds-from-0-train_examples=640"
+    result = json.loads((folder / "result.json").read_text())
+    low, high = result["ci95"]["test_accuracy"]
+    printed = f"accuracy {100 * result['mean']['test_accuracy']:.2f} ± {50 * (high - low):.2f} % (95 % CI, n = 2)"
+    assert printed in first.stdout
+    before = (folder / "seed-1/machine.json").stat().st_mtime_ns
+    more = run_py(*SHORT, "--seeds=3")
+    assert more.returncode == 0, more.stderr
+    assert "(95 % CI, n = 3)" in more.stdout
+    assert (folder / "seed-1/machine.json").stat().st_mtime_ns == before
+    assert [path.name for path in sorted(folder.glob("seed-*"))] == ["seed-0", "seed-1", "seed-2"]
+    assert run_py(*SHORT, "--seeds=2").returncode == 2
+
+
+def test_seeds_that_diverge_exit_3_and_are_named(run_py: Run, tmp_path: Path) -> None:
+    finished = run_py(*SHORT, "--optimizer=sgd", "--learning_rate=1e30", "--seeds=2", "--seed=3", "--workdir=run")
+    assert finished.returncode == 3
+    assert finished.stderr.endswith("run.py: 2 of 2 seeds have diverged: 3, 4. Try a smaller --learning_rate.\n")
+    assert json.loads((tmp_path / "run/result.json").read_text())["status"] == "diverged"
+
+
 def test_flag_wins_over_the_experiment(run_py: Run, tmp_path: Path) -> None:
     run_py(*SHORT, "--epochs=2", "--widths=4,8", "--nopooling", "--learning_rate=3e-4", "--seed=7", "--workdir=run")
     config = json.loads((tmp_path / "run/config.json").read_text())
@@ -265,6 +289,16 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--mode=predict", "--workdir=full"], "and the pictures with --images=FILE_OR_FOLDER"),
         (["--mode=predict", "--workdir=full", "--images=words.txt"], "holds no run"),
         (["--images=words.txt"], "--images: has no meaning with --mode=train"),
+        (["--seeds=0"], "--seeds=0: must be between 1 and 10,000"),
+        (["--seeds=-1"], "--seeds=-1: must be between 1 and 10,000"),
+        (["--seeds=many"], "--seeds=many: must be a whole number"),
+        (["--seeds=2", "--seed=4294967295"], "they go beyond the largest, 4,294,967,295"),
+        (["--seeds=2", "--seed_strategy=shart"], "no such strategy. Did you mean shard?"),
+        (["--seed_strategy=loop"], "has no meaning without --seeds"),
+        (["--seeds=2", "--resume_from=7"], "--resume_from: has no meaning with --seeds"),
+        (["--seeds=2", "--workdir=full"], "holds files, but no run"),
+        (["--seeds=2", "--workdir=words.txt"], "is a file"),
+        (["--mode=evaluate", "--seeds=2"], "--seeds: has no meaning with --mode=evaluate"),
         (["--mode=export"], "name the run with --workdir=RUN"),
         (["--mode=export", "--workdir=full"], "holds no run"),
         (["--mode=export", "--workdir=full", "--format=onnx"], "no such format"),

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from cnn_jax import compilation, data
 from cnn_jax.config import Config, run_name
-from cnn_jax.errors import OutOfReachError
-from cnn_jax.execution import directory
+from cnn_jax.errors import DivergedError, InputError, OutOfReachError
+from cnn_jax.execution import directory, many
 from cnn_jax.execution.execute import Place, execute
 from cnn_jax.execution.result import Result
+from cnn_jax.execution.seeds_result import SeedsResult
 from cnn_jax.reporting.console import Console
 
 RUNS = Path("runs")
@@ -33,14 +34,19 @@ def run(
     deterministic: bool = False,
     progress: bool | None = None,
     compilation_cache: bool = True,
+    seeds: int | None = None,
+    seed_strategy: str | None = None,
     command_line: tuple[str, ...] = (),
-) -> Result:
+) -> Result | SeedsResult:
     """Trains, evaluates and prints the result. See `execute` for what it raises.
 
     changed: the fields that the command line set, which become part of the default run directory's name.
-    config_file: where the config came from; such a run opens a new numbered directory unless one is named. The others
-    are as in `Place`.
+    config_file: where the config came from; such a run opens a new numbered directory unless one is named. seeds,
+    seed_strategy: train so many seeds, as `many.execute` has them; None: one run of the config. The others are as in
+    `Place`.
     """
+    if seed_strategy is not None and seeds is None:
+        raise InputError(f"--seed_strategy={seed_strategy}: has no meaning without --seeds.")
     console = Console(progress=progress)
     compilation.start(persistent_cache=compilation_cache, deterministic=deterministic)
     if deterministic:
@@ -49,7 +55,7 @@ def run(
     if "dataset" not in changed and config_file is None:
         config, remark = _within_reach(config, data_dir, manual_dir, console)
     if workdir is None:
-        name = run_name(config, changed)
+        name = run_name(config, changed, many_seeds=seeds is not None)
         workdir = directory.numbered(RUNS, name) if config_file else RUNS / name
     place = Place(
         workdir=workdir,
@@ -64,8 +70,24 @@ def run(
         command_line=command_line,
         remark=remark,
     )
+    if seeds is not None:
+        return _run_many(config, seeds, place, seed_strategy or "auto", console)
     result = execute(config, place, console)
     console.result(dataclasses.asdict(result))
+    return result
+
+
+def _run_many(config: Config, seeds: int, place: Place, strategy: str, console: Console) -> SeedsResult:
+    """Raises DivergedError after all is printed where a seed has diverged."""
+    result = many.execute(config, seeds, place, strategy, console)
+    console.seeds(dataclasses.asdict(result))
+    bad = [seed for seed in result.seeds if seed.status == "diverged"]
+    if bad:
+        names = ", ".join(str(seed.seed) for seed in bad)
+        raise DivergedError(
+            f"{len(bad)} of {len(result.seeds)} seeds have diverged: {names}. Try a smaller --learning_rate.",
+            bad[0].steps,
+        )
     return result
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from cnn_jax.reporting.tensorboard import EventWriter
 
 _OURS = ("config.json", "machine.json", "metrics.jsonl", "predictions.npz", "result.json", "checkpoints")
 _EVENTS = "events.out.tfevents.*"
+_SEED_FOLDER = re.compile(r"seed-(\d{1,10})")
 _LARGEST_JSON = 1 << 20  # bytes; what a run writes of its machine is under one kilobyte
 _LARGEST_ROWS = 1 << 28  # bytes; a row is some two hundred
 _LARGEST_PREDICTIONS = 1 << 30  # bytes; those of 10,000 images and ten classes are 440,000
@@ -51,7 +53,16 @@ class RunDirectory:
     def result(self) -> Result | None:
         """The run's end; None while it has none."""
         file = self.path / "result.json"
-        return results.from_file(file) if file.exists() else None
+        if not file.exists():
+            return None
+        if several := seed_folders(self.path):
+            name = next(iter(several.values())).name
+            raise InputError(f"--workdir={self.path}: holds a run of many seeds. Name one of them: {self.path / name}.")
+        return results.from_file(file)
+
+    def stored_result(self) -> Result:
+        """The run's end. Raises InputError where it has none."""
+        return results.from_file(self.path / "result.json")
 
     def finished_result(self) -> Result:
         """The result of a run that has scored its test set. Raises InputError where there is none."""
@@ -68,14 +79,14 @@ class RunDirectory:
         if not self.is_run():
             return None
         before = self.config()
-        _require_same(before, config, self.path)
+        require_same(before, config, self.path)
         result = self.result()
         return result if result and result.status == "done" and before.epochs == config.epochs else None
 
     def begin(self, config: Config, machine: dict) -> None:
         """Makes the directory, deletes the files of an earlier run in it, and writes what is known at the start."""
         self.is_run()
-        with _begun(self.path):
+        with begun(self.path):
             self._delete(*_OURS, *(file.name for file in self.path.glob(_EVENTS)))
             # A folder counts as a run once it has a config.
             write_at_once(self.path / "config.json", config.to_json())
@@ -86,17 +97,20 @@ class RunDirectory:
 
         Raises InputError where the run began on other data.
         """
-        began_on = self.machine().get("data_fingerprint")
-        if began_on != machine["data_fingerprint"]:
-            raise InputError(
-                f"--workdir={self.path}: this run began on other data than {config.dataset} is now (their fingerprints "
-                "differ). Name another --workdir, or use --overwrite to delete that run."
-            )
-        with _begun(self.path):
+        self.require_same_data(config, machine)
+        with begun(self.path):
             self._delete("result.json", "predictions.npz", *(file.name for file in self.path.glob(_EVENTS)))
             write_at_once(self.path / "config.json", config.to_json())
             write_at_once(self.path / "machine.json", json.dumps(machine, indent=2) + "\n")
             write_at_once(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+    def require_same_data(self, config: Config, machine: dict) -> None:
+        """Raises InputError where the run began on other data than the given `machine.json` names."""
+        if self.machine().get("data_fingerprint") != machine["data_fingerprint"]:
+            raise InputError(
+                f"--workdir={self.path}: this run began on other data than {config.dataset} is now (their fingerprints "
+                "differ). Name another --workdir, or use --overwrite to delete that run."
+            )
 
     def machine(self) -> dict:
         """What `machine.json` says; nothing where it is missing or damaged."""
@@ -147,12 +161,12 @@ class RunDirectory:
 
     def _delete(self, *names: str) -> None:
         for name in names:
-            _delete(self.path / name)
+            delete(self.path / name)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Makes the directory where it is missing, and keeps other processes from training in it."""
-        with _begun(self.path):
+        with begun(self.path):
             pass
         with lock.held(self.path):
             yield
@@ -160,14 +174,14 @@ class RunDirectory:
     @contextmanager
     def events(self, rows: list[dict[str, float]]) -> Iterator[EventWriter]:
         """A writer of TensorBoard's events, which has written these rows."""
-        with _writing(self.path / "events.out.tfevents"), EventWriter(self.path) as events:
+        with writing(self.path / "events.out.tfevents"), EventWriter(self.path) as events:
             for row in rows:
                 events.write(row)
             yield events
 
     def append_row(self, row: dict) -> None:
         """Adds a line to `metrics.jsonl`, flushed to the file."""
-        with _writing(self.path / "metrics.jsonl") as file, file.open("a", encoding="utf-8") as stream:
+        with writing(self.path / "metrics.jsonl") as file, file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
 
     def write_predictions(self, logits: Any, labels: Any) -> None:
@@ -175,36 +189,50 @@ class RunDirectory:
         arrays = {"logits": logits, "labels": labels}
         if isinstance(logits, dict):
             arrays = {f"{what}/{name}": array for what, by in arrays.items() for name, array in by.items()}
-        with _writing(self.path / "predictions.npz") as file:
+        with writing(self.path / "predictions.npz") as file:
             np.savez(file, allow_pickle=False, **arrays)
 
     def write_result(self, result: Result) -> None:
         """Stores the run's end, at once or not at all."""
-        with _writing(self.path / "result.json") as file:
+        with writing(self.path / "result.json") as file:
             write_at_once(file, result.to_json())
 
     def is_run(self) -> bool:
         """Whether there is a run here; InputError where there is something else that must not be touched."""
-        try:
-            entries = list(self.path.iterdir())
-        except FileNotFoundError:
+        there = entries(self.path)
+        if not there:
             return False
-        except OSError as error:
-            if self.path.is_file():
-                raise InputError(f"--workdir={self.path}: is a file. Name a folder.") from None
-            raise InputError(f"--workdir={self.path}: cannot be read: {error.strerror}.") from None
-        for entry in entries:
-            if entry.is_symlink():  # writing would go where somebody else wants it
-                raise InputError(f"--workdir={self.path}: {entry.name} is a symbolic link. Name another folder.")
-        # Hidden ones are ours: the lock, and files that were being written when a process ended.
-        if not [entry for entry in entries if not entry.name.startswith(".")]:
-            return False
+        if seed_folders(self.path):
+            raise InputError(f"--workdir={self.path}: holds a run of many seeds. Use --seeds, or name another folder.")
         if not (self.path / "config.json").is_file():
             raise InputError(f"--workdir={self.path}: holds files, but no run. Name a new or empty folder.")
         return True
 
 
-def _require_same(before: Config, config: Config, path: Path) -> None:
+def entries(path: Path) -> list[Path]:
+    """What is in a run's folder; nothing where there is none. Raises InputError where it must not be touched."""
+    try:
+        there = list(path.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        if path.is_file():
+            raise InputError(f"--workdir={path}: is a file. Name a folder.") from None
+        raise InputError(f"--workdir={path}: cannot be read: {error.strerror}.") from None
+    for entry in there:
+        if entry.is_symlink():  # writing would go where somebody else wants it
+            raise InputError(f"--workdir={path}: {entry.name} is a symbolic link. Name another folder.")
+    # Hidden ones are ours: the lock, and files that were being written when a process ended.
+    return [entry for entry in there if not entry.name.startswith(".")]
+
+
+def seed_folders(path: Path) -> dict[int, Path]:
+    """The folders of single seeds among many, as `seed-0`, in ascending order."""
+    matches = ((_SEED_FOLDER.fullmatch(folder.name), folder) for folder in path.iterdir() if folder.is_dir())
+    return dict(sorted((int(match[1]), folder) for match, folder in matches if match))
+
+
+def require_same(before: Config, config: Config, path: Path) -> None:
     """Raises InputError where a run of one config cannot be gone on with under another: only epochs may be added."""
     changed = configs.differences(before, config)
     if changed.keys() == {"epochs"} and config.epochs > before.epochs:
@@ -256,7 +284,7 @@ def make(folder: Path, *, flag: str) -> None:
         raise InputError(f"--{flag}={folder}: cannot be written: {error.strerror}.") from None
 
 
-class _writing:
+class writing:
     """Turns the machine's refusal to write a file into one clear MachineError."""
 
     def __init__(self, file: Path):
@@ -271,7 +299,7 @@ class _writing:
 
 
 @contextmanager
-def _begun(path: Path) -> Iterator[None]:
+def begun(path: Path) -> Iterator[None]:
     """Makes the directory, and turns a refusal to write into it into InputError: nothing has been trained yet."""
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -294,7 +322,7 @@ def _is_finite(value: object) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
-def _delete(path: Path) -> None:
+def delete(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

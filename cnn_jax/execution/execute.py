@@ -3,16 +3,17 @@
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from cnn_jax import compilation, data
 from cnn_jax.config import Config
-from cnn_jax.data.dataset import Dataset, Spec, split_training_images
+from cnn_jax.data.dataset import Dataset, Spec, Split, split_training_images
 from cnn_jax.errors import DivergedError, InputError, Interrupted
 from cnn_jax.execution import checkpoint, machine, signals
 from cnn_jax.execution.checkpoint import Saved
@@ -21,12 +22,13 @@ from cnn_jax.execution.result import Result
 from cnn_jax.execution.signals import Requests
 from cnn_jax.reporting.console import Console
 from cnn_jax.reporting.tensorboard import EventWriter
-from cnn_jax.training import culprit, optimizer, programs
+from cnn_jax.training import culprit, optimizer, programs, together
 from cnn_jax.training import mesh as meshes
 from cnn_jax.training.fit import Progress, at, begin, diverged, fit
 from cnn_jax.training.metrics import score
 from cnn_jax.training.programs import Programs
 from cnn_jax.training.state import TrainState
+from cnn_jax.training.together import Together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +65,11 @@ class Place:
 
 
 @dataclass(frozen=True)
-class _Run:
-    """A run under way. rows: the finished epochs' lines of `metrics.jsonl`, one more with each. began: when it did."""
+class Run:
+    """A run under way. rows: the finished epochs' lines of `metrics.jsonl`, more with each. began: when it did.
+
+    seeds: of the config alone, or of all that are trained together.
+    """
 
     config: Config
     spec: Spec
@@ -74,6 +79,7 @@ class _Run:
     console: Console
     rows: list[dict[str, float]]
     requests: Requests
+    seeds: tuple[int, ...]
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -96,8 +102,30 @@ def execute(config: Config, place: Place, console: Console) -> Result:
     if finished:
         console.note(f"{place.workdir} holds this run, finished: its result again. To train anew: --overwrite.")
         return finished
+    images = load(config, place, console)
+    with signals.deferred() as requests, compilation.memory_errors_named(), directory.locked():
+        saved = open_directory(config, place, directory, images, console)
+        compiled = compile_programs(config, place, images, console)
+        return run_from(saved, config, place, images, compiled, console, requests)
+
+
+@dataclass(frozen=True)
+class Images:
+    """A dataset, and what of its training images a run trains on and holds out."""
+
+    dataset: Dataset
+    train: Split
+    validation: Split | None
+
+    @property
+    def spec(self) -> Spec:
+        return self.dataset.spec
+
+
+def load(config: Config, place: Place, console: Console) -> Images:
+    """The images of a run. Raises InputError where there are none, and before that where there is no such model."""
     spec = data.spec(config.dataset)
-    programs.state_shapes(config, spec, meshes.over_all_devices())  # complains of the model before any data are read
+    programs.state_shapes(config, spec, meshes.over_all_devices())
     dataset = data.load(
         config.dataset,
         data_dir=place.data_dir,
@@ -105,23 +133,43 @@ def execute(config: Config, place: Place, console: Console) -> Result:
         glyph_seed=config.glyph_seed,
         warn=console.note,
     )
-    train, validation = split_training_images(dataset, config.train_examples, config.validation_examples)
-    with signals.deferred() as requests, compilation.memory_errors_named(), directory.locked():
-        saved = _open(config, place, directory, dataset, console)
-        console.line(
-            f"{config.model} on {len(train):,} images of {config.dataset}, {machine.device()}, {place.workdir}"
-        )
-        compiled = programs.compile_all(config, spec, train, validation, dataset.test)
-        console.line(f"{compiled.parameters:,} parameters, compiled in {compiled.compile_seconds:.1f} s")
-        run = _Run(config, spec, place, directory, compiled, console, saved.rows if saved else [], requests)
-        return _score_and_store(run, _train(run, _start(run, saved)))
+    return Images(dataset, *split_training_images(dataset, config.train_examples, config.validation_examples))
 
 
-def _open(config: Config, place: Place, directory: RunDirectory, dataset: Dataset, console: Console) -> Saved | None:
+def compile_programs(
+    config: Config, place: Place, images: Images, console: Console, lanes: int | None = None, *, spread: bool = False
+) -> Programs:
+    """The programs of a run, whatever its seed. lanes, spread: as `programs.compile_all` has them."""
+    train, test = images.train, images.dataset.test
+    console.line(f"{config.model} on {len(train):,} images of {config.dataset}, {machine.device()}, {place.workdir}")
+    compiled = programs.compile_all(config, images.spec, train, images.validation, test, lanes, spread=spread)
+    console.line(f"{compiled.parameters:,} parameters, compiled in {compiled.compile_seconds:.1f} s")
+    return compiled
+
+
+def run_from(
+    saved: Saved | None,
+    config: Config,
+    place: Place,
+    images: Images,
+    compiled: Programs,
+    console: Console,
+    requests: Requests,
+) -> Result:
+    """Trains on from a checkpoint, or from the beginning, in a directory that was brought there; scores and stores."""
+    rows = saved.rows if saved else []
+    run = Run(
+        config, images.spec, place, RunDirectory(place.workdir), compiled, console, rows, requests, (config.seed,)
+    )
+    return score_and_store(run, train(run, _start(run, saved)))
+
+
+def open_directory(
+    config: Config, place: Place, directory: RunDirectory, images: Images, console: Console
+) -> Saved | None:
     """Brings the run directory to where its newest checkpoint stands, or to the beginning: then None."""
-    known = machine.describe(list(place.command_line)) | {"data_fingerprint": dataset.fingerprint}
-    known |= {"remark": place.remark} if place.remark else {}
-    saved = None if place.overwrite else _saved(config, place, directory, dataset, console)
+    known = machine_record(place, images)
+    saved = None if place.overwrite else _saved(config, place, directory, images.spec, console)
     if saved is None:
         directory.begin(config, known)
         return None
@@ -130,15 +178,21 @@ def _open(config: Config, place: Place, directory: RunDirectory, dataset: Datase
     return saved
 
 
-def _saved(config: Config, place: Place, directory: RunDirectory, dataset: Dataset, console: Console) -> Saved | None:
+def machine_record(place: Place, images: Images) -> dict:
+    """The content of `machine.json`."""
+    known = machine.describe(list(place.command_line)) | {"data_fingerprint": images.dataset.fingerprint}
+    return known | ({"remark": place.remark} if place.remark else {})
+
+
+def _saved(config: Config, place: Place, directory: RunDirectory, spec: Spec, console: Console) -> Saved | None:
     """The checkpoint to go on from, if there is one."""
-    like = programs.saved_shapes(config, dataset.spec, meshes.over_all_devices())
+    like = programs.saved_shapes(config, spec, meshes.over_all_devices())
     if place.resume_from is not None:
         return checkpoint.of_step(directory.checkpoints, place.resume_from, like)
     return checkpoint.newest(directory.checkpoints, like, console) if directory.is_run() else None
 
 
-def _start(run: _Run, saved: Saved | None) -> Progress:
+def _start(run: Run, saved: Saved | None) -> Progress:
     """Where training starts: at the beginning, or where it was saved."""
     if saved is None:
         return begin(run.programs.training, run.config.seed)
@@ -146,7 +200,7 @@ def _start(run: _Run, saved: Saved | None) -> Progress:
     return at(run.programs.training, saved.state, saved.sums, saved.clock)
 
 
-def _train(run: _Run, progress: Progress) -> Progress:
+def train(run: Run, progress: Progress) -> Progress:
     """Trains until the epochs are done or the time is over; where something else ends it, `result.json` says what."""
     before = _kept(run, progress)
     with checkpoint.Writer(run.directory.checkpoints, run.place.keep_checkpoints) as writer:
@@ -156,35 +210,40 @@ def _train(run: _Run, progress: Progress) -> Progress:
                 before = _kept(run, progress)
         except DivergedError as end:
             writer.finish()
-            run.directory.write_result(_result(run, "diverged", progress))
+            run.directory.write_result(result_of(run, "diverged", progress))
             raise _explained(run, end, before) from None
         except Interrupted:
             writer.save(progress, run.rows)
             writer.finish()
-            run.directory.write_result(_result(run, "interrupted", progress))
+            run.directory.write_result(result_of(run, "interrupted", progress))
             raise
         writer.save(progress, run.rows)
         writer.finish()
     return progress
 
 
-def _chunks(run: _Run, start: Progress, writer: checkpoint.Writer) -> Iterator[Progress]:
+def _chunks(run: Run, start: Progress, writer: checkpoint.Writer) -> Iterator[Progress]:
     """Trains chunk after chunk, and does between two of them what has to be done on the host."""
     epochs, epoch_steps = run.config.epochs, run.programs.training.epoch_steps
-    chunks = fit(
-        run.programs.training,
-        start,
-        epochs=epochs,
-        learning_rate=optimizer.schedule(run.config, epochs * epoch_steps),
-        validation=run.programs.validation,
-    )
+    options: dict[str, Any] = {
+        "epochs": epochs,
+        "learning_rate": optimizer.schedule(run.config, epochs * epoch_steps),
+        "validation": run.programs.validation,
+    }
+    training = run.programs.training
+    chunks: Iterator[Progress]
+    if isinstance(start, Together):
+        chunks = together.fit(training, start, **options)
+    else:
+        chunks = fit(training, start, **options)
     run.requests.raise_if_ending()
     with run.directory.events(run.rows) as events, run.console.bar(epochs, epoch_steps) as show:
         for progress in chunks:
             assert progress.train is not None, "a chunk has at least one step, and a step at least one image"
             show(progress.step, progress.train.loss, progress.train.accuracy, progress.images / progress.clock.total)
             if progress.row:
-                _record(run, progress.row, events)
+                _record(run, progress.rows, events)
+                run.console.row(progress.row, epochs)
             yield progress
             run.requests.raise_if_ending()
             if run.is_out_of_time:
@@ -192,12 +251,12 @@ def _chunks(run: _Run, start: Progress, writer: checkpoint.Writer) -> Iterator[P
             _save_if_due(run, writer, progress)
 
 
-def _kept(run: _Run, progress: Progress) -> TrainState | None:
+def _kept(run: Run, progress: Progress) -> TrainState | None:
     """A copy of the state, where it may be needed to find out what diverged."""
     return jax.tree.map(jnp.copy, progress.state) if run.place.debug_nans else None
 
 
-def _explained(run: _Run, end: DivergedError, before: TrainState | None) -> DivergedError:
+def _explained(run: Run, end: DivergedError, before: TrainState | None) -> DivergedError:
     """The error with the operation in it that diverged, where a state from before was kept."""
     if before is None:
         return end
@@ -205,16 +264,15 @@ def _explained(run: _Run, end: DivergedError, before: TrainState | None) -> Dive
     return DivergedError(f"{end} First not finite: {name}.", end.step)
 
 
-def _record(run: _Run, row: dict[str, float], events: EventWriter) -> None:
-    """Writes a finished epoch's line to wherever it belongs."""
-    row = {"seed": run.config.seed, **row}
-    run.rows.append(row)
-    run.directory.append_row(row)
-    events.write(row)
-    run.console.row(row, run.config.epochs)
+def _record(run: Run, rows: Iterable[dict[str, float]], events: EventWriter) -> None:
+    """Writes a finished epoch's lines, one for each seed that has not diverged, to wherever they belong."""
+    for row in [{"seed": seed, **row} for seed, row in zip(run.seeds, rows, strict=True) if row]:
+        run.rows.append(row)
+        run.directory.append_row(row)
+        events.write(row)
 
 
-def _save_if_due(run: _Run, writer: checkpoint.Writer, progress: Progress) -> None:
+def _save_if_due(run: Run, writer: checkpoint.Writer, progress: Progress) -> None:
     """Saves where a signal asks for it, or the last checkpoint is old enough."""
     every = run.place.checkpoint_every
     is_due = writer.seconds_since_last >= every and not writer.is_busy if every else progress.row is not None
@@ -224,19 +282,19 @@ def _save_if_due(run: _Run, writer: checkpoint.Writer, progress: Progress) -> No
         progress.clock.saving += time.perf_counter() - start
 
 
-def _score_and_store(run: _Run, progress: Progress) -> Result:
+def score_and_store(run: Run, progress: Progress) -> Result:
     """Scores the test set and stores what the run came to."""
     start = time.perf_counter()
     logits = run.programs.test.logits(progress.state.params)
     test = score(logits, run.programs.test.targets)
     seconds = time.perf_counter() - start
     if not math.isfinite(test.loss):
-        run.directory.write_result(_result(run, "diverged", progress))
+        run.directory.write_result(result_of(run, "diverged", progress))
         raise diverged(progress.epoch, progress.step)
     run.directory.write_predictions(logits, run.programs.test.targets)
     is_done = progress.finished_epochs >= run.config.epochs
     result = dataclasses.replace(
-        _result(run, "done" if is_done else "stopped", progress),
+        result_of(run, "done" if is_done else "stopped", progress),
         test_loss=test.loss,
         test_accuracy=test.accuracy,
         test_examples=test.examples,
@@ -247,7 +305,7 @@ def _score_and_store(run: _Run, progress: Progress) -> Result:
     return result
 
 
-def _result(run: _Run, status: str, progress: Progress) -> Result:
+def result_of(run: Run, status: str, progress: Progress) -> Result:
     """What is known of a run after its last chunk, without the test set."""
     config, train = run.config, progress.train
     return Result(

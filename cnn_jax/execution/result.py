@@ -56,17 +56,22 @@ def from_file(path: Path) -> Result:
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise ValueError(f"over {LARGEST_FILE:,} bytes")
-        result = Result(**json.loads(path.read_text(encoding="utf-8")))
-        for field in dataclasses.fields(Result):
-            _check(field, getattr(result, field.name))
-        if result.status not in STATUSES:
-            raise ValueError("status")
-        _check_outputs(result.outputs)
-        if result.status in ("done", "stopped") and None in (v for k, v in vars(result).items() if k != "outputs"):
-            raise ValueError(f"{result.status}, but without some numbers")
-        return result
+        return from_mapping(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not the result of a run ({error}). Use --overwrite to run anew.") from None
+
+
+def from_mapping(values: dict) -> Result:
+    """A result from decoded JSON. Raises ValueError or TypeError where it is none."""
+    result = Result(**values)
+    for field in dataclasses.fields(Result):
+        _check(field, getattr(result, field.name))
+    if result.status not in STATUSES:
+        raise ValueError("status")
+    _check_outputs(result.outputs)
+    if result.status in ("done", "stopped") and None in (v for k, v in vars(result).items() if k != "outputs"):
+        raise ValueError(f"{result.status}, but without some numbers")
+    return result
 
 
 def _check(field: dataclasses.Field, value: object) -> None:

@@ -1,13 +1,10 @@
 """Many seeds of one model: a directory with an ordinary run directory, `seed-0`, `seed-1`, ..., for each."""
 
 import dataclasses
-import re
 from pathlib import Path
 
 from cnn_jax.errors import InputError
-from cnn_jax.execution.directory import RunDirectory
-
-_FOLDER = re.compile(r"seed-(\d{1,10})")
+from cnn_jax.execution.directory import RunDirectory, seed_folders
 
 
 def finished(path: Path) -> dict[int, RunDirectory]:
@@ -18,7 +15,7 @@ def finished(path: Path) -> dict[int, RunDirectory]:
     """
     if not path.is_dir():
         raise InputError(f"{path}: {'is a file' if path.exists() else 'there is no such folder'}. Name a run's folder.")
-    folders = _seed_folders(path)
+    folders = seed_folders(path)
     if not folders and not (path / "config.json").is_file():
         raise InputError(f"{path}: holds no run (there is neither config.json nor seed-0). Name a run's folder.")
     runs = {seed: RunDirectory(folder) for seed, folder in folders.items()} or {-1: RunDirectory(path)}
@@ -27,11 +24,6 @@ def finished(path: Path) -> dict[int, RunDirectory]:
         raise InputError(f"{path}: no run in it is finished. Run it to its end first.")
     _require_one_config(found)
     return {run.config().seed: run for run in found.values()}
-
-
-def _seed_folders(path: Path) -> dict[int, Path]:
-    matches = ((_FOLDER.fullmatch(folder.name), folder) for folder in path.iterdir() if folder.is_dir())
-    return dict(sorted((int(match[1]), folder) for match, folder in matches if match))
 
 
 def _is_finished(run: RunDirectory) -> bool:

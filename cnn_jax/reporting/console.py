@@ -86,6 +86,35 @@ class Console:
             f"compiled {result['compile_seconds']:.1f} s, evaluated {result['evaluate_seconds']:.1f} s"
         )
 
+    def seeds(self, result: Mapping[str, Any]) -> None:
+        """The numbers of many seeds, each and all."""
+        names, shown = ("test_loss", "test_accuracy", "train_seconds"), ("{:.4f}", "{:.2%}", "{:.1f}")
+        rows = [
+            [str(seed["seed"]), seed["status"]]
+            + [
+                text.format(seed[name]) if seed["test_loss"] is not None else "-"
+                for name, text in zip(names, shown, strict=True)
+            ]
+            for seed in result["seeds"]
+        ]
+        self.table(f"{len(rows)} seeds", ["seed", "status", "test loss", "test accuracy", "trained, s"], rows)
+        if result["n"] == 0:
+            self.line("no seed is done: nothing can be said of the model")
+            return
+        for title, name, scale, form, unit in (
+            ("test loss", "test_loss", 1, ".4f", ""),
+            ("test accuracy", "test_accuracy", 100, ".2f", " %"),
+            ("training time", "train_seconds", 1, ".1f", " s a seed"),
+        ):
+            mean, interval = result["mean"][name], result["ci95"][name]
+            spread = f" ± {scale * (interval[1] - mean):{form}}" if interval else ""
+            self.line(
+                f"{result['dataset']} {title} {scale * mean:{form}}{spread}{unit} "
+                f"({'95 % CI, ' if interval else 'no interval, '}n = {result['n']})"
+            )
+        if result["n"] == 1:
+            self.line("one seed says nothing of the spread: train more for an interval")
+
     def table(self, title: str, headings: list[str], rows: list[list[str]], footer: str = "") -> None:
         """A table; columns whose first entry begins with a digit are set to the right."""
         table = Table(title=title, title_justify="left", caption=footer, caption_justify="left")

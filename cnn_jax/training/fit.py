@@ -77,6 +77,11 @@ class Progress:
         return self.step // self.epoch_steps
 
     @property
+    def rows(self) -> tuple[dict[str, float], ...]:
+        """The finished epoch's lines of `metrics.jsonl`, without the seed; empty within an epoch."""
+        return (self.row,) if self.row else ()
+
+    @property
     def images_per_second(self) -> float | None:
         """Over all training so far, without compilation and evaluation."""
         return self.images / self.clock.total if self.images else None
@@ -108,24 +113,34 @@ def fit(
     learning_rate: of the steps taken before. validation: scored at the end of each epoch. Raises DivergedError that
     names epoch and step of the first loss or gradient that is not finite.
     """
-    progress, clock, order, chunk_steps = start, start.clock, None, 1
+    for state, sums, step in chunks(training, start.state, start.sums, start.step, start.clock, epochs=epochs):
+        progress = at(training, state, sums, start.clock)
+        if step % training.epoch_steps == 0:
+            row = row_of(progress, _held_out_score(validation, progress), float(learning_rate(step - 1)))
+            progress = replace(progress, row=row)
+        yield progress
+
+
+def chunks(
+    training: Training, state: TrainState, sums: Sums, step: int, clock: Clock, *, epochs: int
+) -> Iterator[tuple[TrainState, Sums, int]]:
+    """Trains on from this step; yields state, sums and step after each chunk, which an epoch's end always ends."""
+    order, chunk_steps = None, 1
     clock.skip()
-    while progress.step < epochs * training.epoch_steps:
-        finished_epochs, first = divmod(progress.step, training.epoch_steps)
+    while step < epochs * training.epoch_steps:
+        finished_epochs, first = divmod(step, training.epoch_steps)
         if first == 0:
             clock.epoch_began = clock.total
         if first == 0 or order is None:
-            order = training.order(progress.state.key, finished_epochs + 1)
-        sums = progress.sums if first else training.zeros()
+            order = training.order(state.key, finished_epochs + 1)
+        # Which step went bad is kept: beside other seeds, one that diverged does not end the loop.
+        sums = sums if first else training.zeros().replace(diverged_at=sums.diverged_at)
         last = min(first + chunk_steps, training.epoch_steps)
         clock.enter_device()
-        state, sums = jax.block_until_ready(training.chunk(progress.state, sums, order, first, last))
+        state, sums = jax.block_until_ready(training.chunk(state, sums, order, first, last))
         chunk_steps = max(1, round((last - first) * CHUNK_SECONDS / clock.leave_device()))
-        progress = at(training, state, sums, clock)
-        if last == training.epoch_steps:
-            row = _row(progress, _held_out_score(validation, progress), float(learning_rate(progress.step - 1)))
-            progress = replace(progress, row=row)
-        yield progress
+        step += last - first
+        yield state, sums, step
 
 
 def diverged(epoch: int, step: int) -> DivergedError:
@@ -154,7 +169,7 @@ def _held_out_score(validation: Inference | None, progress: Progress) -> Score |
     return held_out
 
 
-def _row(progress: Progress, held_out: Score | None, learning_rate: float) -> dict[str, float]:
+def row_of(progress: Progress, held_out: Score | None, learning_rate: float) -> dict[str, float]:
     """An epoch's line of `metrics.jsonl`, without the seed. The learning rate is that of the epoch's last step."""
     train, seconds = progress.train, progress.clock.total - progress.clock.epoch_began
     assert train is not None, "an epoch has at least one image"

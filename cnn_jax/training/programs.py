@@ -1,7 +1,7 @@
 """The compiled programs of a run, each with the images that it works on: made once, called between chores."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,8 @@ INFERENCE_BATCH = 1000
 class Training:
     """Training on one split, compiled for it. compile_seconds: what that took. memory_bytes: on each device.
 
-    targets: int32 [N], or a dict of them by output.
+    targets: int32 [N], or a dict of them by output. lanes: None, or how many seeds are trained beside one another; all
+    arrays of state, sums and order then have an axis of this size in front.
     """
 
     images: jax.Array
@@ -39,6 +40,7 @@ class Training:
     _start: Callable
     _order: Callable
     _chunk: Any
+    lanes: int | None = None
 
     @property
     def examples(self) -> int:
@@ -47,11 +49,12 @@ class Training:
 
     def zeros(self) -> Sums:
         """The sums over no images, for the model's outputs."""
-        return metrics.zeros(self.targets)
+        shape = () if self.lanes is None else (self.lanes,)
+        return jax.tree.map(lambda leaf: jnp.full(shape, leaf), metrics.zeros(self.targets))
 
-    def start(self, seed: int) -> TrainState:
-        """The state before the first step."""
-        return self._start(np.uint32(seed))
+    def start(self, seed: int | Sequence[int]) -> TrainState:
+        """The state before the first step; with lanes, of one seed each."""
+        return self._start(np.asarray(seed, np.uint32))
 
     def order(self, key: jax.Array, epoch: int) -> jax.Array:
         """The images of each step of an epoch: int32 [steps, rows], -1 where a row has none."""
@@ -107,47 +110,90 @@ class Programs:
         return sum(p.compile_seconds for p in (self.training, self.test, self.validation) if p)
 
 
-def compile_all(config: Config, spec: Spec, train: Split, validation: Split | None, test: Split) -> Programs:
-    """Compiles a run's programs for all devices at hand. The images move there once; no step is taken."""
+def compile_all(
+    config: Config,
+    spec: Spec,
+    train: Split,
+    validation: Split | None,
+    test: Split,
+    lanes: int | None = None,
+    *,
+    spread: bool = False,
+) -> Programs:
+    """Compiles a run's programs for all devices at hand. The images move there once; no step is taken.
+
+    lanes, spread: of training, as `compile_training` has them; inference is that of one seed.
+    """
     mesh = meshes.over_all_devices()
     return Programs(
-        training=compile_training(config, spec, train, mesh),
+        training=compile_training(config, spec, train, mesh, lanes, spread=spread),
         test=compile_inference(config, spec, test, mesh),
         validation=compile_inference(config, spec, validation, mesh) if validation else None,
         parameters=sum(leaf.size for leaf in jax.tree.leaves(state_shapes(config, spec, mesh).params)),
     )
 
 
-def compile_training(config: Config, spec: Spec, split: Split, mesh: Mesh) -> Training:
-    """Compiles start, order and chunk for a split, whose arrays move to the devices once."""
+def compile_training(
+    config: Config, spec: Spec, split: Split, mesh: Mesh, lanes: int | None = None, *, spread: bool = False
+) -> Training:
+    """Compiles start, order and chunk for a split, whose arrays move to the devices once.
+
+    lanes: for so many seeds beside one another. spread: the devices share these out, and no longer each batch; their
+    number must divide by that of the devices.
+    """
     batch_size = min(config.batch_size, len(split))
-    rows = meshes.padded(batch_size, mesh)
+    rows = batch_size if spread else meshes.padded(batch_size, mesh)
     epoch_steps = -(-len(split) // batch_size)
     optimizer = build_optimizer(config, config.epochs * epoch_steps)
-    one_step = step_function(config, spec, epoch_steps)
     everywhere = meshes.replicated(mesh)
     images, targets = jax.device_put((split.images, _targets(config, split)), everywhere)
 
-    def compiled(function: Callable, *arguments: Any, **options: Any) -> tuple[Callable, float]:
-        jitted = compilation.jit(function, in_shardings=everywhere, out_shardings=everywhere, **options)
+    def compiled(function: Callable, lane_axes: Any, *arguments: Any, **options: Any) -> tuple[Callable, float]:
+        jitted = _jitted(function, mesh, lane_axes if lanes else None, spread=spread, **options)
         return compilation.compiled(jitted, *arguments)
 
     start, start_seconds = compiled(
         lambda seed: create(_module(config, spec), optimizer, _example(config, spec), seed),
-        np.uint32(0),
+        0,
+        np.zeros(lanes or (), np.uint32),
         runs_once=True,
     )
-    state, zero = start(np.uint32(0)), np.int32(0)
+    state, zero = start(np.zeros(lanes or (), np.uint32)), np.int32(0)
     order, order_seconds = compiled(
-        lambda key, epoch: step.epoch_order(key, epoch, len(split), batch_size, rows), state.key, zero
+        lambda key, epoch: step.epoch_order(key, epoch, len(split), batch_size, rows), (0, None), state.key, zero
     )
+    training = Training(images, targets, epoch_steps, 0.0, 0, start, order, None, lanes)
     chunk, chunk_seconds = compiled(
-        step.make_chunk(one_step, meshes.by_batch(mesh)),
-        *(state, metrics.zeros(targets), images, targets, order(state.key, zero), zero, zero),
+        step.make_chunk(step_function(config, spec, epoch_steps), None if spread else meshes.by_batch(mesh)),
+        (0, 0, None, None, 0, None, None),
+        *(state, training.zeros(), images, targets, order(state.key, zero), zero, zero),
         donate_argnums=0,
     )
     seconds = start_seconds + order_seconds + chunk_seconds
-    return Training(images, targets, epoch_steps, seconds, compilation.memory_bytes(chunk), start, order, chunk)
+    return dataclasses.replace(
+        training, compile_seconds=seconds, memory_bytes=compilation.memory_bytes(chunk), _chunk=chunk
+    )
+
+
+def _jitted(function: Callable, mesh: Mesh, lane_axes: Any, *, spread: bool, **options: Any) -> Any:
+    """The function jitted for a mesh. lane_axes: where arguments have their lanes, as in `jax.vmap`, or None."""
+    everywhere = meshes.replicated(mesh)
+    if lane_axes is None:
+        return compilation.jit(function, in_shardings=everywhere, out_shardings=everywhere, **options)
+    mapped = jax.vmap(function, lane_axes)
+    if not spread:
+        return compilation.jit(mapped, in_shardings=everywhere, out_shardings=everywhere, **options)
+    axes = lane_axes if isinstance(lane_axes, tuple) else (lane_axes,)
+    apart = meshes.by_batch(mesh)
+    places = tuple(everywhere if axis is None else apart for axis in axes)
+    local = jax.shard_map(
+        mapped,
+        mesh=mesh,
+        in_specs=tuple(place.spec for place in places),
+        out_specs=apart.spec,
+        check_vma=False,  # the operators' own gradients do not say over which devices they vary
+    )
+    return compilation.jit(local, in_shardings=places, out_shardings=apart, **options)
 
 
 def compile_inference(
@@ -174,10 +220,16 @@ def state_shapes(config: Config, spec: Spec, mesh: Mesh) -> TrainState:
     return _shapes(lambda: create(_module(config, spec), optimizer, _example(config, spec), config.seed), mesh)
 
 
-def saved_shapes(config: Config, spec: Spec, mesh: Mesh) -> tuple[TrainState, Sums]:
-    """The same of all that a checkpoint of such a run holds."""
+def saved_shapes(
+    config: Config, spec: Spec, mesh: Mesh, lanes: int | None = None, *, spread: bool = False
+) -> tuple[TrainState, Sums]:
+    """The same of all that a checkpoint of such a run holds. lanes, spread: as `compile_training` has them."""
     sums = _shapes(lambda: metrics.zeros(views.VIEWS[config.view].targets(jnp.zeros(1, jnp.int32))), mesh)
-    return state_shapes(config, spec, mesh), sums
+    one = state_shapes(config, spec, mesh), sums
+    if lanes is None:
+        return one
+    place = meshes.by_batch(mesh) if spread else meshes.replicated(mesh)
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((lanes, *leaf.shape), leaf.dtype, sharding=place), one)
 
 
 def input_shapes(config: Config, spec: Spec) -> Any:

@@ -52,10 +52,11 @@ def make_step(apply: Apply, optimizer: optax.GradientTransformation) -> Callable
     return step
 
 
-def make_chunk(step: Callable[..., tuple[TrainState, Sums]], batch_sharding: NamedSharding) -> Callable:
+def make_chunk(step: Callable[..., tuple[TrainState, Sums]], batch_sharding: NamedSharding | None) -> Callable:
     """The loop: steps `first` (included) to `last` (excluded) of an epoch, adding up their sums.
 
     The bounds are arguments, so that every way of cutting an epoch runs the same program and gives the same bits.
+    batch_sharding: how devices share a batch; None where each has its own.
     """
 
     def chunk(
@@ -69,7 +70,9 @@ def make_chunk(step: Callable[..., tuple[TrainState, Sums]], batch_sharding: Nam
     ) -> tuple[TrainState, Sums]:
         def body(position: jax.Array, carry: tuple[TrainState, Sums]) -> tuple[TrainState, Sums]:
             state, sums = carry
-            chosen = jax.lax.with_sharding_constraint(order[position], batch_sharding)
+            chosen = order[position]
+            if batch_sharding is not None:
+                chosen = jax.lax.with_sharding_constraint(chosen, batch_sharding)
             state, batch_sums = step(state, *batch(images, targets, chosen))
             return state, sums + batch_sums
 
