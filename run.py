@@ -285,9 +285,9 @@ def _help_line(name: str, values: flags.FlagValues) -> str:
 
 
 def _placeholder(name: str) -> str:
-    if name == "mode":
-        return "train"
-    read = OPTIONS[name][0] if name in OPTIONS else PLACES[name][0]
+    if name not in OPTIONS and name not in PLACES:
+        return "train" if name == "mode" else name.upper()  # in capitals: those of jax
+    read = (OPTIONS[name] if name in OPTIONS else PLACES[name])[0]
     return {int: "N", float: "X", Path: "PATH", _seconds: "TIME", _folders: "DIR,DIR", str: "NAME"}.get(read, "A,B")
 
 
