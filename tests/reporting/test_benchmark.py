@@ -27,9 +27,9 @@ def record() -> dict[str, Any]:
     machine = {"device": "1 x abacus", "cores": 2, "system": "Linux", "python": "3.11", "versions": versions}
     return {
         "config": {"experiment": "lecture_cnn", "model": "cnn", "dataset": "mnist"},
-        "machine": machine | {"git_commit": "0" * 40, "command_line": ["run.py", "--mode=benchmark"]},
+        "machine": machine
+        | {"git_commit": "0" * 40, "command_line": ["run.py", "--mode=benchmark"], "xla_flags": None},
         "compiler_options": {"a_long_option_of_the_compiler": "with_its_value"},
-        "xla_flags": None,
         "parameters": 104_202,
         "settings": {"repeats": 7, "seconds": 20.0, "train_examples": 60_000, "test_examples": 10_000},
         "measurements": [case | speed],
