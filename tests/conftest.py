@@ -59,6 +59,22 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
+def _pickle_watch() -> list[tuple]:
+    """What was unpickled in this process, from now on: an audit hook cannot be taken away again."""
+    seen: list[tuple] = []
+    sys.addaudithook(lambda event, arguments: seen.append(arguments) if event == "pickle.find_class" else None)
+    return seen
+
+
+@pytest.fixture
+def nothing_is_unpickled(_pickle_watch: list[tuple]) -> Iterator[None]:
+    """Holds that the test unpickles nothing."""
+    before = len(_pickle_watch)
+    yield
+    assert _pickle_watch[before:] == []
+
+
+@pytest.fixture(scope="session")
 def mnist_dir() -> Path:
     """The folder with the four original MNIST files."""
     folder = os.environ.get("CNN_JAX_MNIST_DIR")

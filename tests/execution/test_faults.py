@@ -205,7 +205,9 @@ def test_no_mode_unpickles_anything(command_environment: dict[str, str], tmp_pat
     for arguments in (
         (*short, "--workdir=run"),
         (*short, "--workdir=run", "--resume_from=50"),
-        ("--mode=evaluate", "--workdir=run"),
+        (*short, "--seeds=2", "--workdir=seeds"),
+        ("--mode=evaluate", "--workdir=run", "--corruptions=shift", "--output=evaluated"),
+        ("--mode=compare", "--runs=run,seeds", "--workdir=compared"),
         ("--mode=predict", "--workdir=run", "--images=one.png"),
         ("--mode=export", "--workdir=run"),
         ("--mode=export", "--workdir=run", "--format=stablehlo"),
