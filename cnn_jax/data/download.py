@@ -45,7 +45,8 @@ def _work(url: str, size: int, silence: float, events: "queue.SimpleQueue[bytes 
             retry = Retry(total=2, backoff_factor=0.5, status_forcelist=(500, 502, 503, 504))
             session.mount("http://", HTTPAdapter(max_retries=retry))
             session.mount("https://", HTTPAdapter(max_retries=retry))
-            with session.get(url, stream=True, timeout=silence) as response:
+            # Longer than the other side waits, so that silence is always told by it, in its words.
+            with session.get(url, stream=True, timeout=2 * silence) as response:
                 response.raise_for_status()
                 for block in response.iter_content(_BLOCK):
                     events.put(None)
