@@ -323,6 +323,7 @@ def _is_finite(value: object) -> bool:
 
 
 def delete(path: Path) -> None:
+    """Deletes a file, a folder with all that is in it, or a link; nothing where there is none."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
