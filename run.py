@@ -23,7 +23,7 @@ from cnn_jax.errors import InputError, ProjectError, unknown_name
 MODES: Mapping[str, str] = {
     "train": "train a model and score it on the test set (the default)",
     "evaluate": "score finished runs, --workdir or --runs, again: calibration, ensembles, --corruptions",
-    "compare": "compare models by their finished runs, --runs, with intervals and tests",
+    "compare": "compare models, --experiments, or finished runs, --runs, with intervals and tests",
     "benchmark": "measure training and inference on this machine; writes benchmark.json and benchmark.html",
     "export": "write a finished run's model, --workdir, as parameters for numpy or as a program for jax",
     "lesson": "the lecture as a page with live results; writes lesson.html and lesson.npz",
@@ -74,12 +74,17 @@ OPTIONS: Mapping[str, tuple[Callable[[str], Any], str, str]] = {
     "keep_checkpoints": (int, "a whole number", "train: how many of the newest checkpoints stay; default 3"),
     "max_time": (_seconds, "a time as in 30s, 5m or 2h", "train: stop after it with a checkpoint and an evaluation"),
     "resume_from": (int, "a whole number", "train: go back to the checkpoint of this step, and on from there"),
-    "seeds": (int, "a whole number", "train: so many seeds, from --seed on; more may be added later"),
+    "experiments": (_listed(str), "names", "compare: train these experiments, or go on with them, and compare them"),
+    "seeds": (
+        int,
+        "a whole number",
+        "train, compare: so many seeds, from --seed on; more may be added later; compare: default 10",
+    ),
     "seed_strategy": (
         str,
         "a name",
-        "train: loop, one seed after the other; vmap, together in one program; shard, the devices share them out; "
-        "auto, by platform (the default)",
+        "train, compare: loop, one seed after the other; vmap, together in one program; shard, the devices share them "
+        "out; auto, by platform (the default)",
     ),
     "format": (str, "a name", "export: npz, the parameters (the default), or stablehlo, the whole model"),
     "output": (
@@ -210,14 +215,14 @@ def _set_jax_flags(values: flags.FlagValues) -> None:
             jax.config.update(name, values[name].value)
 
 
-def resolve(values: flags.FlagValues) -> Config:
+def resolve(values: flags.FlagValues, experiment: str | None = None) -> Config:
     """The Config: of the experiment or the `--config` file, with the fields that the command line gives."""
-    if values.config is not None:
+    if experiment is None and values.config is not None:
         if values["experiment"].present:
             raise InputError("--config and --experiment: name one of them to start from.")
         base = configs.from_file(Path(values.config))
     else:
-        base = experiments.load(values.experiment or Config.experiment)
+        base = experiments.load(experiment or values.experiment or Config.experiment)
     given = {name: values[name].value for name in FIELDS if values[name].present and name != "experiment"}
     return Config(**{**{name: getattr(base, name) for name in FIELDS}, **given})
 
@@ -226,7 +231,11 @@ def call(command: Callable[..., Any], values: flags.FlagValues, command_line: li
     """Calls a command with the flags that it names. Raises InputError where a flag was given that it does not take."""
     wanted = inspect.signature(command).parameters
     given = [name for name in values if values[name].present and not name.startswith("jax_")]
-    taken = {*wanted, "mode", "list"} | ({"config", *FIELDS} if "config" in wanted else set())
+    taken = {*wanted, "mode", "list"}
+    if "config" in wanted:
+        taken |= {"config", *FIELDS}
+    if "configs" in wanted:
+        taken |= {"experiments", *FIELDS} - {"experiment"}
     for name in given:
         if name not in taken:
             raise InputError(f"--{name}: has no meaning with {'--list' if values.list else f'--mode={values.mode}'}.")
@@ -240,10 +249,12 @@ def call(command: Callable[..., Any], values: flags.FlagValues, command_line: li
         "command_line": tuple(command_line),
         "program": Path(__file__).resolve(),
     }
-    if "experiments" in wanted:
-        arguments["experiments"] = experiments.descriptions()
+    if "descriptions" in wanted:
+        arguments["descriptions"] = experiments.descriptions()
     if "config" in wanted:
         arguments["config"] = resolve(values)
+    if "configs" in wanted:
+        arguments["configs"] = [resolve(values, name) for name in arguments.get("experiments", ())]
     return command(**{name: arguments[name] for name in wanted if name in arguments})
 
 

@@ -178,6 +178,22 @@ def test_compare_writes_its_record_table_and_page(run_py: Run, tmp_path: Path) -
     assert (again.returncode, "compare.json is there already" in again.stderr) == (2, True)
 
 
+def test_compare_trains_experiments_and_goes_on_with_them(run_py: Run, tmp_path: Path) -> None:
+    few = ("--mode=compare", "--experiments=logistic,dense", "--train_examples=640", "--epochs=1")
+    finished = run_py(*few, "--seeds=2")
+    assert finished.returncode == 0, finished.stderr
+    record = json.loads((tmp_path / "runs/compare-logistic-dense/compare.json").read_text())
+    assert [(model["name"], model["seeds"]) for model in record["models"]] == [("logistic", [0, 1]), ("dense", [0, 1])]
+    name = "mnist-seeds-from-0-train_examples=640-epochs=1"
+    made = {path: path.stat().st_mtime_ns for path in tmp_path.glob(f"runs/*-{name}/seed-*/result.json")}
+    assert len(made) == 4
+    again = run_py(*few, "--seeds=3")
+    assert again.returncode == 0, again.stderr
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    more = json.loads((tmp_path / "runs/compare-logistic-dense-2/compare.json").read_text())
+    assert more["pairs"][0]["seeds"] == [0, 1, 2]
+
+
 def test_own_experiment_outside_the_project_runs(run_py: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "from dataclasses import replace\nfrom experiments import smoke\n\n"
@@ -316,7 +332,7 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--mode=benchmark", "--baseline=not_there"], "cannot be read"),
         (["--mode=benchmark", "--workdir=words.txt"], "is a file"),
         (["--mode=benchmark", "--train_examples=0"], "must be at least 1"),
-        (["--mode=compare"], "name two runs or more with --runs=DIR,DIR"),
+        (["--mode=compare"], "name two runs or more, --runs=DIR,DIR, or --experiments=NAME,NAME to train"),
         (["--mode=compare", "--runs=full"], "name two runs or more"),
         (
             ["--mode=compare", "--runs=full,,words.txt"],
@@ -326,7 +342,18 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--mode=compare", "--runs=full,words.txt"], "full: holds no run"),
         (["--mode=compare", "--runs=words.txt,full"], "words.txt: is a file"),
         (["--mode=compare", "--runs=not_there,full"], "not_there: there is no such folder"),
-        (["--mode=compare", "--runs=full,full", "--epochs=3"], "--epochs: has no meaning with --mode=compare"),
+        (["--mode=compare", "--runs=full,full", "--epochs=3"], "--epochs: has no meaning with --runs"),
+        (["--mode=compare", "--runs=full,words.txt", "--seeds=3"], "--seeds: has no meaning with --runs"),
+        (["--mode=compare", "--experiment=dense"], "--experiment: has no meaning with --mode=compare"),
+        (["--mode=compare", "--experiments=dense"], "name two experiments or more"),
+        (["--mode=compare", "--experiments=dense,dense"], "dense is named twice"),
+        (["--mode=compare", "--experiments=dense,logistics"], "no such experiment. Did you mean logistic?"),
+        (["--mode=compare", "--experiments=dense,logistic", "--runs=full"], "not both"),
+        (["--mode=compare", "--experiments=dense,x_and_o"], "x_and_o is of x_and_o, but dense of mnist"),
+        (["--mode=compare", "--experiments=dense,two_inputs_two_outputs"], "has several outputs"),
+        (["--mode=compare", "--experiments=dense,logistic", "--widths=8"], "the model logistic has no such setting"),
+        (["--mode=compare", "--experiments=dense,logistic", "--seeds=0"], "--seeds=0: must be between 1 and 10,000"),
+        (["--mode=compare", "--experiments=dense,logistic", "--epochs=0"], "must be at least 1"),
     ],
     ids=" ".join,
 )
@@ -347,9 +374,7 @@ def test_bad_input_is_one_clear_line_exit_2_and_nothing_written(
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TFDS_DATA_DIR", str(drawn_data_dir))
-    cached = not {f"--mode={mode}" for mode in ("summary", "compare", "benchmark", "export", "selftest")} & set(
-        arguments
-    )
+    cached = not {f"--mode={mode}" for mode in ("summary", "benchmark", "export", "selftest")} & set(arguments)
     assert run.main(["--nocompilation_cache", *arguments] if cached else arguments) == 2
     said_all = capfd.readouterr().err
     assert said in said_all

@@ -6,12 +6,12 @@ from cnn_jax import data, models
 from cnn_jax.reporting.console import Console
 
 
-def run(experiments: Mapping[str, str]) -> None:
-    """Prints what there is to choose from. experiments: name and description of each."""
+def run(descriptions: Mapping[str, str]) -> None:
+    """Prints what there is to choose from. descriptions: of each experiment by its name."""
     datasets = {name: data.spec(name).description for name in data.names()}
     classes = {name: (kind.__doc__ or "").splitlines()[0] for name, kind in models.MODELS.items()}
     console = Console()
-    for flag, entries in (("experiment", experiments), ("dataset", datasets), ("model", classes)):
+    for flag, entries in (("experiment", descriptions), ("dataset", datasets), ("model", classes)):
         console.line(f"--{flag}=")
         for name, description in sorted(entries.items()):
             console.line(f"  {name:<{max(map(len, entries))}}  {description}")

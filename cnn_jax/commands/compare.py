@@ -1,11 +1,12 @@
-"""Compare models by their finished runs, seed by seed: is one better, and is the difference more than chance?"""
+"""Compare models seed by seed, by runs that are finished or made now: is one better, and by more than chance?"""
 
 import csv
+import dataclasses
 import datetime
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,21 @@ import numpy as np
 from cnn_jax import compilation, data, models
 from cnn_jax.analysis import comparison, summary
 from cnn_jax.analysis.comparison import NUMBERS, Variant
-from cnn_jax.config import Config
+from cnn_jax.config import Config, run_name
+from cnn_jax.data import views
 from cnn_jax.errors import InputError, MachineError, OutOfReachError
-from cnn_jax.execution import directory, seeds
+from cnn_jax.execution import directory, many
+from cnn_jax.execution import seeds as seed_folders
 from cnn_jax.execution.directory import RunDirectory
+from cnn_jax.execution.execute import Place
 from cnn_jax.reporting import comparison as report
 from cnn_jax.reporting.console import Console
+from cnn_jax.training import mesh as meshes
 from cnn_jax.training import programs
 
 RUNS = Path("runs")
 FORMAT = 1
+SEEDS = 10  # of each experiment, where nobody says how many
 _BEYOND_MEASURE = 1e15
 _MACHINE = (
     "device",
@@ -39,21 +45,77 @@ Seeds = Mapping[int, RunDirectory]
 
 
 def run(
+    configs: Sequence[Config] = (),
     *,
+    changed: Collection[str] = (),
     runs: Sequence[Path] = (),
+    seeds: int | None = None,
+    seed_strategy: str | None = None,
     workdir: Path | None = None,
     data_dir: Path | None = None,
     manual_dir: Path | None = None,
     overwrite: bool = False,
+    progress: bool | None = None,
+    compilation_cache: bool = True,
+    command_line: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """Compares the runs in these folders, each a run or one with a run for each seed; returns the record.
+    """Compares runs in folders, or configs, which are trained first; prints, writes and returns the record.
 
-    Raises InputError, and writes nothing, where the folders hold nothing that can be compared.
+    configs: train these, or go on with them, as `--mode=train --seeds` does and in its folders; finished seeds are
+    kept. runs: folders of a run each, or of a run for each seed. seeds: of each config; None: 10. changed: fields that
+    the command line set. overwrite: a comparison, never a run. Raises InputError, and writes nothing, where nothing can
+    be compared.
     """
-    _require_several(runs)
-    compilation.start(persistent_cache=False)
-    found = [seeds.finished(folder) for folder in runs]
+    if workdir:
+        directory.require_free(workdir, "compare.json", overwrite=overwrite)
+    if configs:
+        compilation.start(persistent_cache=compilation_cache)
+        _require_experiments(configs, runs)
+        place = Place(workdir=RUNS, data_dir=data_dir, manual_dir=manual_dir, command_line=command_line)
+        strategy, console = seed_strategy or "auto", Console(progress=progress)
+        runs = [
+            _trained(config, changed, SEEDS if seeds is None else seeds, place, strategy, console) for config in configs
+        ]
+    else:
+        given = {**dict.fromkeys(changed), "seeds": seeds, "seed_strategy": seed_strategy}
+        _require_folders(runs, [name for name in given if name in changed or given[name] is not None])
+        compilation.start(persistent_cache=False)
+    found = [seed_folders.finished(folder) for folder in runs]
     return compare(found, workdir=workdir, data_dir=data_dir, manual_dir=manual_dir, overwrite=overwrite)
+
+
+def _require_experiments(configs: Sequence[Config], runs: Sequence[Path]) -> None:
+    """Raises InputError where a comparison of experiments is asked for that cannot be made."""
+    names = [config.experiment for config in configs]
+    if runs:
+        raise InputError("--mode=compare: name experiments to train, or finished runs, not both.")
+    if len(names) < 2:
+        raise InputError("--mode=compare: name two experiments or more with --experiments=NAME,NAME.")
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"--experiments: {name} is named twice. An experiment cannot be compared with itself.")
+    for config in configs:
+        if config.dataset != configs[0].dataset:
+            raise InputError(
+                f"--experiments: {config.experiment} is of {config.dataset}, but {names[0]} of {configs[0].dataset}. "
+                "Train all on one with --dataset=NAME."
+            )
+        programs.state_shapes(config, data.spec(config.dataset), meshes.over_all_devices())  # raises where it has none
+        if isinstance(views.VIEWS[config.view].targets(np.zeros(1, np.int32)), dict):
+            raise InputError(
+                f"--experiments: {config.experiment} has several outputs. Only models of one can be compared."
+            )
+
+
+def _trained(
+    config: Config, changed: Collection[str], seeds: int, place: Place, strategy: str, console: Console
+) -> Path:
+    """The folder of the config's seeds, which are trained where they are not. One that diverges is told of."""
+    folder = place.workdir / run_name(config, changed, many_seeds=True)
+    result = many.execute(config, seeds, dataclasses.replace(place, workdir=folder), strategy, console)
+    if result.n < seeds:
+        console.note(f"{config.experiment}: {seeds - result.n} of {seeds} seeds diverged. They are left out.")
+    return folder
 
 
 def compare(
@@ -89,10 +151,12 @@ def compare(
     return content
 
 
-def _require_several(folders: Sequence[Path]) -> None:
-    """Raises InputError on fewer than two folders, or the same one twice."""
+def _require_folders(folders: Sequence[Path], given: Sequence[str]) -> None:
+    """Raises InputError on fewer than two folders, the same one twice, or with settings that only training has."""
     if len(folders) < 2:
-        raise InputError("--mode=compare: name two runs or more with --runs=DIR,DIR.")
+        raise InputError("--mode=compare: name two runs or more, --runs=DIR,DIR, or --experiments=NAME,NAME to train.")
+    if given:
+        raise InputError(f"--{given[0]}: has no meaning with --runs, only with --experiments.")
     resolved = [folder.resolve() for folder in folders]
     for folder, place in zip(folders, resolved, strict=True):
         if resolved.count(place) > 1:
