@@ -24,6 +24,7 @@ MODES: Mapping[str, str] = {
     "train": "train a model and score it on the test set (the default)",
     "evaluate": "score finished runs, --workdir or --runs, again: calibration, ensembles, --corruptions",
     "compare": "compare models, --experiments, or finished runs, --runs, with intervals and tests",
+    "overfitting": "train --experiments on few images, more, and all: training against test accuracy",
     "benchmark": "measure training and inference on this machine; writes benchmark.json and benchmark.html",
     "export": "write a finished run's model, --workdir, as parameters for numpy or as a program for jax",
     "lesson": "the lecture as a page with live results; writes lesson.html and lesson.npz",
@@ -74,17 +75,23 @@ OPTIONS: Mapping[str, tuple[Callable[[str], Any], str, str]] = {
     "keep_checkpoints": (int, "a whole number", "train: how many of the newest checkpoints stay; default 3"),
     "max_time": (_seconds, "a time as in 30s, 5m or 2h", "train: stop after it with a checkpoint and an evaluation"),
     "resume_from": (int, "a whole number", "train: go back to the checkpoint of this step, and on from there"),
-    "experiments": (_listed(str), "names", "compare: train these experiments, or go on with them, and compare them"),
+    "experiments": (
+        _listed(str),
+        "names",
+        "compare, overfitting: train these experiments, or go on with them, and compare them",
+    ),
+    "sizes": (_listed(int), "whole numbers", "overfitting: training images; default 100,300,1000,... and all"),
     "seeds": (
         int,
         "a whole number",
-        "train, compare: so many seeds, from --seed on; more may be added later; compare: default 10",
+        "train, compare, overfitting: so many seeds, from --seed on; more may be added later; default 10 to compare, 3 "
+        "for overfitting",
     ),
     "seed_strategy": (
         str,
         "a name",
-        "train, compare: loop, one seed after the other; vmap, together in one program; shard, the devices share them "
-        "out; auto, by platform (the default)",
+        "loop, one seed after the other; vmap, together in one program; shard, the devices share them out; "
+        "auto, by platform (the default)",
     ),
     "format": (str, "a name", "export: npz, the parameters (the default), or stablehlo, the whole model"),
     "output": (

@@ -194,6 +194,27 @@ def test_compare_trains_experiments_and_goes_on_with_them(run_py: Run, tmp_path:
     assert more["pairs"][0]["seeds"] == [0, 1, 2]
 
 
+def test_overfitting_trains_on_few_images_and_more(run_py: Run, tmp_path: Path) -> None:
+    command = ("--mode=overfitting", "--experiments=logistic,dense", "--sizes=20,640", "--seeds=2", "--workdir=out")
+    finished = run_py(*command)
+    assert finished.returncode == 0, finished.stderr
+    record = json.loads((tmp_path / "out/overfitting.json").read_text())
+    few, more, *_ = record["learners"]
+    assert [(one["train_examples"], one["epochs"], one["steps"]) for one in (few, more)] == [
+        (20, 500, 500),
+        (640, 50, 500),
+    ]
+    assert few["train_accuracy"]["mean"] == 1.0, "20 images are learned by heart"
+    end = json.loads((tmp_path / "out/logistic/train_examples=640/seed-1/result.json").read_text())
+    assert more["test_accuracy"]["values"][1] == end["test_accuracy"]
+    assert '"Fewer parameters overfit less"' in finished.stdout
+    assert "Fewer parameters overfit less" in (tmp_path / "out/overfitting.html").read_text()
+    again = run_py(*command)
+    assert again.returncode == 0, again.stderr
+    assert "epoch" not in again.stdout.partition("Accuracy on the images")[0], "nothing is trained twice"
+    assert json.loads((tmp_path / "out/overfitting.json").read_text())["learners"] == record["learners"]
+
+
 def test_own_experiment_outside_the_project_runs(run_py: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "from dataclasses import replace\nfrom experiments import smoke\n\n"
@@ -352,6 +373,18 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--mode=compare", "--experiments=dense,x_and_o"], "x_and_o is of x_and_o, but dense of mnist"),
         (["--mode=compare", "--experiments=dense,two_inputs_two_outputs"], "has several outputs"),
         (["--mode=compare", "--experiments=dense,logistic", "--widths=8"], "the model logistic has no such setting"),
+        (["--mode=overfitting"], "name the models with --experiments=NAME,NAME"),
+        (["--mode=overfitting", "--experiments=dense,dense"], "dense is named twice"),
+        (["--mode=overfitting", "--experiments=dense", "--sizes=100,0"], "0 is not between 1 and the 60,000"),
+        (["--mode=overfitting", "--experiments=dense", "--sizes=60001"], "60001 is not between 1 and the 60,000"),
+        (["--mode=overfitting", "--experiments=dense", "--sizes=few"], "--sizes=few: must be whole numbers"),
+        (["--mode=overfitting", "--experiments=dense", "--train_examples=9"], "Name the numbers with --sizes=N,N"),
+        (["--mode=overfitting", "--experiments=dense", "--validation_examples=60000"], "leaves no image to train on"),
+        (["--mode=overfitting", "--experiments=dense,x_and_o"], "x_and_o is of x_and_o, but dense of mnist"),
+        (["--mode=overfitting", "--experiments=dense,logistic", "--widths=8"], "logistic has no such setting"),
+        (["--mode=overfitting", "--experiments=two_inputs_two_outputs"], "has several outputs"),
+        (["--mode=overfitting", "--experiments=dense", "--seeds=0"], "--seeds=0: must be between 1 and 10,000"),
+        (["--mode=overfitting", "--experiments=dense", "--workdir=words.txt"], "words.txt is a file"),
         (["--mode=compare", "--experiments=dense,logistic", "--seeds=0"], "--seeds=0: must be between 1 and 10,000"),
         (["--mode=compare", "--experiments=dense,logistic", "--epochs=0"], "must be at least 1"),
     ],

@@ -22,7 +22,7 @@ class Table:
     def is_numeric(self, column: int) -> bool:
         """Whether the column's entries are numbers, to be set to the right."""
         return bool(self.rows) and all(
-            row[column].lstrip("-\u2212")[:1].isdigit() or row[column] in ("", "-") for row in self.rows
+            row[column].lstrip("+-\u2212")[:1].isdigit() or row[column] in ("", "-") for row in self.rows
         )
 
 
