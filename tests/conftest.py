@@ -1,5 +1,6 @@
 """What every test may ask for, and the strictness that all of them run under."""
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -84,23 +85,46 @@ def mnist_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def mnist_data_dir(mnist_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder in which MNIST is prepared and cached; tests leave it as it is."""
-    data_dir = tmp_path_factory.mktemp("mnist_data")
-    data.load("mnist", data_dir=data_dir, manual_dir=mnist_dir)
-    return data_dir
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Folders that all test processes share, by name: the first that asks for one fills it, the others wait."""
+    own = tmp_path_factory.getbasetemp()
+    root = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def folder(name: str, fill: Callable[[Path], None]) -> Path:
+        path, partial = root / name, root / f"{name}.partial"
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                partial.mkdir()
+                fill(partial)
+                partial.rename(path)
+        return path
+
+    return folder
 
 
 @pytest.fixture(scope="session")
-def drawn_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mnist_data_dir(mnist_dir: Path, shared_folder: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """A data folder in which MNIST is prepared and cached; tests leave it as it is."""
+    return shared_folder("mnist_data", lambda folder: _prepare_mnist(folder, mnist_dir))
+
+
+def _prepare_mnist(data_dir: Path, mnist_dir: Path) -> None:
+    data.load("mnist", data_dir=data_dir, manual_dir=mnist_dir)
+
+
+@pytest.fixture(scope="session")
+def drawn_data_dir(shared_folder: Callable[[str, Callable[[Path], None]], Path]) -> Path:
     """A data folder whose `mnist` and `fashion_mnist` are drawn: tests of runs need no original files."""
-    data_dir = tmp_path_factory.mktemp("drawn_data")
+    return shared_folder("drawn_data", _draw_data)
+
+
+def _draw_data(data_dir: Path) -> None:
     for seed, name in enumerate(("mnist", "fashion_mnist")):
         [source] = [source for source in data.SOURCES if source.spec.name == name]
         train, test = (drawn_split(source.spec, n, seed) for n in (source.spec.train_examples, 10_000))
         drawn = Dataset(source.spec, train, test, fingerprint(train, test))
         cache.write(data_dir / "cnn_jax" / name / f"{name}-{source.version}.npz", drawn, source.version)
-    return data_dir
 
 
 def drawn_split(spec: Spec, examples: int, seed: int) -> Split:

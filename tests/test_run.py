@@ -557,7 +557,6 @@ def test_without_network_the_first_command_trains_on_glyphs_and_says_so(
     assert "mnist is out of reach" in json.loads((workdir / "machine.json").read_text())["remark"]
 
 
-@pytest.mark.xdist_group("mnist")
 def test_real_mnist_from_its_four_files(run_py: Run, mnist_dir: Path, mnist_data_dir: Path, tmp_path: Path) -> None:
     arguments: dict[str, Any] = {"data_dir": mnist_data_dir, "manual_dir": mnist_dir, "workdir": "run"}
     finished = run_py("--experiment=smoke", *(f"--{name}={value}" for name, value in arguments.items()))

@@ -140,7 +140,6 @@ def test_bad_input_is_one_clear_line_exit_2_and_nothing_written(
     assert sorted([*tmp_path.rglob("*"), *finished_run.rglob("*")]) == before
 
 
-@pytest.mark.xdist_group("mnist")
 def test_trained_model_names_most_digits_on_pages(mnist_data_dir: Path, tmp_path: Path) -> None:
     compilation.start(persistent_cache=True)
     config = Config(experiment="tiny", widths=(8, 16), train_examples=12_800, epochs=2)

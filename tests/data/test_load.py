@@ -34,7 +34,6 @@ def everything_below(folder: Path) -> dict[Path, tuple]:
 # Real MNIST
 
 
-@pytest.mark.xdist_group("mnist")
 def test_mnist_is_the_published_one(mnist_data_dir: Path, mnist_dir: Path) -> None:
     dataset = data.load("mnist", data_dir=mnist_data_dir)
     for split, part, examples in ((dataset.train, "train", 60_000), (dataset.test, "t10k", 10_000)):
@@ -47,14 +46,12 @@ def test_mnist_is_the_published_one(mnist_data_dir: Path, mnist_dir: Path) -> No
     assert data.spec("mnist").classes == tuple("0123456789")
 
 
-@pytest.mark.xdist_group("mnist")
 def test_mnist_has_the_order_of_tfds_and_so_a_known_fingerprint(mnist_data_dir: Path) -> None:
     """From tensorflow_datasets 4.9.10's own decoding of its prepared mnist 3.0.1, example by example."""
     known = "f9c06810942f7249d2e73254bd06c88cf1b91794486483b9ea86e9cdd111d722"
     assert data.load("mnist", data_dir=mnist_data_dir).fingerprint == known
 
 
-@pytest.mark.xdist_group("mnist")
 def test_a_second_start_is_quick_and_imports_no_tfds(mnist_data_dir: Path, mnist_dir: Path) -> None:
     program = f"""
 import sys, time

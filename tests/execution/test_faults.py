@@ -184,16 +184,18 @@ def test_checkpoint_of_another_model_is_refused(finished_run: Path) -> None:
 
 
 NOTHING_IS_UNPICKLED = """
-import sys
+import json, os, sys
 def refuse(event, arguments):
     if event == "pickle.find_class":
         print("unpickled", arguments, file=sys.stderr)
-        import os
         os._exit(77)
 sys.addaudithook(refuse)
-sys.path.insert(0, sys.argv.pop(1))
+project, *command_lines = sys.argv[1:]
+sys.path.insert(0, project)
 import run
-sys.exit(run.main(sys.argv[1:]))
+for command_line in command_lines:
+    if code := run.main(json.loads(command_line)):
+        sys.exit(f"{command_line}: exit code {code}")
 """
 
 
@@ -202,20 +204,21 @@ def test_no_mode_unpickles_anything(command_environment: dict[str, str], tmp_pat
     pixels[20:40, 20:28] = 255
     Image.fromarray(pixels).save(tmp_path / "one.png")
     short = ("--experiment=logistic", "--train_examples=640")
-    for arguments in (
+    command_lines = (
         (*short, "--workdir=run"),
         (*short, "--workdir=run", "--resume_from=50"),
         (*short, "--seeds=2", "--workdir=seeds"),
         ("--mode=evaluate", "--workdir=run", "--corruptions=shift", "--output=evaluated"),
         ("--mode=compare", "--runs=run,seeds", "--workdir=compared"),
+        ("--mode=overfitting", "--experiments=logistic", "--sizes=20", "--seeds=1", "--workdir=overfitted"),
         ("--mode=predict", "--workdir=run", "--images=one.png"),
         ("--mode=export", "--workdir=run"),
         ("--mode=export", "--workdir=run", "--format=stablehlo"),
         ("--mode=summary", *short),
         ("--mode=benchmark", *short, "--batch_sizes=64", "--dtypes=float32", "--seconds=0.01", "--workdir=bench"),
-    ):
-        command = [sys.executable, "-c", NOTHING_IS_UNPICKLED, os.fspath(PROJECT), *arguments]
-        finished = subprocess.run(
-            command, cwd=tmp_path, env=command_environment, capture_output=True, text=True, timeout=300
-        )
-        assert finished.returncode == 0, (arguments, finished.stderr)
+    )
+    command = [sys.executable, "-c", NOTHING_IS_UNPICKLED, os.fspath(PROJECT), *map(json.dumps, command_lines)]
+    finished = subprocess.run(
+        command, cwd=tmp_path, env=command_environment, capture_output=True, text=True, timeout=300
+    )
+    assert finished.returncode == 0, finished.stderr
