@@ -84,6 +84,12 @@ def estimate(values: Sequence[float] | np.ndarray) -> Estimate:
     return Estimate(n, mean, std, (float(low), float(high)))
 
 
+def margins(values: np.ndarray) -> np.ndarray:
+    """Half the width of Student's interval of each mean over the last axis; 0 where there is no spread."""
+    factor = stats.t.ppf((1 + CONFIDENCE) / 2, values.shape[-1] - 1)
+    return np.asarray(factor * stats.sem(values, axis=-1))
+
+
 def paired_difference(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> PairedDifference:
     """The paired t-test and Wilcoxon's of values that belong together, as two models' with the same seed."""
     differences = _differences(np.asarray(first, np.float64), np.asarray(second, np.float64))

@@ -7,9 +7,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from scipy import stats
 
-from cnn_jax.analysis import template
+from cnn_jax.analysis import statistics, template
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset, Split
 from cnn_jax.training import mesh as meshes
@@ -56,7 +55,7 @@ def compute(dataset: Dataset, *, sizes: Sequence[int] = SIZES, seeds: int = SEED
         record |= {
             f"{name}_accuracies": accuracies,
             f"{name}_means": accuracies.mean(axis=1),
-            f"{name}_margins": stats.t.ppf(0.975, seeds - 1) * stats.sem(accuracies, axis=1),
+            f"{name}_margins": statistics.margins(accuracies),
         }
     bitmaps = dataset.spec.inputs(dataset.test.images[..., 0])
     is_right = template.looks_like_x(bitmaps) == (dataset.test.labels == dataset.spec.classes.index("X"))

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from scipy import stats
 
+from cnn_jax.analysis import statistics
 from cnn_jax.config import Config
 from cnn_jax.data import views
 from cnn_jax.data.dataset import Dataset
@@ -55,15 +55,10 @@ def compute(dataset: Dataset, *, seeds: int = SEEDS) -> dict[str, Any]:
         "permuted_images": views.permuted(shown),
         "accuracies": accuracies,
         "means": accuracies.mean(axis=-1),
-        "margins": _margin(accuracies),
+        "margins": statistics.margins(accuracies),
         "leads": leads.mean(axis=-1),
-        "lead_margins": _margin(leads),
+        "lead_margins": statistics.margins(leads),
     }
-
-
-def _margin(values: np.ndarray) -> np.ndarray:
-    """Half the width of the 95 % interval of the mean over the last axis."""
-    return stats.t.ppf(0.975, values.shape[-1] - 1) * stats.sem(values, axis=-1)
 
 
 def _accuracies(model: str, dataset: Dataset, seeds: int) -> np.ndarray:

@@ -154,3 +154,10 @@ def test_holm_never_helps_and_never_costs_more_than_bonferroni(p_values: dict[st
         assert p <= corrected[name] <= min(1.0, len(p_values) * p)
     order = sorted(p_values, key=lambda name: p_values[name])
     assert [corrected[name] for name in order] == sorted(corrected.values())
+
+
+def test_margins_are_half_the_intervals_of_estimates() -> None:
+    values = np.array([[0.1, 0.2, 0.4], [0.5, 0.7, 0.6], [0.3, 0.3, 0.3]])
+    for margin, sample in zip(statistics.margins(values), values, strict=True):
+        low, high = statistics.estimate(sample).interval or (0.0, 0.0)
+        assert margin == pytest.approx((high - low) / 2)
