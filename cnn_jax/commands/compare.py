@@ -77,8 +77,8 @@ def run(
             _trained(config, changed, SEEDS if seeds is None else seeds, place, strategy, console) for config in configs
         ]
     else:
-        given = {**dict.fromkeys(changed), "seeds": seeds, "seed_strategy": seed_strategy}
-        _require_folders(runs, [name for name in given if name in changed or given[name] is not None])
+        of_training = {"seeds": seeds, "seed_strategy": seed_strategy}
+        _require_folders(runs, [*changed, *(name for name, value in of_training.items() if value is not None)])
         compilation.start(persistent_cache=False)
     found = [seed_folders.finished(folder) for folder in runs]
     return compare(found, workdir=workdir, data_dir=data_dir, manual_dir=manual_dir, overwrite=overwrite)
