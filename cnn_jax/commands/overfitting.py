@@ -193,7 +193,7 @@ def _write(folder: Path, content: Mapping[str, Any]) -> None:
 
 
 def _print(console: Console, content: Mapping[str, Any]) -> None:
-    for table in (report.scores(content), report.differences(content)):
+    for table in (report.scores(content), *([report.differences(content)] if content["pairs"] else [])):
         console.table(table.title, list(table.headings), [list(row) for row in table.rows])
     for sentence in report.sentences(content):
         console.line(sentence)
