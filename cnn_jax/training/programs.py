@@ -1,6 +1,7 @@
 """The compiled programs of a run, each with the images that it works on: made once, called between chores."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax.sharding import Mesh
+from jax.typing import ArrayLike
 
 from cnn_jax import compilation, models
 from cnn_jax.config import Config
@@ -28,13 +30,15 @@ INFERENCE_BATCH = 1000
 class Training:
     """Training on one split, compiled for it. compile_seconds: what that took. memory_bytes: on each device.
 
-    targets: int32 [N], or a dict of them by output. lanes: None, or how many seeds are trained beside one another; all
-    arrays of state, sums and order then have an axis of this size in front.
+    targets: int32 [N], or a dict of them by output. learning_rate: the peak of the schedule; another one takes no
+    other program. lanes: None, or how many seeds are trained beside one another; all arrays of state, sums and order
+    then have an axis of this size in front.
     """
 
     images: jax.Array
     targets: Any
     epoch_steps: int
+    learning_rate: float
     compile_seconds: float
     memory_bytes: int
     _start: Callable
@@ -46,6 +50,10 @@ class Training:
     def examples(self) -> int:
         """The images of an epoch."""
         return len(self.images)
+
+    def at_learning_rate(self, learning_rate: float) -> "Training":
+        """The same programs with another learning rate."""
+        return dataclasses.replace(self, learning_rate=learning_rate)
 
     def zeros(self) -> Sums:
         """The sums over no images, for the model's outputs."""
@@ -62,7 +70,8 @@ class Training:
 
     def chunk(self, state: TrainState, sums: Sums, order: jax.Array, first: int, last: int) -> tuple[TrainState, Sums]:
         """Takes steps first (included) to last (excluded) of an order. Donates the given state."""
-        return self._chunk(state, sums, self.images, self.targets, order, np.int32(first), np.int32(last))
+        bounds = np.int32(first), np.int32(last)
+        return self._chunk(state, sums, self.images, self.targets, order, *bounds, _float32(self.learning_rate))
 
     def program_text(self) -> str:
         """The chunk's program as XLA runs it."""
@@ -162,11 +171,12 @@ def compile_training(
     order, order_seconds = compiled(
         lambda key, epoch: step.epoch_order(key, epoch, len(split), batch_size, rows), (0, None), state.key, zero
     )
-    training = Training(images, targets, epoch_steps, 0.0, 0, start, order, None, lanes)
+    training = Training(images, targets, epoch_steps, config.learning_rate, 0.0, 0, start, order, None, lanes)
+    step_at = functools.partial(step_function, config, spec, epoch_steps)
     chunk, chunk_seconds = compiled(
-        step.make_chunk(step_function(config, spec, epoch_steps), None if spread else meshes.by_batch(mesh)),
-        (0, 0, None, None, 0, None, None),
-        *(state, training.zeros(), images, targets, order(state.key, zero), zero, zero),
+        step.make_chunk(step_at, None if spread else meshes.by_batch(mesh)),
+        (0, 0, None, None, 0, None, None, None),
+        *(state, training.zeros(), images, targets, order(state.key, zero), zero, zero, np.float32(0)),
         donate_argnums=0,
     )
     seconds = start_seconds + order_seconds + chunk_seconds
@@ -209,9 +219,12 @@ def compile_inference(
     return Inference(images, _targets(config, split), seconds, compilation.memory_bytes(program), program)
 
 
-def step_function(config: Config, spec: Spec, epoch_steps: int) -> Callable[..., tuple[TrainState, Sums]]:
-    """The config's training step, not compiled."""
-    return step.make_step(apply_function(config, spec), build_optimizer(config, config.epochs * epoch_steps))
+def step_function(
+    config: Config, spec: Spec, epoch_steps: int, learning_rate: ArrayLike | None = None
+) -> Callable[..., tuple[TrainState, Sums]]:
+    """The config's training step, not compiled. learning_rate: instead of the config's; it may be traced."""
+    optimizer = build_optimizer(config, config.epochs * epoch_steps, learning_rate)
+    return step.make_step(apply_function(config, spec), optimizer)
 
 
 def state_shapes(config: Config, spec: Spec, mesh: Mesh) -> TrainState:
@@ -252,6 +265,12 @@ def apply_function(config: Config, spec: Spec, *, fused: bool = True) -> step.Ap
             return module.apply({"params": params}, view.inputs(spec.inputs(images)))
 
     return apply
+
+
+def _float32(number: float) -> np.float32:
+    """The number as a device takes it: one too large for it is infinity, without a word."""
+    with np.errstate(over="ignore"):
+        return np.float32(number)
 
 
 def _targets(config: Config, split: Split) -> Any:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import NamedSharding
+from jax.typing import ArrayLike
 
 from cnn_jax.training import metrics
 from cnn_jax.training.metrics import Sums
@@ -52,10 +53,11 @@ def make_step(apply: Apply, optimizer: optax.GradientTransformation) -> Callable
     return step
 
 
-def make_chunk(step: Callable[..., tuple[TrainState, Sums]], batch_sharding: NamedSharding | None) -> Callable:
+def make_chunk(step_at: Callable[[ArrayLike], Callable], batch_sharding: NamedSharding | None) -> Callable:
     """The loop: steps `first` (included) to `last` (excluded) of an epoch, adding up their sums.
 
-    The bounds are arguments, so that every way of cutting an epoch runs the same program and gives the same bits.
+    The bounds are arguments, so that every way of cutting an epoch runs the same program and gives the same bits; so is
+    the learning rate, so that one program serves all of them. step_at: gives the step of a learning rate.
     batch_sharding: how devices share a batch; None where each has its own.
     """
 
@@ -67,7 +69,10 @@ def make_chunk(step: Callable[..., tuple[TrainState, Sums]], batch_sharding: Nam
         order: jax.Array,
         first: jax.Array,
         last: jax.Array,
+        learning_rate: jax.Array,
     ) -> tuple[TrainState, Sums]:
+        step = step_at(learning_rate)
+
         def body(position: jax.Array, carry: tuple[TrainState, Sums]) -> tuple[TrainState, Sums]:
             state, sums = carry
             chosen = order[position]

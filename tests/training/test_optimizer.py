@@ -1,5 +1,6 @@
 """Optimizers and schedules by name."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -31,6 +32,17 @@ def test_rmsprop_is_keras_formula() -> None:
 def test_schedule(name: str, start: float, middle: float, end: float) -> None:
     rate = optimizer.schedule(Config(schedule=name, learning_rate=0.25), steps=100)
     np.testing.assert_allclose([rate(0) / 0.25, rate(50) / 0.25, rate(100) / 0.25], [start, middle, end], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["constant", "cosine", "onecycle"])
+@pytest.mark.parametrize("steps", [1, 100])
+def test_schedule_of_a_traced_learning_rate_is_that_of_a_known_one(name: str, steps: int) -> None:
+    config = Config(schedule=name, learning_rate=3e-3)
+    known = optimizer.schedule(config, steps)
+    traced = jax.jit(lambda rate, step: optimizer.schedule(config, steps, rate)(step))
+    for step in range(0, steps + 1, max(1, steps // 10)):
+        np.testing.assert_allclose(traced(np.float32(3e-3), step), known(step), rtol=1e-6, atol=1e-10)
+        np.testing.assert_allclose(traced(np.float32(6e-3), step), 2 * known(step), rtol=1e-6, atol=1e-10)
 
 
 def test_onecycle_peaks_at_the_learning_rate() -> None:

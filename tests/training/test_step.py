@@ -1,6 +1,7 @@
 """Order, step, loop and inference: exact whatever the cut, the batch size or the number of devices."""
 
 import functools
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -99,9 +100,18 @@ def test_batch_larger_than_the_data_is_the_whole_data() -> None:
     assert trained(all_at_once, [])[1].count == 20
 
 
-def test_loss_that_is_not_finite_names_its_step() -> None:
-    wild = training(1, Config(widths=(4, 8), batch_size=10, epochs=1, learning_rate=1e30, optimizer="sgd"))
-    assert 1 < trained(wild, [])[1].diverged_at <= 4
+@pytest.mark.parametrize("learning_rate", [1e30, 1e300])  # the second one is infinity in float32
+def test_loss_that_is_not_finite_names_its_step(learning_rate: float) -> None:
+    wild = training(1, Config(widths=(4, 8), batch_size=10, epochs=1, learning_rate=learning_rate, optimizer="sgd"))
+    assert 1 <= trained(wild, [])[1].diverged_at <= 4
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "onecycle"])
+def test_one_program_serves_every_learning_rate(schedule: str) -> None:
+    configs = [replace(CONFIG, schedule=schedule, learning_rate=rate) for rate in (1e-3, 3e-3)]
+    slow, fast = (training(1, config) for config in configs)
+    assert equal(trained(slow.at_learning_rate(3e-3), []), trained(fast, []))
+    assert not equal(trained(slow, [])[0], trained(fast, [])[0])
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 30, 1000])
