@@ -30,6 +30,7 @@ MODES: Mapping[str, str] = {
     "lesson": "the lecture as a page with live results; writes lesson.html and lesson.npz",
     "predict": "name the digits in pictures of your own, --images, by a finished run, --workdir",
     "selftest": "kill a run at random moments and see that it comes to the same bits",
+    "sweep": "try many settings, --sweep, on held-out images, and score the best one on test images",
     "summary": "print a model's layers, parameters and multiply-adds; draw its graph",
 }
 
@@ -84,8 +85,8 @@ OPTIONS: Mapping[str, tuple[Callable[[str], Any], str, str]] = {
     "seeds": (
         int,
         "a whole number",
-        "train, compare, overfitting: so many seeds, from --seed on; more may be added later; default 10 to compare, 3 "
-        "for overfitting",
+        "train, compare, overfitting, sweep: so many seeds, from --seed on; more may be added later; default 10 to "
+        "compare, 3 for overfitting and sweep",
     ),
     "seed_strategy": (
         str,
@@ -93,6 +94,13 @@ OPTIONS: Mapping[str, tuple[Callable[[str], Any], str, str]] = {
         "loop, one seed after the other; vmap, together in one program; shard, the devices share them out; "
         "auto, by platform (the default)",
     ),
+    "sweep": (
+        str,
+        "text",
+        "sweep: fields with values, as in learning_rate=1e-4:1e-2:log5; pooling=true,false; widths=4,8|16,32",
+    ),
+    "samples": (int, "a whole number", "sweep: try so many settings, drawn at random, instead of all combinations"),
+    "jobs": (int, "a whole number", "sweep: so many processes, on a CPU; default 1"),
     "format": (str, "a name", "export: npz, the parameters (the default), or stablehlo, the whole model"),
     "output": (
         Path,

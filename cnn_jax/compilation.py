@@ -9,7 +9,7 @@ import os
 import platform
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,18 @@ def start(*, persistent_cache: bool, deterministic: bool = False) -> None:
         use_persistent_cache()
     else:
         jax.config.update("jax_enable_compilation_cache", False)  # which $JAX_COMPILATION_CACHE_DIR turns on too
+
+
+def settings() -> dict[str, Any]:
+    """All that is set in jax, for another process to take over."""
+    return dict(jax.config.values)
+
+
+def take_over(settings: Mapping[str, Any]) -> None:
+    """Sets what another process has set. Before jax is used for the first time."""
+    for name, value in settings.items():
+        if jax.config.values[name] != value:
+            jax.config.update(name, value)
 
 
 def price_of_determinism() -> str:

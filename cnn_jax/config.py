@@ -144,7 +144,7 @@ def as_text(value: Any) -> str:
 
 def from_text(field: dataclasses.Field, text: str) -> Any:
     """A field's value from what was typed. Raises ValueError that says what is expected."""
-    kind, optional = _kind(field)
+    kind, optional = kind_of(field)
     text = text.strip()
     if optional and text.lower() == "none":
         return None
@@ -166,7 +166,7 @@ def _number(kind: type, text: str) -> Any:
         raise ValueError("must be a whole number" if kind is int else "must be a number") from None
 
 
-def _kind(field: dataclasses.Field) -> tuple[type, bool]:
+def kind_of(field: dataclasses.Field) -> tuple[type, bool]:
     """The field's plain type (int, float, bool, str or tuple) and whether None is allowed."""
     members = [m for m in (typing.get_args(field.type) or (field.type,)) if m not in (types.NoneType, Ellipsis)]
     union = isinstance(field.type, types.UnionType)
@@ -176,7 +176,7 @@ def _kind(field: dataclasses.Field) -> tuple[type, bool]:
 
 def _checked(field: dataclasses.Field, value: Any) -> Any:
     """The value, normalized (whole number to float, list to tuple), or InputError."""
-    kind, optional = _kind(field)
+    kind, optional = kind_of(field)
     if value is None and optional:
         return None
     if kind is float and type(value) is int:
