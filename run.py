@@ -60,6 +60,11 @@ def _folders(text: str) -> tuple[Path, ...]:
     return tuple(folders)
 
 
+def _space(text: str) -> str:
+    """Reads what to sweep over, which the command takes apart."""
+    return text.strip()
+
+
 def _seconds(text: str) -> float:
     """Reads a time as in 30s, 5m or 2h; a plain number is seconds."""
     factor = {"s": 1, "m": 60, "h": 3600}.get(text[-1:])
@@ -95,7 +100,7 @@ OPTIONS: Mapping[str, tuple[Callable[[str], Any], str, str]] = {
         "auto, by platform (the default)",
     ),
     "sweep": (
-        str,
+        _space,
         "text",
         "sweep: fields with values, as in learning_rate=1e-4:1e-2:log5; pooling=true,false; widths=4,8|16,32",
     ),
@@ -298,7 +303,7 @@ def help_text(values: flags.FlagValues, *, full: bool) -> str:
 
 
 def _help_line(name: str, values: flags.FlagValues) -> str:
-    if name.strip() in MODES:
+    if name.startswith(" "):  # a mode: --sweep is a flag too
         return f"      {name.strip():<24}{MODES[name.strip()]}"
     text = " ".join((values[name].help or "").split())
     if name in FIELDS:
@@ -314,7 +319,15 @@ def _placeholder(name: str) -> str:
     if name not in OPTIONS and name not in PLACES:
         return "train" if name == "mode" else name.upper()  # in capitals: those of jax
     read = (OPTIONS[name] if name in OPTIONS else PLACES[name])[0]
-    return {int: "N", float: "X", Path: "PATH", _seconds: "TIME", _folders: "DIR,DIR", str: "NAME"}.get(read, "A,B")
+    return {
+        int: "N",
+        float: "X",
+        Path: "PATH",
+        _seconds: "TIME",
+        _folders: "DIR,DIR",
+        _space: "'FIELD=A,B'",
+        str: "NAME",
+    }.get(read, "A,B")
 
 
 def main(command_line: list[str]) -> int:

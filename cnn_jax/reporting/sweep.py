@@ -50,10 +50,11 @@ def sentences(record: Record) -> list[str]:
         said.append("No setting is left to win: in each of them a seed has diverged. Try smaller learning rates.")
     else:
         accuracy, count = best["validation_accuracy"], search["settings"]
+        choice = "It is the largest of all that were tried, so that it flatters the winner; the"
         said.append(
             f"{f'The best of {count:,} settings' if count > 1 else 'The only setting'} is {words(best['settings'])}: "
             f"{_percent(accuracy['mean'])} on {held_out} ({_interval_words(accuracy['interval'])}n = {accuracy['n']}). "
-            "It is the largest of all that were tried, so that it flatters the winner; the test images played no part."
+            f"{choice if count > 1 else 'The'} test images played no part."
         )
         said += [_edge(name, best) for name in best["at_the_end"]]
     if search["diverged"]:
@@ -126,10 +127,11 @@ def _responses(record: Record) -> Iterator[str | Figure]:
                 field["lines"], names, field["name"], best, _alt(field), logarithmic=field["is_logarithmic"]
             )
         else:
-            best = best and (_value(best[0]), best[1])
+            best = best and (_value(best[0]), best[1])  # as the drawing names it
             lines = [_named(line) for line in field["lines"]]
             svg = drawings.words(lines, _values(field), field["name"], best, _alt(field))
-        yield Figure(svg, f"Validation accuracy against {field['name']}")
+        caption = f"Validation accuracy against {field['name']}"
+        yield Figure(svg, caption + ("" if field["is_numeric"] else ". Each mark is a setting."))
     if not shown:
         yield "No field has more than one value."
 
