@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import math
 import multiprocessing
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -190,8 +191,7 @@ def _run_apart(task: Task, jobs: int, requests: Requests) -> None:
     context, turns = multiprocessing.get_context("spawn"), _Turns(len(task.trials))
     processes = [context.Process(target=_process, args=(task, turns), daemon=True) for _ in range(jobs)]
     try:
-        for process in processes:
-            process.start()
+        _start(processes)
         while alive := [process.sentinel for process in processes if process.is_alive()]:
             connection.wait(alive, _PATIENCE)
             requests.raise_if_ending()
@@ -203,6 +203,16 @@ def _run_apart(task: Task, jobs: int, requests: Requests) -> None:
                     )
     finally:
         _end(processes)
+
+
+def _start(processes: Sequence[Any]) -> None:
+    """Starts them, deaf to Ctrl-C, which a terminal sends to all of them: the process that started them ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        for process in processes:
+            process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end(processes: Sequence[Any]) -> None:

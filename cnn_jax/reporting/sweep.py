@@ -35,7 +35,7 @@ def _numbers(found: Record) -> list[str]:
         seeds,
         _percent(accuracy["mean"]),
         _range(accuracy["interval"]),
-        f"{found['validation_loss']['mean']:.4f}",
+        _loss(found["validation_loss"]["mean"]),
         _percent(found["train_accuracy"]["mean"]),
         f"{found['seconds']['mean']:.1f} s",
     ]
@@ -80,7 +80,7 @@ def test(record: Record) -> str:
     return (
         f"Trained again on {_trained_on(record)} with seeds {seeds}, which no trial had, and scored once each: "
         f"{record['dataset']} test accuracy {100 * accuracy:.2f}{spread} % ({known}, n = {found['n']}), loss "
-        f"{found['mean']['test_loss']:.4f}." + (f" Diverged: seed {', '.join(bad)}." if bad else "")
+        f"{_loss(found['mean']['test_loss'])}." + (f" Diverged: seed {', '.join(bad)}." if bad else "")
     )
 
 
@@ -177,7 +177,7 @@ def _seeds(record: Record) -> Table:
             str(seed["seed"]),
             seed["status"],
             "-" if seed["test_accuracy"] is None else _percent(seed["test_accuracy"]),
-            "-" if seed["test_loss"] is None else f"{seed['test_loss']:.4f}",
+            "-" if seed["test_loss"] is None else _loss(seed["test_loss"]),
             f"{seed['train_seconds']:.1f} s",
         ]
         for seed in (found["seeds"] if found else [])
@@ -213,6 +213,11 @@ def _machine(record: Record) -> Table:
 
 def _value(value: Any) -> str:
     return as_text(tuple(value) if isinstance(value, list) else value)
+
+
+def _loss(value: float) -> str:
+    """With four decimals, which those that are nearly divergent do not need."""
+    return f"{value:.4f}" if value < 1000 else f"{value:.3g}"
 
 
 def _percent(share: float) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 
 from cnn_jax.reporting import figures
 from cnn_jax.reporting.figures import COLOURS, INK, MARKERS
@@ -14,6 +14,7 @@ from cnn_jax.reporting.figures import COLOURS, INK, MARKERS
 Line = Mapping[str, Any]
 
 MOST_LINES = 6  # a colour each
+_MANY_TIMES = 300  # from here on, powers of ten alone are written below a logarithmic axis
 _MOST_TICKS = 8  # values that are written below the axis; of more, round numbers are
 
 
@@ -62,6 +63,8 @@ def _ticks(axes: Axes, values: Sequence[float], *, logarithmic: bool) -> None:
         axes.xaxis.set_minor_locator(NullLocator())
     elif logarithmic:
         figures.plain_logarithmic(axes.xaxis)
+        if values[-1] > _MANY_TIMES * values[0]:
+            axes.xaxis.set_major_locator(LogLocator())
 
 
 def _ring(axes: Axes, x: float, y: float) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import multiprocessing
+import os
 import signal
 import threading
 import time
@@ -189,6 +190,32 @@ def test_signal_ends_the_sweep_with_its_rows_kept(tried: Try, monkeypatch: pytes
 
 def test_several_processes_run_the_same_trials(tried: Try) -> None:
     assert without_times(tried(RATES, jobs=2)) == without_times(tried(RATES, folder="other"))
+
+
+@pytest.mark.parametrize("while_they", ["start", "train"])
+def test_signal_ends_all_processes_without_a_traceback(
+    tried: Try, tmp_path: Path, capfd: pytest.CaptureFixture[str], while_they: str
+) -> None:
+    rows = tmp_path / "sweep/sweep.jsonl"
+
+    def interrupt() -> None:
+        while len(multiprocessing.active_children()) < 2:
+            time.sleep(0.01)
+        time.sleep(0.5)  # Python itself has started, and imports what it needs
+        while while_they == "train" and not rows.read_text():
+            time.sleep(0.01)
+        for child in multiprocessing.active_children():
+            os.kill(child.pid, signal.SIGINT)  # as a terminal does
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(Interrupted) as ended:
+        tried("epochs=1,1000000; batch_size=10|20", jobs=2)
+    thread.join()
+    assert ended.value.exit_code == 130
+    assert not multiprocessing.active_children()
+    assert capfd.readouterr().err == ""
 
 
 def test_process_that_dies_is_told_and_the_same_command_goes_on(tried: Try, tmp_path: Path) -> None:
