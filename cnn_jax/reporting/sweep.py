@@ -58,7 +58,7 @@ def sentences(record: Record) -> list[str]:
         )
         said += [_edge(name, best) for name in best["at_the_end"]]
     if search["diverged"]:
-        said.append(f"{search['diverged']:,} of {search['trials']:,} trials have diverged; the sweep went on.")
+        said.append(f"Diverged: {search['diverged']:,} of {search['trials']:,} trials; the sweep went on.")
     return said + ([test(record)] if best and best["test"] else [])
 
 

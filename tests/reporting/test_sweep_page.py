@@ -91,7 +91,7 @@ def test_page_of_many_settings_is_sound_and_names_the_winner(
     rate = found["winner"]["settings"]["learning_rate"]
     assert f"The best of 30 settings is learning_rate={rate}, widths=" in text
     assert "is an end of what was tried" in text
-    assert "10 of 60 trials have diverged" in text
+    assert "Diverged: 10 of 60 trials" in text
     assert "(no interval, n = 1), loss 0.3000. Diverged: seed 3." in text
     assert text.count("<svg") == 3
     assert "1 diverged" not in text and "0, 2 diverged" in text
