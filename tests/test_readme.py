@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 import experiments
 import run
+from cnn_jax.execution import space
 from tests.conftest import PROJECT
 
 README = (PROJECT / "README.md").read_text()
@@ -48,8 +50,10 @@ def name_in(file: Path, marker: str, line: str, statement: str) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_is_understood(command: str) -> None:
     values = run.define_flags()
-    run.parse(command.split()[2:], values)
+    run.parse(shlex.split(command)[2:], values)
     assert values["mode"].value in run.MODES
+    if values["sweep"].present:
+        space.factors(values.sweep)
     if values["config"].value is None and not str(values["experiment"].value).endswith(".py"):
         run.resolve(values)
 
