@@ -53,7 +53,7 @@ def run(
     goes on with them. Raises InputError, and writes nothing, where something cannot be trained.
     """
     compilation.start(persistent_cache=compilation_cache)
-    console = Console(progress=progress)
+    console = Console(progress=progress, rows=False)  # few images make hundreds of epochs
     _require_models(configs, changed)
     spec, chosen = data.spec(configs[0].dataset), _sizes(configs, sizes)
     folder = workdir or RUNS / _name(configs, changed)
@@ -143,6 +143,7 @@ def _learner(
     ends = [run.finished_result() for run in runs.values()]
     inference = programs.compile_inference(config, images.spec, images.train[:size], meshes.over_all_devices())
     learned = [inference.score(trained.params(run)) for run in runs.values()]
+    console.line(f"{folder}: {result.n} seeds of {config.epochs:,} epochs are done")
     scores = {
         "train_accuracy": [score.accuracy for score in learned],
         "test_accuracy": [end.test_accuracy for end in ends],

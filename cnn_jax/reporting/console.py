@@ -11,9 +11,13 @@ from tqdm import tqdm
 
 
 class Console:
-    """A terminal, or a file that stands in for one. progress: show a bar; None: where a person can see it move."""
+    """A terminal, or a file that stands in for one.
 
-    def __init__(self, *, progress: bool | None = None):
+    progress: show a bar; None: where a person can see it move. rows: say what each epoch came to.
+    """
+
+    def __init__(self, *, progress: bool | None = None, rows: bool = True):
+        self.shows_rows = rows
         self.shows_progress = sys.stderr.isatty() if progress is None else progress
         self._write: Callable[..., None] = print
 
@@ -56,6 +60,8 @@ class Console:
 
     def row(self, row: Mapping[str, Any], epochs: int) -> None:
         """A finished epoch."""
+        if not self.shows_rows:
+            return
         held_out = ""
         if "validation_loss" in row:
             held_out = f"   validation {row['validation_loss']:.4f}  {row['validation_accuracy']:.2%}"
