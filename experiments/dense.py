@@ -2,8 +2,8 @@
 
     python run.py --experiment=dense
 
-MNIST test accuracy 97.93 ± 0.13 %, loss 0.0711 ± 0.0029 (mean and standard deviation, n = 3 seeds); 10 s of training a
-run. Two AVX2 cores (AMD EPYC), jax 0.10.2, 2026-11.
+MNIST test accuracy 97.94 ± 0.06 %, loss 0.0709 ± 0.0025 (mean and half of its 95 % interval, n = 10 seeds; two cores,
+Intel Xeon 2.80 GHz); 10 s of training a run (two AVX2 cores, AMD EPYC). jax 0.10.2, 2026-11.
 """
 
 from dataclasses import replace

@@ -2,8 +2,9 @@
 
     python run.py
 
-MNIST test accuracy 99.10 ± 0.14 %, loss 0.0292 ± 0.0045 (mean and standard deviation, n = 3 seeds); 61 s of training
-and 5,000 images/s a run. Two AVX2 cores (AMD EPYC), jax 0.10.2, 2026-11. The lecture's Keras: 99.09 %, 0.0285, one run.
+MNIST test accuracy 99.20 ± 0.06 %, loss 0.0262 ± 0.0018 (mean and half of its 95 % interval, n = 10 seeds; two cores,
+Intel Xeon 2.80 GHz); 61 s of training and 5,000 images/s a run (two AVX2 cores, AMD EPYC). jax 0.10.2, 2026-11. The
+lecture's Keras: 99.09 %, 0.0285, one run.
 """
 
 from cnn_jax.config import Config

@@ -2,8 +2,8 @@
 
     python run.py --experiment=logistic
 
-MNIST test accuracy 92.49 ± 0.04 %, loss 0.2737 ± 0.0022 (mean and standard deviation, n = 3 seeds); 1.3 s of training
-a run. Two AVX2 cores (AMD EPYC), jax 0.10.2, 2026-11.
+MNIST test accuracy 92.48 ± 0.04 %, loss 0.2738 ± 0.0014 (mean and half of its 95 % interval, n = 10 seeds); 1.4 s of
+training a run. Two cores (Intel Xeon 2.80 GHz), jax 0.10.2, 2026-11.
 """
 
 from dataclasses import replace
