@@ -19,9 +19,12 @@ from cnn_jax.training import mesh as meshes
 from cnn_jax.training import programs
 from tests.conftest import PROJECT
 
-# How an experiment shrinks where it is not the first 640 images, twice over. Scenes are large, and a few of them say
-# little of those of the test set: rgb200 is to know the few by heart.
+# How experiments shrink: to 640 images, twice over, and what takes long to compile or to score to fewer filters. Scenes
+# are large, and a few of them say little of those of the test set: rgb200 is to know the few by heart.
+_FEW = {"train_examples": 640, "epochs": 2}
 SHRUNK: dict[str, dict] = {
+    "lecture_cnn_no_pooling": _FEW | {"widths": (8, 8, 16)},
+    "two_inputs_two_outputs": _FEW | {"widths": (8, 16)},
     "rgb200": {"widths": (8, 8, 16), "train_examples": 16, "batch_size": 16, "epochs": 16},
 }
 # Those that go on in the default run. The others take minutes for it: the long test has them.
@@ -34,7 +37,7 @@ LONG_FLAGS = {
 
 @pytest.mark.parametrize("name", experiments.names())
 def test_experiment_trains_and_goes_on_to_the_same_bits(name: str, drawn_data_dir: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(experiments.load(name), **SHRUNK.get(name, {"train_examples": 640, "epochs": 2}))
+    config = dataclasses.replace(experiments.load(name), **SHRUNK.get(name, _FEW))
     whole, ended = (Place(workdir=tmp_path / folder, data_dir=drawn_data_dir) for folder in ("whole", "ended"))
     console = Console(progress=False)
     result = execute(config, whole, console)

@@ -162,7 +162,8 @@ def test_evaluate_of_many_seeds_prints_intervals_and_ensembles_and_writes_corrup
 
 def test_compare_writes_its_record_table_and_page(run_py: Run, tmp_path: Path) -> None:
     for widths in ("8,16,32", "4,8"):
-        assert run_py(*SHORT, f"--widths={widths}", f"--workdir=widths={widths}").returncode == 0
+        changes = ("--model=dense", f"--widths={widths}", f"--workdir=widths={widths}")
+        assert run_py(*SHORT, *changes).returncode == 0
     finished = run_py("--mode=compare", "--runs=widths=8,16,32,widths=4,8")
     assert finished.returncode == 0, finished.stderr
     folder = tmp_path / "runs/compare-smoke"
@@ -194,19 +195,16 @@ def test_compare_trains_experiments_and_goes_on_with_them(run_py: Run, tmp_path:
     assert more["pairs"][0]["seeds"] == [0, 1, 2]
 
 
-def test_overfitting_trains_on_few_images_and_more(run_py: Run, tmp_path: Path) -> None:
-    command = ("--mode=overfitting", "--experiments=logistic,dense", "--sizes=20,640", "--seeds=2", "--workdir=out")
+def test_overfitting_trains_on_few_images_and_goes_on_with_them(run_py: Run, tmp_path: Path) -> None:
+    command = ("--mode=overfitting", "--experiments=logistic,dense", "--sizes=20", "--seeds=2", "--workdir=out")
     finished = run_py(*command)
     assert finished.returncode == 0, finished.stderr
     record = json.loads((tmp_path / "out/overfitting.json").read_text())
-    few, more, *_ = record["learners"]
-    assert [(one["train_examples"], one["epochs"], one["steps"]) for one in (few, more)] == [
-        (20, 500, 500),
-        (640, 50, 500),
-    ]
+    few = record["learners"][0]
+    assert (few["name"], few["train_examples"], few["epochs"], few["steps"]) == ("logistic", 20, 500, 500)
     assert few["train_accuracy"]["mean"] == 1.0, "20 images are learned by heart"
-    end = json.loads((tmp_path / "out/logistic/train_examples=640/seed-1/result.json").read_text())
-    assert more["test_accuracy"]["values"][1] == end["test_accuracy"]
+    end = json.loads((tmp_path / "out/logistic/train_examples=20/seed-1/result.json").read_text())
+    assert few["test_accuracy"]["values"][1] == end["test_accuracy"]
     assert '"Fewer parameters overfit less"' in finished.stdout
     assert "Fewer parameters overfit less" in (tmp_path / "out/overfitting.html").read_text()
     again = run_py(*command)
@@ -491,6 +489,7 @@ def test_signal_saves_and_the_same_command_goes_on(run_py: Run, started_run: Sta
     assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
 
 
+@pytest.mark.long
 def test_run_killed_at_random_moments_comes_to_the_same_bits(run_py: Run, tmp_path: Path) -> None:
     arguments = ("--experiment=smoke", "--train_examples=1280", "--epochs=10", "--kills=2", "--workdir=test")
     finished = run_py("--mode=selftest", *arguments)

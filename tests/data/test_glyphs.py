@@ -16,14 +16,18 @@ from cnn_jax.data.dataset import Dataset
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data_dir(shared_folder: Callable[[str, Callable[[Path], None]], Path]) -> Path:
     """A data folder that holds the cached glyphs of seed 0."""
-    return tmp_path_factory.mktemp("glyphs")
+    return shared_folder("glyphs", _draw)
+
+
+def _draw(data_dir: Path) -> None:
+    data.load("glyphs", data_dir=data_dir, warn=lambda note: None)
 
 
 @pytest.fixture(scope="module")
 def dataset(data_dir: Path) -> Dataset:
-    return data.load("glyphs", data_dir=data_dir, warn=lambda note: None)
+    return data.load("glyphs", data_dir=data_dir)
 
 
 @pytest.fixture

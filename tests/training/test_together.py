@@ -21,6 +21,7 @@ from tests.conftest import drawn_split
 SPEC = data.spec("mnist")
 CONFIG = Config(widths=(4, 8), batch_size=20, epochs=2)
 WINOGRAD = Config(widths=(16, 16, 8), batch_size=20, epochs=2)  # in the second layer, from 16 channels to 16
+DENSE = Config(model="dense", batch_size=20, epochs=2)
 STEPS = 20
 SEEDS = (3, 4, 5)
 
@@ -36,8 +37,14 @@ def fitted(training: Training, seeds: tuple[int, ...] = SEEDS, **options: Any) -
     return list(together.fit(training, together.begin(training, seeds), **options))
 
 
-@pytest.mark.parametrize(("lanes", "spread"), [(3, False), (4, True), (8, True)])
-@pytest.mark.parametrize("config", [CONFIG, WINOGRAD, Config(model="dense", batch_size=20, epochs=2)], ids=str)
+@pytest.mark.parametrize(
+    ("config", "lanes", "spread"),
+    [
+        *((CONFIG, *lanes) for lanes in ((3, False), (4, True), (8, True))),
+        *((config, *lanes) for config in (WINOGRAD, DENSE) for lanes in ((3, False), (4, True))),
+    ],
+    ids=str,
+)
 def test_first_20_steps_are_those_of_each_seed_alone(config: Config, lanes: int, spread: bool) -> None:
     """To 1e-5. Later they need not be: training makes every rounding larger."""
     alone = training(config)
