@@ -1,5 +1,6 @@
 """The README does what it says: its commands parse, its examples run, its files exist."""
 
+import json
 import os
 import re
 import shlex
@@ -111,3 +112,17 @@ def test_python_example_runs(block: str, command_environment: dict[str, str], tm
 def test_every_experiment_in_the_readme_exists() -> None:
     named = set(re.findall(r"--experiment=(\w+)(?!\S*\.py)", README)) - {"wide_kernels", "path"}
     assert named <= set(experiments.names())
+
+
+def test_gaps_of_overfitting_are_the_stored_ones() -> None:
+    record = json.loads((PROJECT / "experiments/results/overfitting.json").read_text())
+    gaps = {(one["name"], one["train_examples"]): 100 * one["gap"]["mean"] for one in record["learners"]}
+    sizes = record["verdicts"][0]["sizes"]
+    assert (len(sizes["smaller"]), sizes["larger"], sizes["no difference shown"]) == (5, [], [10_000])
+    said = "With 100 images it is {} points against {}, with 1,000 {} against {}, with all 60,000 {} against {}"
+    numbers = [
+        f"{gaps[name, size]:{form}}"
+        for size, form in ((100, ".1f"), (1_000, ".1f"), (60_000, ".2f"))
+        for name in ("lecture_cnn", "lecture_cnn_no_pooling")
+    ]
+    assert said.format(*numbers) in " ".join(README.split())
