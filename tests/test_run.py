@@ -196,12 +196,13 @@ def test_compare_trains_experiments_and_goes_on_with_them(run_py: Run, tmp_path:
 
 
 def test_overfitting_trains_on_few_images_and_goes_on_with_them(run_py: Run, tmp_path: Path) -> None:
-    command = ("--mode=overfitting", "--experiments=logistic,dense", "--sizes=20", "--seeds=2", "--workdir=out")
+    command = ("--mode=overfitting", "--experiments=logistic,dense", "--sizes=20", "--seeds=2", "--batch_size=5")
+    command += ("--workdir=out",)
     finished = run_py(*command)
     assert finished.returncode == 0, finished.stderr
     record = json.loads((tmp_path / "out/overfitting.json").read_text())
     few = record["learners"][0]
-    assert (few["name"], few["train_examples"], few["epochs"], few["steps"]) == ("logistic", 20, 500, 500)
+    assert (few["name"], few["train_examples"], few["epochs"], few["steps"]) == ("logistic", 20, 125, 500)
     assert few["train_accuracy"]["mean"] == 1.0, "20 images are learned by heart"
     end = json.loads((tmp_path / "out/logistic/train_examples=20/seed-1/result.json").read_text())
     assert few["test_accuracy"]["values"][1] == end["test_accuracy"]
