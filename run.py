@@ -24,13 +24,13 @@ MODES: Mapping[str, str] = {
     "train": "train a model and score it on the test set (the default)",
     "evaluate": "score finished runs, --workdir or --runs, again: calibration, ensembles, --corruptions",
     "compare": "compare models, --experiments, or finished runs, --runs, with intervals and tests",
+    "sweep": "try many settings, --sweep, on held-out images, and score the best one on test images",
     "overfitting": "train --experiments on few images, more, and all: training against test accuracy",
     "benchmark": "measure training and inference on this machine; writes benchmark.json and benchmark.html",
     "export": "write a finished run's model, --workdir, as parameters for numpy or as a program for jax",
     "lesson": "the lecture as a page with live results; writes lesson.html and lesson.npz",
     "predict": "name the digits in pictures of your own, --images, by a finished run, --workdir",
     "selftest": "kill a run at random moments and see that it comes to the same bits",
-    "sweep": "try many settings, --sweep, on held-out images, and score the best one on test images",
     "summary": "print a model's layers, parameters and multiply-adds; draw its graph",
 }
 

@@ -13,6 +13,7 @@ import pytest
 
 import experiments
 import run
+from cnn_jax.analysis import statistics
 from cnn_jax.execution import space
 from tests.conftest import PROJECT
 
@@ -126,3 +127,12 @@ def test_gaps_of_overfitting_are_the_stored_ones() -> None:
         for name in ("lecture_cnn", "lecture_cnn_no_pooling")
     ]
     assert said.format(*numbers) in " ".join(README.split())
+
+
+def test_ratio_of_times_with_pooling_and_without_is_that_of_the_stored_rounds() -> None:
+    summary = json.loads((PROJECT / "experiments/results/peers.json").read_text())["summary"]["training"]
+    found = statistics.ratio(*(summary[variant]["cnn_jax"]["rounds"] for variant in ("pooling", "no_pooling")))
+    assert found.interval is not None
+    low, high = found.interval
+    said = f"{found.ratio:.1f} times as fast as the one without (95 % interval {low:.1f} to {high:.1f}"
+    assert said in " ".join(README.split())

@@ -91,13 +91,9 @@ def _model(variant: Variant) -> dict[str, Any]:
         "parameters": variant.parameters,
         "multiply_adds": variant.multiply_adds,
         "seeds": list(variant.seeds),
-        **{name: _summary(variant.numbers[name]) for name in NUMBERS},
+        **{name: statistics.summary(variant.numbers[name]) for name in NUMBERS},
         "curves": _curves(variant.rows),
     }
-
-
-def _summary(values: np.ndarray) -> dict[str, Any]:
-    return dataclasses.asdict(statistics.estimate(values)) | {"values": values.tolist()}
 
 
 def _curves(rows: Sequence[Sequence[Mapping[str, float]]]) -> dict[str, list[dict[str, float]]]:

@@ -60,12 +60,8 @@ def compare(learners: Sequence[Learner]) -> dict[str, Any]:
 
 def _learner(learner: Learner) -> dict[str, Any]:
     about = {f.name: getattr(learner, f.name) for f in dataclasses.fields(learner) if f.name not in ("scores", "seeds")}
-    measured = {name: _summary(values) for name, values in {**learner.scores, "gap": learner.gap}.items()}
+    measured = {name: statistics.summary(values) for name, values in {**learner.scores, "gap": learner.gap}.items()}
     return about | {"seeds": list(learner.seeds)} | measured
-
-
-def _summary(values: np.ndarray) -> dict[str, Any]:
-    return dataclasses.asdict(statistics.estimate(values)) | {"values": values.tolist()}
 
 
 def _pairs(learners: Sequence[Learner]) -> list[dict[str, Any]]:

@@ -4,9 +4,11 @@ All intervals are of 95 %, all tests two-sided. Where numbers do not suffice for
 """
 
 import bisect
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -82,6 +84,11 @@ def estimate(values: Sequence[float] | np.ndarray) -> Estimate:
         return Estimate(n, mean, 0.0, None)
     low, high = stats.t.interval(CONFIDENCE, n - 1, mean, stats.sem(sample))
     return Estimate(n, mean, std, (float(low), float(high)))
+
+
+def summary(values: Sequence[float] | np.ndarray) -> dict[str, Any]:
+    """The estimate and the values themselves as plain numbers, for JSON."""
+    return dataclasses.asdict(estimate(values)) | {"values": np.asarray(values, np.float64).tolist()}
 
 
 def margins(values: np.ndarray) -> np.ndarray:

@@ -3,12 +3,11 @@
 Rows are those of `sweep.jsonl`: settings, seed, status and numbers of each trial.
 """
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cnn_jax.analysis.statistics import estimate
+from cnn_jax.analysis import statistics
 
 Row = Mapping[str, Any]
 Found = dict[str, Any]
@@ -36,7 +35,7 @@ def _summary(rows: Sequence[Row]) -> Found:
     }
     for name in NUMBERS:
         values = [row[name] for row in done]
-        found[name] = dataclasses.asdict(estimate(values)) | {"values": values} if done else None
+        found[name] = statistics.summary(values) if done else None
     return found
 
 

@@ -16,15 +16,13 @@ from cnn_jax import compilation, data, models
 from cnn_jax.analysis import comparison, summary
 from cnn_jax.analysis.comparison import NUMBERS, Variant
 from cnn_jax.config import Config, run_name
-from cnn_jax.data import views
-from cnn_jax.errors import InputError, MachineError, OutOfReachError
-from cnn_jax.execution import directory, many
+from cnn_jax.errors import InputError, OutOfReachError
+from cnn_jax.execution import directory, experiments
 from cnn_jax.execution import seeds as seed_folders
 from cnn_jax.execution.directory import RunDirectory
 from cnn_jax.execution.execute import Place
 from cnn_jax.reporting import comparison as report
 from cnn_jax.reporting.console import Console
-from cnn_jax.training import mesh as meshes
 from cnn_jax.training import programs
 
 RUNS = Path("runs")
@@ -72,50 +70,34 @@ def run(
         compilation.start(persistent_cache=compilation_cache)
         _require_experiments(configs, runs)
         place = Place(workdir=RUNS, data_dir=data_dir, manual_dir=manual_dir, command_line=command_line)
-        strategy, console = seed_strategy or "auto", Console(progress=progress)
-        runs = [
-            _trained(config, changed, SEEDS if seeds is None else seeds, place, strategy, console) for config in configs
-        ]
+        number, console = SEEDS if seeds is None else seeds, Console(progress=progress)
+        found = _trained(configs, changed, number, place, seed_strategy or "auto", console)
     else:
         of_training = {"seeds": seeds, "seed_strategy": seed_strategy}
         _require_folders(runs, [*changed, *(name for name, value in of_training.items() if value is not None)])
         compilation.start(persistent_cache=False)
-    found = [seed_folders.finished(folder) for folder in runs]
+        found = [seed_folders.finished(folder) for folder in runs]
     return compare(found, workdir=workdir, data_dir=data_dir, manual_dir=manual_dir, overwrite=overwrite)
 
 
 def _require_experiments(configs: Sequence[Config], runs: Sequence[Path]) -> None:
     """Raises InputError where a comparison of experiments is asked for that cannot be made."""
-    names = [config.experiment for config in configs]
     if runs:
         raise InputError("--mode=compare: name experiments to train, or finished runs, not both.")
-    if len(names) < 2:
+    if len(configs) < 2:
         raise InputError("--mode=compare: name two experiments or more with --experiments=NAME,NAME.")
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"--experiments: {name} is named twice. An experiment cannot be compared with itself.")
-    for config in configs:
-        if config.dataset != configs[0].dataset:
-            raise InputError(
-                f"--experiments: {config.experiment} is of {config.dataset}, but {names[0]} of {configs[0].dataset}. "
-                "Train all on one with --dataset=NAME."
-            )
-        programs.state_shapes(config, data.spec(config.dataset), meshes.over_all_devices())  # raises where it has none
-        if isinstance(views.VIEWS[config.view].targets(np.zeros(1, np.int32)), dict):
-            raise InputError(
-                f"--experiments: {config.experiment} has several outputs. Only models of one can be compared."
-            )
+    experiments.require_comparable(configs)
 
 
 def _trained(
-    config: Config, changed: Collection[str], seeds: int, place: Place, strategy: str, console: Console
-) -> Path:
-    """The folder of the config's seeds, which are trained where they are not. One that diverges is told of."""
-    folder = place.workdir / run_name(config, changed, many_seeds=True)
-    result = many.execute(config, seeds, dataclasses.replace(place, workdir=folder), strategy, console)
-    if result.n < seeds:
-        console.note(f"{config.experiment}: {seeds - result.n} of {seeds} seeds diverged. They are left out.")
-    return folder
+    configs: Sequence[Config], changed: Collection[str], seeds: int, place: Place, strategy: str, console: Console
+) -> list[dict[int, RunDirectory]]:
+    """The configs' runs, each in the folder that `--mode=train --seeds` has for them. place: of all folders."""
+    folders = [place.workdir / run_name(config, changed, many_seeds=True) for config in configs]
+    return [
+        experiments.trained(config, seeds, dataclasses.replace(place, workdir=folder), strategy, console)
+        for config, folder in zip(configs, folders, strict=True)
+    ]
 
 
 def compare(
@@ -290,12 +272,7 @@ def _write(folder: Path, content: Mapping[str, Any], page: str) -> None:
         "compare.csv": _as_csv(content),
         "compare.json": json.dumps(content, indent=1, allow_nan=False) + "\n",
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            directory.write_at_once(folder / name, text)
-    except OSError as error:
-        raise MachineError(f"{folder}: cannot be written: {error.strerror}.") from None
+    directory.write_files(folder, files)
 
 
 def _as_csv(content: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from cnn_jax.config import Config
 from cnn_jax.data import corruptions as corrupting
 from cnn_jax.data import views
 from cnn_jax.data.dataset import Spec, Split
-from cnn_jax.errors import InputError, MachineError
+from cnn_jax.errors import InputError
 from cnn_jax.execution import directory, machine, seeds, trained
 from cnn_jax.execution.directory import RunDirectory
 from cnn_jax.execution.result import Result
@@ -273,8 +273,4 @@ def _write(folder: Path, record: Mapping[str, Any], images: np.ndarray) -> None:
         files["corruptions.json"] = json.dumps(shared | record["corruptions"], indent=1, allow_nan=False)
         samples = {name: robustness.samples(images, name, CORRUPTION_SEED) for name in record["corruptions"]["kinds"]}
     files["evaluation.html"] = report.page(record, samples)
-    try:
-        for name, text in files.items():
-            directory.write_at_once(folder / name, text + "\n")
-    except OSError as error:
-        raise MachineError(f"{folder}: cannot be written: {error.strerror}.") from None
+    directory.write_files(folder, {name: text + "\n" for name, text in files.items()})

@@ -13,11 +13,9 @@ from cnn_jax import compilation, data
 from cnn_jax.analysis import overfitting
 from cnn_jax.analysis.overfitting import Learner
 from cnn_jax.config import Config, run_name
-from cnn_jax.data import views
-from cnn_jax.data.dataset import Dataset, Spec
-from cnn_jax.errors import DivergedError, InputError, MachineError
-from cnn_jax.execution import directory, machine, many, trained
-from cnn_jax.execution import seeds as seed_folders
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.errors import InputError
+from cnn_jax.execution import directory, experiments, machine, trained
 from cnn_jax.execution.execute import Place
 from cnn_jax.reporting import overfitting as report
 from cnn_jax.reporting.console import Console
@@ -55,18 +53,22 @@ def run(
     compilation.start(persistent_cache=compilation_cache)
     console = Console(progress=progress, rows=False)  # few images make hundreds of epochs
     _require_models(configs, changed)
-    spec, chosen = data.spec(configs[0].dataset), _sizes(configs, sizes)
+    chosen = _sizes(configs, sizes)
     folder = workdir or RUNS / _name(configs, changed)
     directory.require_writable(folder, flag="workdir")
     place = Place(
         workdir=folder, data_dir=data_dir, manual_dir=manual_dir, overwrite=overwrite, command_line=command_line
     )
     images = data.load(
-        spec.name, data_dir=data_dir, manual_dir=manual_dir, glyph_seed=configs[0].glyph_seed, warn=console.note
+        configs[0].dataset,
+        data_dir=data_dir,
+        manual_dir=manual_dir,
+        glyph_seed=configs[0].glyph_seed,
+        warn=console.note,
     )
     number, strategy = SEEDS if seeds is None else seeds, seed_strategy or "auto"
     learners = [
-        _learner(_of_size(config, size, spec), size, images, number, place, strategy, console)
+        _learner(_of_size(config, size), size, images, number, place, strategy, console)
         for config in configs
         for size in chosen
     ]
@@ -79,24 +81,11 @@ def run(
 
 def _require_models(configs: Sequence[Config], changed: Collection[str]) -> None:
     """Raises InputError where these cannot be trained and set beside one another."""
-    names = [config.experiment for config in configs]
-    if not names:
+    if not configs:
         raise InputError("--mode=overfitting: name the models with --experiments=NAME,NAME.")
     if "train_examples" in changed:
         raise InputError("--train_examples: is what --mode=overfitting varies. Name the numbers with --sizes=N,N.")
-    for config in configs:
-        if names.count(config.experiment) > 1:
-            raise InputError(f"--experiments: {config.experiment} is named twice.")
-        if config.dataset != configs[0].dataset:
-            raise InputError(
-                f"--experiments: {config.experiment} is of {config.dataset}, but {names[0]} of {configs[0].dataset}. "
-                "Train all on one with --dataset=NAME."
-            )
-        if isinstance(views.VIEWS[config.view].targets(np.zeros(1, np.int32)), dict):
-            raise InputError(
-                f"--experiments: {config.experiment} has several outputs. Only models of one can be shown."
-            )
-        programs.state_shapes(config, data.spec(config.dataset), meshes.over_all_devices())  # raises where it has none
+    experiments.require_comparable(configs)
 
 
 def _sizes(configs: Sequence[Config], asked: Sequence[int]) -> list[int]:
@@ -114,7 +103,7 @@ def _available(config: Config) -> int:
     return data.spec(config.dataset).train_examples - config.validation_examples
 
 
-def _of_size(config: Config, size: int, spec: Spec) -> Config:
+def _of_size(config: Config, size: int) -> Config:
     """The config of a run on so many images."""
     epochs = overfitting.epochs_for(size, config.batch_size, config.epochs, LEAST_STEPS)
     return dataclasses.replace(config, train_examples=None if size == _available(config) else size, epochs=epochs)
@@ -134,16 +123,11 @@ def _learner(
     Raises DivergedError where none of them came to an end.
     """
     folder = place.workdir / config.experiment / f"train_examples={size}"
-    result = many.execute(config, seeds, dataclasses.replace(place, workdir=folder), strategy, console)
-    if not result.n:
-        raise DivergedError(f"{folder}: every seed has diverged. Try a smaller --learning_rate.", result.seeds[0].steps)
-    if result.n < seeds:
-        console.note(f"{folder}: {seeds - result.n} of {seeds} seeds diverged. They are left out.")
-    runs = seed_folders.finished(folder)
+    runs = experiments.trained(config, seeds, dataclasses.replace(place, workdir=folder), strategy, console)
     ends = [run.finished_result() for run in runs.values()]
     inference = programs.compile_inference(config, images.spec, images.train[:size], meshes.over_all_devices())
     learned = [inference.score(trained.params(run)) for run in runs.values()]
-    console.line(f"{folder}: {result.n} seeds of {config.epochs:,} epochs are done")
+    console.line(f"{folder}: {len(runs)} seeds of {config.epochs:,} epochs are done")
     scores = {
         "train_accuracy": [score.accuracy for score in learned],
         "test_accuracy": [end.test_accuracy for end in ends],
@@ -152,7 +136,7 @@ def _learner(
     }
     return Learner(
         name=config.experiment,
-        parameters=result.parameters,
+        parameters=ends[0].parameters,
         train_examples=size,
         epochs=config.epochs,
         steps=ends[0].steps,
@@ -186,11 +170,7 @@ def _write(folder: Path, content: Mapping[str, Any]) -> None:
         "overfitting.html": report.page(content),
         "overfitting.json": json.dumps(content, indent=1, allow_nan=False) + "\n",
     }
-    try:
-        for name, text in files.items():
-            directory.write_at_once(folder / name, text)
-    except OSError as error:
-        raise MachineError(f"{folder}: cannot be written: {error.strerror}.") from None
+    directory.write_files(folder, files)
 
 
 def _print(console: Console, content: Mapping[str, Any]) -> None:

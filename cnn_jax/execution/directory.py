@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -316,6 +316,14 @@ def write_at_once(path: Path, text: str) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     partial.replace(path)
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Makes the folder where it is missing and writes texts into it by their names. Raises MachineError."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            write_at_once(folder / name, text)
 
 
 def _is_finite(value: object) -> bool:

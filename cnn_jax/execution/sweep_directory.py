@@ -4,6 +4,7 @@
 trial, in the order in which they ended, `sweep.json` the record, `sweep.html` the page, `winner` a run of many seeds.
 """
 
+import errno
 import json
 import math
 import os
@@ -99,7 +100,8 @@ class SweepDirectory:
         with writing(self.path / "sweep.jsonl") as file:
             descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             try:
-                os.write(descriptor, line)
+                if os.write(descriptor, line) < len(line):  # of a disk that has no more room
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(descriptor)
 

@@ -172,6 +172,18 @@ def test_damaged_rows_are_refused(tmp_path: Path, line: str) -> None:
         directory.kept(BASE)
 
 
+def test_row_that_the_disk_had_no_room_for_is_told_and_dropped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    directory, write = SweepDirectory(tmp_path), os.write
+    directory.begin(BASE, {"data_fingerprint": "f"}, overwrite=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda file, content: write(file, content[:5]))
+        with pytest.raises(MachineError, match=r"sweep\.jsonl: cannot be written: No space left"):
+            directory.append({"seed": 0})
+    assert (tmp_path / "sweep.jsonl").read_text() == '{"see'
+    directory.begin(BASE, {"data_fingerprint": "f"}, overwrite=False)
+    assert (tmp_path / "sweep.jsonl").read_text() == ""
+
+
 def test_signal_ends_the_sweep_with_its_rows_kept(tried: Try, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def signalled(training: Any, start: Any, **options: Any) -> Iterator:
         for progress in fit(training, start, **options):
