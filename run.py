@@ -34,6 +34,19 @@ MODES: Mapping[str, str] = {
     "summary": "print a model's layers, parameters and multiply-adds; draw its graph",
 }
 
+# The module of each mode, whose `run(...)` names the flags that it takes.
+COMMANDS: Mapping[str, str] = {
+    "train": "cnn_jax.runs.train",
+    **{
+        mode: f"cnn_jax.studies.{mode}.run"
+        for mode in ("compare", "sweep", "overfitting", "benchmark", "lesson", "predict")
+    },
+    "evaluate": "cnn_jax.studies.evaluation.run",
+    "export": "cnn_jax.studies.export",
+    "selftest": "cnn_jax.studies.selftest",
+    "summary": "cnn_jax.studies.summary",
+}
+
 PLACES: Mapping[str, tuple[Callable[[str], Any], str]] = {
     "config": (Path, "start from a run's config.json instead of an experiment"),
     "workdir": (Path, "the run's folder; default runs/EXPERIMENT-DATASET-seedSEED and what the command line changed"),
@@ -341,7 +354,7 @@ def main(command_line: list[str]) -> int:
         mode = str(values["mode"].value)
         if mode not in MODES:
             raise unknown_name("--mode", mode, "mode", MODES)
-        command = importlib.import_module(f"cnn_jax.commands.{'catalog' if values.list else mode}")
+        command = importlib.import_module(f"cnn_jax.studies.{'catalog' if values.list else mode}")
         call(command.run, values, command_line)
     except ProjectError as error:
         print(f"run.py: {error}", file=sys.stderr)

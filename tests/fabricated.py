@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from cnn_jax.config import Config
-from cnn_jax.execution.directory import RunDirectory
-from cnn_jax.execution.result import Result
+from cnn_jax.runs.directory import RunDirectory
+from cnn_jax.runs.result import Result
 
 MACHINE = {
     "command_line": ["--workdir=/home/somebody/run"],

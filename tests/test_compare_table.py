@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cnn_jax.commands import compare
 from cnn_jax.config import Config
-from cnn_jax.execution import seeds
+from cnn_jax.runs import seeds
+from cnn_jax.studies.compare import run as compare
 from tests import fabricated
 from tests.conftest import PROJECT
 

@@ -12,9 +12,9 @@ import experiments
 from cnn_jax import data
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError
-from cnn_jax.execution import comparison
-from cnn_jax.execution.execute import Place, execute
-from cnn_jax.reporting.console import Console
+from cnn_jax.report.console import Console
+from cnn_jax.runs import comparison
+from cnn_jax.runs.execute import Place, execute
 from cnn_jax.training import mesh as meshes
 from cnn_jax.training import programs
 from tests.conftest import PROJECT

@@ -15,14 +15,13 @@ MAY_IMPORT = {
     "errors": set(),
     "compilation": {"errors"},
     "data": LEAVES,
-    "models": LEAVES,
-    "training": LEAVES | {"data", "models"},
-    "analysis": LEAVES | {"data", "models"},
-    "benchmark": LEAVES | {"data", "models", "training", "analysis"},
-    "lesson": LEAVES | {"data", "models", "training", "analysis"},
-    "reporting": LEAVES,
-    "execution": LEAVES | {"data", "models", "training", "reporting"},
-    "commands": LEAVES | {"data", "models", "training", "analysis", "benchmark", "lesson", "reporting", "execution"},
+    "ops": LEAVES,
+    "models": LEAVES | {"ops"},
+    "training": LEAVES | {"data", "ops", "models"},
+    "experiment": LEAVES | {"data", "models", "training"},
+    "report": LEAVES,
+    "runs": LEAVES | {"data", "models", "training", "experiment", "report"},
+    "studies": LEAVES | {"data", "ops", "models", "training", "experiment", "report", "runs"},
     "experiments": {"config", "errors", "experiments"},
     "run": {"config", "errors", "experiments"},
 }
@@ -65,9 +64,11 @@ def test_imports_go_one_way(path: Path) -> None:
         assert not name.startswith("tensorflow."), "never TensorFlow"
 
 
-def test_no_command_imports_another() -> None:
-    for path in PROJECT.glob("cnn_jax/commands/*.py"):
-        assert not [name for name in imports(path) if name.startswith("cnn_jax.commands")], path
+def test_no_study_imports_another() -> None:
+    for path in PROJECT.glob("cnn_jax/studies/**/*.py"):
+        own = ".".join(path.relative_to(PROJECT).with_suffix("").parts[:3])
+        for name in imports(path):
+            assert not name.startswith("cnn_jax.studies.") or name.startswith(own), f"{path} imports {name}"
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ import pytest
 
 import experiments
 import run
-from cnn_jax.analysis import statistics
-from cnn_jax.execution import space
+from cnn_jax.report import statistics
+from cnn_jax.studies.sweep import space
 from tests.conftest import PROJECT
 
 README = (PROJECT / "README.md").read_text()

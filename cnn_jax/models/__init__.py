@@ -13,7 +13,7 @@ from cnn_jax.config import FIELDS, Config
 from cnn_jax.errors import InputError, unknown_name
 from cnn_jax.models.cnn import CNN
 from cnn_jax.models.dense import DenseNetwork, LogisticRegression
-from cnn_jax.models.graph import Graph
+from cnn_jax.models.two_inputs_two_outputs import Graph
 
 MODELS: Mapping[str, type[nn.Module]] = {
     "cnn": CNN,

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from cnn_jax.errors import InputError
-from cnn_jax.models import operators
+from cnn_jax.ops import operators
 
 
 class Conv(nn.Module):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from cnn_jax.reporting import comparison
+from cnn_jax.studies.compare import page as comparison
 from experiments.results import readme
 
 

@@ -1,75 +1,99 @@
-"""The model of two inputs and two outputs, and what it says to wrong ones."""
-
-import re
-from typing import Any
+"""The graph is that of the module as it runs: branches, repeated layers, several inputs and outputs."""
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
+from flax import linen as nn
 
 from cnn_jax import models
 from cnn_jax.config import Config
-from cnn_jax.errors import InputError
-
-CONFIG = Config(model="graph", view="with_metadata", widths=(8, 16))
-INPUTS = {"image": jnp.ones((2, 28, 28, 1)), "metadata": jnp.ones((2, 3))}
-
-
-@pytest.fixture(scope="module")
-def params() -> dict:
-    return models.build(CONFIG, 10).init(jax.random.key(0), INPUTS)["params"]
+from cnn_jax.models.graph import Graph, graph
+from cnn_jax.models.layers import Conv, Dense, Flatten, MaxPool
+from tests.models.branching import INPUTS, Branching
 
 
-def test_both_inputs_reach_both_outputs(params: dict) -> None:
-    module = models.build(CONFIG, 10)
-
-    def logits(inputs: dict) -> Any:
-        return module.apply({"params": params}, inputs)
-
-    for name in ("digit", "five_or_more"):
-        gradients = jax.grad(lambda inputs, name=name: logits(inputs)[name][:, 0].sum())(INPUTS)
-        assert all(np.asarray(gradient).any() for gradient in gradients.values())
+def images(*shape: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((1, *shape), jnp.float32)
 
 
-def test_branch_adds_to_the_trunk(params: dict) -> None:
-    silent = params | {"Conv_2": jax.tree.map(jnp.zeros_like, params["Conv_2"])}
-    module = models.build(CONFIG, 10)
-    logits = module.apply({"params": silent}, INPUTS)
-    changed = silent | {"Conv_1": jax.tree.map(lambda leaf: leaf + 1, silent["Conv_1"])}
-    without_branch = module.apply({"params": changed}, INPUTS)
-    np.testing.assert_array_equal(logits["digit"], without_branch["digit"])
-    assert np.asarray(logits["digit"]).any()
+def lines(found: Graph) -> list[str]:
+    """Each node with what it reads, as in `add (11, 11, 4) <- Conv_0 relu`."""
+    names = [node.name for node in found.nodes]
+    return [
+        f"{node.name} {node.shape} <- {' '.join(names[source] for source in found.sources(place))}".removesuffix(" <- ")
+        for place, node in enumerate(found.nodes)
+    ]
 
 
-@pytest.mark.parametrize(
-    ("inputs", "said"),
-    [
-        (INPUTS | {"metadata": jnp.ones((2, 4))}, "input metadata has shape (2, 4), expected (2, 3)"),
-        (INPUTS | {"metadata": jnp.ones((5, 3))}, "input metadata has shape (5, 3), expected (2, 3)"),
-        (INPUTS | {"image": jnp.ones((2, 28, 28))}, "input image has shape (2, 28, 28), expected (N, H, W, C)"),
-        ({"image": jnp.ones((2, 28, 28, 1))}, "takes inputs image and metadata, and was given ['image']"),
-        (jnp.ones((2, 28, 28, 1)), "was given one array of shape (2, 28, 28, 1)"),
-    ],
-)
-def test_wrong_input_is_named_with_both_shapes(params: dict, inputs: Any, said: str) -> None:
-    with pytest.raises(InputError, match=re.escape(said)):
-        models.build(CONFIG, 10).apply({"params": params}, inputs)
+def test_lecture_cnn_is_a_chain_with_its_relus() -> None:
+    assert lines(graph(models.build(Config(), 10), images(28, 28, 1))) == [
+        "input (28, 28, 1)",
+        "Conv_0 (26, 26, 32) <- input",
+        "relu (26, 26, 32) <- Conv_0",
+        "MaxPool_0 (13, 13, 32) <- relu",
+        "Conv_1 (11, 11, 64) <- MaxPool_0",
+        "relu (11, 11, 64) <- Conv_1",
+        "MaxPool_1 (5, 5, 64) <- relu",
+        "Conv_2 (3, 3, 128) <- MaxPool_1",
+        "relu (3, 3, 128) <- Conv_2",
+        "Flatten_0 (1152,) <- relu",
+        "Dense_0 (10,) <- Flatten_0",
+        "output (10,) <- Dense_0",
+    ]
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"model": "graph"}, "--view=plain: the model graph needs --view=with_metadata"),
-        ({"view": "with_metadata"}, "--view=with_metadata: the model cnn needs --view=plain or --view=permuted"),
-    ],
-)
-def test_model_and_view_that_do_not_go_together_are_refused(settings: dict, said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        models.build(Config(**settings), 10)
+def test_branches_repeated_layers_inputs_and_outputs() -> None:
+    assert lines(graph(Branching(), INPUTS)) == [
+        "image (16, 16, 1)",
+        "metadata (3,)",
+        "Residual_0/Conv_0 (14, 14, 4) <- image",
+        "relu (14, 14, 4) <- Residual_0/Conv_0",
+        "Residual_0/same (14, 14, 4) <- relu",
+        "relu (14, 14, 4) <- Residual_0/same",
+        "Residual_0/same (call 2) (14, 14, 4) <- relu",
+        "slice (14, 14, 1) <- image",
+        "Residual_0/shortcut (14, 14, 4) <- slice",
+        "add (14, 14, 4) <- Residual_0/same (call 2) Residual_0/shortcut",
+        "relu (14, 14, 4) <- add",
+        "MaxPool_0 (7, 7, 4) <- relu",
+        "Flatten_0 (196,) <- MaxPool_0",
+        "Dense_0 (5,) <- metadata",
+        "relu (5,) <- Dense_0",
+        "concatenate (201,) <- Flatten_0 relu",
+        "digit (10,) <- concatenate",
+        "is_large (2,) <- concatenate",
+        "digit (10,) <- digit",
+        "is_large (2,) <- is_large",
+    ]
 
 
-def test_other_than_two_widths_are_refused() -> None:
-    module = models.build(Config(model="graph", view="with_metadata", widths=(8,)), 10)
-    with pytest.raises(InputError, match="--widths=8: the model graph takes two"):
-        module.init(jax.random.key(0), INPUTS)
+class Wrapped(nn.Module):
+    """Layers under jit and under rematerialization, and a result that nobody reads."""
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        x = nn.jit(Conv)(4, name="jitted")(images)
+        x = nn.remat(Conv)(4, name="remat")(jnp.tanh(x))
+        jnp.exp(x)
+        x = MaxPool()(x)
+        return Dense(3)(Flatten()(x))
+
+
+def test_lifted_layers_are_found_and_what_nobody_reads_is_not_drawn() -> None:
+    assert lines(graph(Wrapped(), images(9, 9, 1))) == [
+        "input (9, 9, 1)",
+        "jitted (7, 7, 4) <- input",
+        "tanh (7, 7, 4) <- jitted",
+        "remat (5, 5, 4) <- tanh",
+        "MaxPool_0 (2, 2, 4) <- remat",
+        "Flatten_0 (16,) <- MaxPool_0",
+        "Dense_0 (3,) <- Flatten_0",
+        "output (3,) <- Dense_0",
+    ]
+
+
+@pytest.mark.parametrize("settings", [{"model": "dense"}, {"model": "logistic"}, {"pooling": False}, {"widths": (2,)}])
+def test_every_edge_leads_on_from_input_to_output(settings: dict) -> None:
+    found = graph(models.build(Config(**settings), 10), images(28, 28, 1))
+    assert list(found.edges) == [(place, place + 1) for place in range(len(found.nodes) - 1)]
+    assert (found.nodes[0].kind, found.nodes[-1].kind) == ("input", "output")

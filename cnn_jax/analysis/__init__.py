@@ -1,1 +1,0 @@
-"""Looking at models, data, logits and results without training."""

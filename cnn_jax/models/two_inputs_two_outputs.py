@@ -1,0 +1,62 @@
+"""A model that is no chain of layers: several inputs, a branch around others, several outputs."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from cnn_jax.errors import InputError
+from cnn_jax.models.layers import Conv, Dense, Flatten, MaxPool
+
+
+class Graph(nn.Module):
+    """Two inputs, a residual branch and two outputs, as Keras's functional API would connect them.
+
+    inputs: `image`, float [N, H, W, C], and `metadata`, float [N, 3]; returns logits of two outputs: `digit`, float32
+    [N, classes], and `five_or_more`, float32 [N, 2]. Raises InputError, which names the input, on other shapes.
+    """
+
+    views: ClassVar[tuple[str, ...]] = ("with_metadata",)
+
+    classes: int
+    widths: Sequence[int] = (32, 64)  # filters of the convolutions, units of the layer that both outputs share
+    kernel_size: int = 3
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, inputs: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        image, metadata = _checked(inputs)
+        if len(self.widths) != 2:
+            raise InputError(f"--widths={','.join(map(str, self.widths))}: the model graph takes two, as in 32,64.")
+        filters, units = self.widths
+        trunk = MaxPool()(nn.relu(Conv(filters, self.kernel_size, self.dtype)(image)))
+
+        # What the branch adds is a correction: the trunk goes around it unchanged (He et al., 2015).
+        branch = nn.relu(Conv(filters, self.kernel_size, self.dtype, padding="SAME")(trunk))
+        branch = Conv(filters, self.kernel_size, self.dtype, padding="SAME")(branch)
+        trunk = MaxPool()(nn.relu(trunk + branch))
+
+        numbers = nn.relu(Dense(filters, self.dtype)(metadata))
+        joined = jnp.concatenate([Flatten()(trunk), numbers], axis=-1)
+        shared = nn.relu(Dense(units, self.dtype)(joined))
+        return {
+            "digit": Dense(self.classes, self.dtype)(shared).astype(jnp.float32),
+            "five_or_more": Dense(2, self.dtype)(shared).astype(jnp.float32),
+        }
+
+
+def _checked(inputs: Any) -> tuple[jax.Array, jax.Array]:
+    if not isinstance(inputs, dict) or inputs.keys() != {"image", "metadata"}:
+        given = sorted(inputs) if isinstance(inputs, dict) else f"one array of shape {inputs.shape}"
+        raise InputError(f"--model=graph: takes inputs image and metadata, and was given {given}.")
+    image, metadata = inputs["image"], inputs["metadata"]
+    if image.ndim != 4:
+        raise InputError(f"--model=graph: input image has shape {image.shape}, expected (N, H, W, C).")
+    if metadata.shape != (image.shape[0], 3):
+        raise InputError(
+            f"--model=graph: input metadata has shape {metadata.shape}, expected {(image.shape[0], 3)} beside image "
+            f"{image.shape}."
+        )
+    return image, metadata

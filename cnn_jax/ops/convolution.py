@@ -1,0 +1,209 @@
+"""Convolution and its gradients in the forms that XLA's CPU backend runs fast, also inside a compiled loop.
+
+For `operators.py`, which says when. Three forms, chosen by shape, equal within float32 rounding:
+
+  tiles     3 x 3 kernels: Winograd's minimal filtering F(2 x 2, 3 x 3), 16 products where the definition needs 36
+  patches   small inputs: every window copied to a row, then one matrix product
+  direct    everything else: XLA's convolution, with gradients that are written as plain NHWC convolutions
+
+Tiles and patches work on blocks of images whose intermediate values stay in the processor's cache. Optimization
+barriers hold what is read more than once: XLA would otherwise recompute it inside of every reader. Numbers:
+docs/performance.md.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from math import ceil, prod
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from cnn_jax.ops import pooling, winograd
+from cnn_jax.ops.blocks import in_blocks
+from cnn_jax.ops.winograd import flat, product
+
+Padding = tuple[tuple[int, int], tuple[int, int]]
+
+NO_PADS = ((0, 0), (0, 0))
+_NHWC = ("NHWC", "HWIO", "NHWC")
+
+
+def convolve(images: Array, kernel: Array, stride: int, pads: Padding) -> Array:
+    """Cross-correlation: [N, H, W, C] and [KH, KW, C, F] to [N, H', W', F]."""
+    form, _ = _chosen(images.shape, kernel.shape, stride, pads)
+    return form(images, kernel, stride, pads)
+
+
+def gradients(images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding) -> tuple[Array, Array]:
+    """The gradients of `convolve` for images and kernel, given the one for its outputs."""
+    _, form = _chosen(images.shape, kernel.shape, stride, pads)
+    return form(images, kernel, gradient, stride, pads)
+
+
+def _chosen(images: tuple[int, ...], kernel: tuple[int, ...], stride: int, pads: Padding) -> tuple[Callable, Callable]:
+    if not isinstance(images[0], int):  # an exported program is for any number of images: no blocks can be cut
+        return _convolve_directly, direct_gradients
+    height, width = output_size(images, kernel, stride, pads)
+    tiles = ceil(height / 2) * ceil(width / 2)
+    if has_tiles(kernel) and stride == 1 and 16 * tiles < 0.6 * 9 * height * width:
+        return _convolve_tiles, _tiles_gradients
+    if has_few_products(kernel) or 4 * height * width * prod(kernel[:3]) <= 64 * 1024:
+        return _convolve_patches, _patches_gradients
+    return _convolve_directly, direct_gradients
+
+
+def has_tiles(kernel: tuple[int, ...]) -> bool:
+    """With fewer channels the transforms cost more than the products that they save."""
+    return kernel[:2] == (3, 3) and min(kernel[2:]) >= 16
+
+
+def has_few_products(kernel: tuple[int, ...]) -> bool:
+    """Copying the windows then costs less than XLA's convolution loses."""
+    return prod(kernel[:3]) <= 32
+
+
+def output_size(images: tuple[int, ...], kernel: tuple[int, ...], stride: int, pads: Padding) -> tuple[int, int]:
+    """Height and width of the outputs for these shapes."""
+    height, width = (max(0, (images[axis + 1] + sum(pads[axis]) - kernel[axis]) // stride + 1) for axis in (0, 1))
+    return height, width
+
+
+def padded_images(images: Array, pads: Sequence[tuple[int, int]]) -> Array:
+    """Zeros around the images; a negative number crops."""
+    return lax.pad(images, jnp.zeros((), images.dtype), ((0, 0, 0), (*pads[0], 0), (*pads[1], 0), (0, 0, 0)))
+
+
+# Direct ---------------------------------------------------------------------------------------------------------------
+
+
+def _convolve_directly(images: Array, kernel: Array, stride: int, pads: Padding) -> Array:
+    return lax.conv_general_dilated(images, kernel, (stride, stride), pads, dimension_numbers=_NHWC)
+
+
+def direct_gradients(images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding) -> tuple[Array, Array]:
+    """Both as plain NHWC convolutions; for the kernel, channels take the part of the batch and images that of channels.
+
+    Dumoulin and Visin, "A guide to convolution arithmetic for deep learning" (2016), section 4.
+    """
+    images, gradient = lax.optimization_barrier((images, gradient))
+    before = [low for low, _ in pads]
+    spread = [(size - 1) * stride + 1 for size in gradient.shape[1:3]]
+    margins = [
+        (kernel.shape[axis] - 1 - before[axis], images.shape[axis + 1] - spread[axis] + before[axis]) for axis in (0, 1)
+    ]
+    turned = lax.rev(kernel, (0, 1)).swapaxes(2, 3)
+    images_gradient = lax.conv_general_dilated(
+        gradient, turned, (1, 1), margins, lhs_dilation=(stride, stride), dimension_numbers=_NHWC
+    )
+    margins = [
+        (before[axis], kernel.shape[axis] - 1 + spread[axis] - images.shape[axis + 1] - before[axis]) for axis in (0, 1)
+    ]
+    kernel_gradient = lax.conv_general_dilated(
+        images.transpose(3, 1, 2, 0),
+        gradient.transpose(1, 2, 0, 3),
+        (1, 1),
+        margins,
+        rhs_dilation=(stride, stride),
+        dimension_numbers=_NHWC,
+    )
+    return images_gradient, kernel_gradient.transpose(1, 2, 0, 3)
+
+
+# Patches --------------------------------------------------------------------------------------------------------------
+
+
+def window_rows(images: Array, size: tuple[int, ...], stride: int) -> Array:
+    """Every window as a row: [N, H, W, C] to [N, H', W', size[0] * size[1] * C]."""
+    batch, height, width, channels = images.shape
+    bottom, right = height - size[0] + 1, width - size[1] + 1
+    views = [
+        lax.slice(images, (0, row, column, 0), (batch, row + bottom, column + right, channels), (1, stride, stride, 1))
+        for row in range(size[0])
+        for column in range(size[1])
+    ]
+    return lax.concatenate(views, 3)
+
+
+def _patches_bytes(images: Array, kernel: Array, stride: int, pads: Padding) -> int:
+    height, width = output_size(images.shape, kernel.shape, stride, pads)
+    return 4 * height * width * max(prod(kernel.shape[:3]), kernel.shape[3])
+
+
+def _convolve_patches(images: Array, kernel: Array, stride: int, pads: Padding) -> Array:
+    def block(images: Array) -> tuple[Array, tuple]:
+        patches = window_rows(padded_images(images, pads), kernel.shape[:2], stride)
+        return product(flat(patches), flat(kernel)).reshape(*patches.shape[:3], -1), ()
+
+    return in_blocks(block, (images,), _patches_bytes(images, kernel, stride, pads))[0]
+
+
+def _patches_gradients(
+    images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding
+) -> tuple[Array, Array]:
+    def block(images: Array, gradient: Array) -> tuple[Array, Array]:
+        padded = padded_images(images, pads)
+        patches = flat(window_rows(padded, kernel.shape[:2], stride))
+        # One column a member of the window; what it contributed to comes back to where it was read.
+        columns = product(flat(gradient), flat(kernel), 1, 1).reshape(*gradient.shape[:3], -1, images.shape[3])
+        returned = [
+            _put_back(columns[..., row * kernel.shape[1] + column, :], (row, column), padded.shape, stride)
+            for row in range(kernel.shape[0])
+            for column in range(kernel.shape[1])
+        ]
+        outside = [(-low, -high) for low, high in pads]
+        return padded_images(reduce(jnp.add, returned), outside), product(patches, flat(gradient), 0, 0)
+
+    size = _patches_bytes(images, kernel, stride, pads)
+    images_gradient, kernel_gradient = in_blocks(block, (images, gradient), size)
+    return images_gradient, kernel_gradient.reshape(kernel.shape)
+
+
+def _put_back(values: Array, origin: tuple[int, int], shape: tuple[int, ...], stride: int) -> Array:
+    """Zeros of the given shape, with the values at every stride-th row and column from the origin on."""
+    margins = [
+        (start, shape[axis] - start - (values.shape[axis] - 1) * stride - 1, stride - 1)
+        for axis, start in zip((1, 2), origin, strict=True)
+    ]
+    return lax.pad(values, jnp.zeros((), values.dtype), ((0, 0, 0), *margins, (0, 0, 0)))
+
+
+def tiles_bytes(outputs: tuple[int, int], kernel: Array) -> int:
+    """What the transformed tiles of an image take."""
+    """The 16 products of an image's tiles, or the 16 transformed inputs, whichever is larger."""
+    height, width = outputs
+    return 4 * 16 * ceil(height / 2) * ceil(width / 2) * max(kernel.shape[2:])
+
+
+def _even(images: Array, pads: Padding) -> tuple[Padding, tuple[int, int]]:
+    """Padding that also makes the output's height and width even, and what they are without that."""
+    height, width = output_size(images.shape, (3, 3), 1, pads)
+    (top, bottom), (left, right) = pads
+    return ((top, bottom + height % 2), (left, right + width % 2)), (height, width)
+
+
+def _convolve_tiles(images: Array, kernel: Array, stride: int, pads: Padding) -> Array:
+    even, (height, width) = _even(images, pads)
+    tiles = winograd.kernel_tiles(kernel)
+
+    def block(images: Array) -> tuple[Array, tuple]:
+        outputs = pooling.interleaved(winograd.output_tiles(padded_images(images, even), tiles), 2)
+        return outputs[:, :height, :width], ()
+
+    return in_blocks(block, (images,), tiles_bytes((height, width), kernel))[0]
+
+
+def _tiles_gradients(images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding) -> tuple[Array, Array]:
+    even, (height, width) = _even(images, pads)
+    tiles = winograd.kernel_tiles(kernel)
+
+    def block(images: Array, gradient: Array) -> tuple[Array, winograd.Grid]:
+        gradient = padded_images(gradient, ((0, height % 2), (0, width % 2)))
+        padded_gradient, kernel_tiles = winograd.tile_gradients(
+            padded_images(images, even),
+            tiles,
+            lax.optimization_barrier(pooling.members(lax.optimization_barrier(gradient), 2)),
+        )
+        return padded_images(padded_gradient, [(-low, -high) for low, high in even]), kernel_tiles
+
+    images_gradient, kernel_tiles = in_blocks(block, (images, gradient), tiles_bytes((height, width), kernel))
+    return images_gradient, winograd.kernel_gradient(kernel_tiles)

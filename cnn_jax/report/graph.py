@@ -1,0 +1,200 @@
+"""A model's graph as a drawing, from top to bottom: boxes with names and shapes, arrows for what flows between them.
+
+Layered as by Sugiyama, Tagawa and Toda, "Methods for Visual Understanding of Hierarchical System Structures" (1981):
+rows by the longest way from an input, an order in each row that follows the neighbours, long arrows bent around boxes.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.path import Path
+from scipy.optimize import linprog
+
+from cnn_jax.report import figures
+
+Edge = tuple[int, int]
+
+# Inches. Letters are a little narrower in most fonts than the width given, which leaves room for the others.
+_LETTER, _BOX_HEIGHT, _ROW, _BETWEEN, _MARGIN = 0.095, 0.46, 0.74, 0.3, 0.12
+_BEND = 0.2  # the place that an arrow takes that passes a row
+_SWEEPS = 20
+_FILL = {"input": figures.COLOURS[2], "output": figures.COLOURS[1], "layer": figures.COLOURS[0], "operation": "none"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things are. x: the middle of each item; row: counted from the top; ways: each edge's items in order.
+
+    Items are the nodes and, numbered after them, the bends: where an edge passes a row.
+    """
+
+    x: Sequence[float]
+    row: Sequence[int]
+    ways: Sequence[Sequence[int]]
+
+
+def drawing(title: str, record: Mapping[str, Any]) -> Markup:
+    """The graph as inline SVG. record: nodes, each with name, kind and shape, and edges between their places."""
+    nodes, edges = record["nodes"], record["edges"]
+    widths = [_width(node) for node in nodes]
+    plan = layout(widths, edges)
+    left = min(x - width / 2 for x, width in zip(plan.x, widths, strict=False)) - _MARGIN
+    right = max(x + width / 2 for x, width in zip(plan.x, widths, strict=False)) + _MARGIN
+    left, right = min(left, *plan.x), max(right, *plan.x)
+    bottom = (max(plan.row) + 1) * _ROW - (_ROW - _BOX_HEIGHT) + 2 * _MARGIN
+
+    def paint(canvas: Drawing) -> None:
+        canvas.set_layout_engine("none")  # one inch of the plan is one inch of the drawing
+        axes = canvas.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        axes.set_xlim(left, right)
+        axes.set_ylim(bottom, 0)
+        for way in plan.ways:
+            _arrow(axes, [(plan.x[item], _middle(plan.row[item])) for item in way])
+        for node, x, row, width in zip(nodes, plan.x, plan.row, widths, strict=False):
+            _box(axes, node, x, _middle(row), width)
+
+    alt = f"{title}: " + "; ".join(_in_words(nodes, edges, place) for place in range(len(nodes))) + "."
+    return figures.compose(alt, paint, size=(right - left, bottom))
+
+
+def layout(widths: Sequence[float], edges: Sequence[Edge]) -> Layout:
+    """Places nodes of these widths, each of which comes after those that it reads, so that arrows point down."""
+    row = _rows(len(widths), edges)
+    ways: list[list[int]] = []
+    for source, target in edges:
+        bends = range(row[source] + 1, row[target])
+        ways.append([source, *range(len(row), len(row) + len(bends)), target])
+        row.extend(bends)
+    room = [*widths, *[_BEND] * (len(row) - len(widths))]
+    links = [link for way in ways for link in pairwise(way)]
+    items = [[item for item in range(len(row)) if row[item] == level] for level in range(max(row) + 1)]
+    return Layout(_placed(_ordered(items, links), links, room), row, ways)
+
+
+def _rows(count: int, edges: Sequence[Edge]) -> list[int]:
+    """The longest way from an input; what reads one node or none then goes down to right above its first reader."""
+    row = [0] * count
+    for source, target in sorted(edges, key=lambda edge: edge[1]):
+        row[target] = max(row[target], row[source] + 1)
+    reads = Counter(target for _, target in edges)
+    for place in reversed(range(count)):
+        readers = [row[target] for source, target in edges if source == place]
+        if readers and reads[place] <= 1:
+            row[place] = min(readers) - 1
+    return row
+
+
+def _ordered(items: list[list[int]], links: Sequence[Edge]) -> list[list[int]]:
+    """Each row in the order of the mean places of its neighbours in the row before, downward and upward in turn."""
+    near = _neighbours(links)
+    for sweep in range(_SWEEPS):
+        place = {item: index - len(level) / 2 for level in items for index, item in enumerate(level)}
+        for level in items[:: -1 if sweep % 2 else 1]:
+            before = {item: place[item] for item in level}
+            others = {item: [place[other] for other in near.get(item, ()) if other not in before] for item in level}
+            level.sort(key=lambda item: fmean(others[item]) if others[item] else before[item])
+            place |= {item: index - len(level) / 2 for index, item in enumerate(level)}
+    return items
+
+
+def _placed(items: Sequence[Sequence[int]], links: Sequence[Edge], room: Sequence[float]) -> list[float]:
+    """Middles that keep the order and the distances of each row, with the least sideways way of all arrows together.
+
+    A linear program, as in Gansner et al., "A Technique for Drawing Directed Graphs" (1993), section 4.
+    """
+    count, total = len(room), len(room) + len(links)
+    rows, limits = [], []
+
+    def at_least(high: int, low: int, distance: float, slack: int | None = None) -> None:
+        row = np.zeros(total)
+        row[[low, high]] = 1, -1
+        if slack is not None:
+            row[slack] = -1
+        rows.append(row)
+        limits.append(-distance)
+
+    for level in items:
+        for one, other in pairwise(level):
+            at_least(other, one, (room[one] + room[other]) / 2 + _BETWEEN)
+    for slack, (one, other) in enumerate(links, start=count):
+        at_least(one, other, 0, slack)
+        at_least(other, one, 0, slack)
+    # A bend counts for more than a box, so that long arrows are straight.
+    cost = [(1 + (room[one] == _BEND)) * (1 + (room[other] == _BEND)) for one, other in links]
+    if not rows:
+        return [0.0] * count
+    return linprog([0] * count + cost, A_ub=np.array(rows), b_ub=limits).x[:count].tolist()
+
+
+def _neighbours(links: Sequence[Edge]) -> dict[int, list[int]]:
+    near: dict[int, list[int]] = {}
+    for one, other in links:
+        near.setdefault(one, []).append(other)
+        near.setdefault(other, []).append(one)
+    return near
+
+
+def _middle(row: int) -> float:
+    return _MARGIN + row * _ROW + _BOX_HEIGHT / 2
+
+
+def _shape(node: Mapping[str, Any]) -> str:
+    return " x ".join(map(str, node["shape"])) or "1"
+
+
+def _width(node: Mapping[str, Any]) -> float:
+    return _LETTER * max(len(node["name"]), len(_shape(node)), 8) + 0.2
+
+
+def _box(axes: Axes, node: Mapping[str, Any], x: float, y: float, width: float) -> None:
+    fill, rounding = _FILL[node["kind"]], 0.05 if node["kind"] == "layer" else _BOX_HEIGHT / 2
+    corner = (x - width / 2, y - _BOX_HEIGHT / 2)
+    style = f"round,pad=0,rounding_size={rounding}"
+    if fill != "none":
+        axes.add_patch(
+            FancyBboxPatch(corner, width, _BOX_HEIGHT, boxstyle=style, facecolor=fill, alpha=0.2, linewidth=0)
+        )
+    axes.add_patch(FancyBboxPatch(corner, width, _BOX_HEIGHT, boxstyle=style, facecolor="none", edgecolor=figures.INK))
+    weight = "bold" if node["kind"] == "layer" else "normal"
+    for text, above, size, bold in ((node["name"], -0.09, 10.5, weight), (_shape(node), 0.11, 9.5, "normal")):
+        axes.text(x, y + above, text, ha="center", va="center", fontsize=size, fontweight=bold, parse_math=False)
+
+
+def _arrow(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
+    """From the lower side of the first box through the bends to the upper side of the last."""
+    half = _BOX_HEIGHT / 2
+    vertices, codes = [(points[0][0], points[0][1] + half)], [Path.MOVETO]
+    for x, y in points[1:]:
+        (last_x, last_y), top = vertices[-1], y - half
+        middle = (last_y + top) / 2
+        vertices += [(last_x, middle), (x, middle), (x, top)]
+        codes += [Path.CURVE4] * 3
+        if (x, y) != points[-1]:
+            vertices.append((x, y + half))
+            codes.append(Path.LINETO)
+    arrow = FancyArrowPatch(
+        path=Path(vertices, codes),
+        arrowstyle="-|>",
+        mutation_scale=9,
+        color=figures.INK,
+        linewidth=1,
+        shrinkA=0,
+        shrinkB=0,
+    )
+    axes.add_patch(arrow)
+
+
+def _in_words(nodes: Sequence[Mapping[str, Any]], edges: Sequence[Edge], place: int) -> str:
+    sources = [nodes[source]["name"] for source, target in edges if target == place]
+    reads = f" from {' and '.join(sources)}" if sources else ""
+    return f"{nodes[place]['name']} ({_shape(nodes[place])}){reads}"

@@ -1,0 +1,1 @@
+"""A run on disk: its directory, checkpoints, resume, signals, result, and several seeds of it."""

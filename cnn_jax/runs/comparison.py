@@ -1,0 +1,49 @@
+"""Whether two runs are the same, to the bit: everything that a run leaves, but its times."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from cnn_jax.runs import checkpoint
+from cnn_jax.runs.checkpoint import Shapes
+from cnn_jax.runs.directory import RunDirectory
+
+
+def _is_time(name: str) -> bool:
+    return "seconds" in name or name == "images_per_second"
+
+
+def differences(one: Path, other: Path, like: Shapes) -> Iterator[str]:
+    """What differs between two finished runs, a line each; nothing where they are the same.
+
+    Rows and result but their times, the test logits, and the last checkpoint: parameters, optimizer state, key, sums.
+    like: the shapes of their checkpoints.
+    """
+    if _rows(one) != _rows(other):
+        yield "the rows of metrics.jsonl"
+    mine, theirs = (vars(RunDirectory(path).finished_result()) for path in (one, other))
+    yield from (f"{name} in result.json" for name in mine if not _is_time(name) and mine[name] != theirs[name])
+    if (one / "predictions.npz").read_bytes() != (other / "predictions.npz").read_bytes():
+        yield "the logits in predictions.npz"
+    if mine["steps"] == theirs["steps"]:
+        arrays, others = (_arrays(path, mine["steps"], like) for path in (one, other))
+        yield from (f"{name} in the last checkpoint" for name in arrays if not _same(arrays[name], others[name]))
+
+
+def _rows(run: Path) -> list[dict]:
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [{name: value for name, value in json.loads(line).items() if not _is_time(name)} for line in lines]
+
+
+def _arrays(run: Path, step: int, like: Shapes) -> dict[str, np.ndarray]:
+    saved = checkpoint.of_step(RunDirectory(run).checkpoints, step, like)
+    tree: Any = (saved.state.replace(key=jax.random.key_data(saved.state.key)), saved.sums)
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    return one.tobytes() == other.tobytes()

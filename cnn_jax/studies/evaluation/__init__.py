@@ -1,0 +1,1 @@
+"""Score finished runs again: calibration, ensembles, corrupted test images."""

@@ -1,0 +1,1 @@
+"""Training accuracy against test accuracy, for more and more training images."""

@@ -1,0 +1,1 @@
+"""Name the digits in pictures of one's own."""

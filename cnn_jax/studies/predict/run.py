@@ -1,0 +1,169 @@
+"""Name the digits in pictures of one's own by a finished run: a table, a CSV file, and a sheet that shows why."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import softmax
+
+from cnn_jax import compilation, data
+from cnn_jax.data import pictures
+from cnn_jax.data.dataset import Spec, Split
+from cnn_jax.data.pictures import UnusablePicture
+from cnn_jax.data.views import VIEWS
+from cnn_jax.errors import InputError, MachineError, ProjectError, printable
+from cnn_jax.report import pictures as drawn
+from cnn_jax.report.console import Console
+from cnn_jax.runs import trained
+from cnn_jax.runs.directory import RunDirectory, make, write_at_once
+from cnn_jax.studies.predict import page as report
+from cnn_jax.studies.predict import saliency
+from cnn_jax.studies.predict.saliency import Infer
+from cnn_jax.training import mesh as meshes
+from cnn_jax.training import programs
+
+TABLE, SHEET = "predictions.csv", "predictions.html"
+SHOWN = 100  # pictures on the sheet: some megabytes
+COLUMNS = ("file", "class", "probability", "second_class", "second_probability", "error")
+
+
+class SomeUnusable(ProjectError):
+    """Some pictures could not be read; the others were."""
+
+
+def run(
+    *,
+    workdir: Path | None = None,
+    images: Path | None = None,
+    output: Path | None = None,
+    compilation_cache: bool = True,
+) -> list[dict[str, Any]]:
+    """Names what the pictures show; prints, and writes `predictions.csv` and `predictions.html`; returns the rows.
+
+    images: a file, or a folder, whose hidden files and folders are left out. output: a folder, default the run's; what
+    an earlier prediction wrote there is replaced. Raises InputError before anything is written, and SomeUnusable at the
+    end where a picture could not be read.
+    """
+    if workdir is None or images is None:
+        raise InputError(
+            "--mode=predict: name the run with --workdir=RUN and the pictures with --images=FILE_OR_FOLDER."
+        )
+    folder, console = output or workdir, Console()
+    compilation.start(persistent_cache=compilation_cache)
+    directory = RunDirectory(workdir)
+    config, result = directory.config(), directory.finished_result()
+    spec = data.spec(config.dataset)
+    _require_form(spec, workdir)
+    files = _files(images, folder)
+    infer = _inference(directory, spec)
+    make(folder, flag="output")
+    rows = [_read(file, shown=index < SHOWN) for index, file in enumerate(files)]
+    _predict([row for row in rows if not row["error"]], spec.classes, infer)
+    title = f"{config.experiment} on {config.dataset}, seed {config.seed}, test accuracy {result.test_accuracy:.2%}"
+    _write(folder, rows, report.page(title, rows, SHOWN))
+    report.show(console, rows)
+    console.line(f"{folder / TABLE} and {folder / SHEET} written")
+    _require_all_usable(rows)
+    return rows
+
+
+def _require_form(spec: Spec, workdir: Path) -> None:
+    """Raises InputError where the run's images are not what pictures are made into."""
+    form = (pictures.SIDE, pictures.SIDE, 1)
+    if spec.image_shape != form:
+        raise InputError(
+            f"--workdir={workdir}: a run on {spec.name}, whose images have the shape {spec.image_shape}; pictures are "
+            f"made into {form}, as MNIST's."
+        )
+
+
+def _files(images: Path, output: Path) -> list[Path]:
+    """The picture files, in the order of their names. Raises InputError where there are none."""
+    try:
+        if images.is_file():
+            return [images]
+        if not images.exists():
+            raise InputError(f"--images={images}: no such file or folder.")
+        if not images.is_dir():
+            raise InputError(f"--images={images}: neither a file nor a folder.")
+        ours = {(output / name).absolute() for name in (TABLE, SHEET)}  # of an earlier prediction
+        files = [path for path in images.iterdir() if path.is_file() and path.absolute() not in ours]
+    except OSError as error:
+        raise InputError(f"--images={images}: cannot be read: {error.strerror}.") from None
+    files = sorted((path for path in files if not path.name.startswith(".")), key=lambda path: path.name)
+    if not files:
+        raise InputError(f"--images={images}: holds no files (folders in it are not looked into).")
+    return files
+
+
+def _inference(directory: RunDirectory, spec: Spec) -> Infer:
+    """The run's model as evaluation uses it: uint8 images [N, 28, 28, 1] -> logits [N, classes]."""
+    config, mesh, params = directory.config(), meshes.over_all_devices(), trained.params(directory)
+
+    def infer(images: np.ndarray) -> np.ndarray:
+        split = Split(images, np.zeros(len(images), np.int32))
+        logits = programs.compile_inference(config, spec, split, mesh).logits(params)
+        return VIEWS[config.view].of_classes(logits)
+
+    return infer
+
+
+def _read(file: Path, *, shown: bool) -> dict[str, Any]:
+    """A picture's row so far: its image, uint8 [28, 28, 1], or what is wrong with it; its thumbnail where shown."""
+    row: dict[str, Any] = dict.fromkeys(COLUMNS, "") | {"file": printable(file.name)}
+    try:
+        pixels = pictures.read(file)
+        row["thumbnail"] = drawn.thumbnail(pixels) if shown else None
+        return row | {"image": pictures.as_mnist(pixels)}
+    except UnusablePicture as error:
+        return row | {"error": str(error)}
+
+
+def _predict(rows: Sequence[dict[str, Any]], classes: Sequence[str], infer: Infer) -> None:
+    """Adds to the rows what the model says of their images, and to those with a thumbnail what that hangs on."""
+    if not rows:
+        return
+    images = np.stack([row["image"] for row in rows])
+    probabilities = softmax(infer(images).astype(np.float64), axis=-1)
+    for row, each in zip(rows, probabilities, strict=True):
+        second, first = np.argsort(each, kind="stable")[-2:]
+        row |= {"class": classes[first], "probability": float(each[first])}
+        row |= {"second_class": classes[second], "second_probability": float(each[second])}
+        row["probabilities"] = dict(zip(classes, map(float, each), strict=True))
+    shown = [index for index, row in enumerate(rows) if row["thumbnail"]]
+    maps = saliency.occlusion(infer, images[shown], probabilities[shown].argmax(axis=-1))
+    for index, each in zip(shown, maps, strict=True):
+        rows[index]["saliency"] = each
+
+
+def _write(folder: Path, rows: Sequence[dict[str, Any]], page: str) -> None:
+    try:
+        write_at_once(folder / TABLE, _as_csv(rows))
+        write_at_once(folder / SHEET, page + "\n")
+    except OSError as error:
+        raise MachineError(f"{folder}: cannot be written: {error.strerror}.") from None
+
+
+def _as_csv(rows: Sequence[dict[str, Any]]) -> str:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row | {"file": _harmless(row["file"])} for row in rows)
+    return stream.getvalue()
+
+
+def _harmless(name: str) -> str:
+    """A file's name that no spreadsheet takes for a formula: `./=1+1.png` is the same file."""
+    return f"./{name}" if name.startswith(("=", "+", "-", "@")) else name
+
+
+def _require_all_usable(rows: Sequence[dict[str, Any]]) -> None:
+    failed = [row for row in rows if row["error"]]
+    if failed:
+        raise SomeUnusable(
+            f"{len(failed)} of {len(rows)} files could not be read; the first: {failed[0]['file']}: "
+            f"{failed[0]['error']}."
+        )

@@ -1,0 +1,75 @@
+"""The model of two inputs and two outputs, and what it says to wrong ones."""
+
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnn_jax import models
+from cnn_jax.config import Config
+from cnn_jax.errors import InputError
+
+CONFIG = Config(model="graph", view="with_metadata", widths=(8, 16))
+INPUTS = {"image": jnp.ones((2, 28, 28, 1)), "metadata": jnp.ones((2, 3))}
+
+
+@pytest.fixture(scope="module")
+def params() -> dict:
+    return models.build(CONFIG, 10).init(jax.random.key(0), INPUTS)["params"]
+
+
+def test_both_inputs_reach_both_outputs(params: dict) -> None:
+    module = models.build(CONFIG, 10)
+
+    def logits(inputs: dict) -> Any:
+        return module.apply({"params": params}, inputs)
+
+    for name in ("digit", "five_or_more"):
+        gradients = jax.grad(lambda inputs, name=name: logits(inputs)[name][:, 0].sum())(INPUTS)
+        assert all(np.asarray(gradient).any() for gradient in gradients.values())
+
+
+def test_branch_adds_to_the_trunk(params: dict) -> None:
+    silent = params | {"Conv_2": jax.tree.map(jnp.zeros_like, params["Conv_2"])}
+    module = models.build(CONFIG, 10)
+    logits = module.apply({"params": silent}, INPUTS)
+    changed = silent | {"Conv_1": jax.tree.map(lambda leaf: leaf + 1, silent["Conv_1"])}
+    without_branch = module.apply({"params": changed}, INPUTS)
+    np.testing.assert_array_equal(logits["digit"], without_branch["digit"])
+    assert np.asarray(logits["digit"]).any()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        (INPUTS | {"metadata": jnp.ones((2, 4))}, "input metadata has shape (2, 4), expected (2, 3)"),
+        (INPUTS | {"metadata": jnp.ones((5, 3))}, "input metadata has shape (5, 3), expected (2, 3)"),
+        (INPUTS | {"image": jnp.ones((2, 28, 28))}, "input image has shape (2, 28, 28), expected (N, H, W, C)"),
+        ({"image": jnp.ones((2, 28, 28, 1))}, "takes inputs image and metadata, and was given ['image']"),
+        (jnp.ones((2, 28, 28, 1)), "was given one array of shape (2, 28, 28, 1)"),
+    ],
+)
+def test_wrong_input_is_named_with_both_shapes(params: dict, inputs: Any, said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        models.build(CONFIG, 10).apply({"params": params}, inputs)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"model": "graph"}, "--view=plain: the model graph needs --view=with_metadata"),
+        ({"view": "with_metadata"}, "--view=with_metadata: the model cnn needs --view=plain or --view=permuted"),
+    ],
+)
+def test_model_and_view_that_do_not_go_together_are_refused(settings: dict, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        models.build(Config(**settings), 10)
+
+
+def test_other_than_two_widths_are_refused() -> None:
+    module = models.build(Config(model="graph", view="with_metadata", widths=(8,)), 10)
+    with pytest.raises(InputError, match="--widths=8: the model graph takes two"):
+        module.init(jax.random.key(0), INPUTS)

@@ -1,0 +1,304 @@
+"""The operators are the stock ones in every value and gradient; on a CPU they compile to something faster."""
+
+import os
+import re
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import lax
+
+import cnn_jax
+from cnn_jax.ops.operators import convolution, convolution_max_pool, max_pool
+
+NO_YNN = {"xla_cpu_experimental_ynn_fusion_type": ""}
+DTYPES = ("float32", "bfloat16")
+few = settings(max_examples=8, deadline=None, derandomize=True)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def ranks_must_be_spelled_out():
+    with jax.numpy_rank_promotion("raise"):
+        yield
+
+
+def stock_convolution(images, kernel, *, stride=1, padding="VALID"):
+    layout = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(images, kernel, (stride, stride), padding, dimension_numbers=layout)
+
+
+def stock_max_pool(images, *, window=2):
+    square = (1, window, window, 1)
+    return lax.reduce_window(images, -jnp.inf, lax.max, square, square, "VALID")
+
+
+def stock_pair(images, kernel):
+    return stock_max_pool(stock_convolution(images, kernel))
+
+
+def normal(seed, shape, dtype="float32"):
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape, np.float32), dtype)
+
+
+def tied(seed, shape, dtype="float32"):
+    """Small whole numbers: most windows have several equal maxima."""
+    return jnp.asarray(np.random.default_rng(seed).integers(-1, 2, shape), dtype)
+
+
+def value_and_gradients(operator, *operands):
+    """The operator's output and, for one random output gradient, the gradients for all operands."""
+
+    @jax.jit
+    def run(operands, gradient):
+        value, backward = jax.vjp(operator, *operands)
+        return value, *backward(gradient)
+
+    output = jax.eval_shape(operator, *operands)
+    return run(operands, normal(7, output.shape, output.dtype))
+
+
+def assert_close(actual, expected):
+    """Equal within the rounding of a sum in another order, relative to the largest entry."""
+    assert [leaf.dtype for leaf in jax.tree.leaves(actual)] == [leaf.dtype for leaf in jax.tree.leaves(expected)]
+    for left, right in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        assert left.shape == right.shape
+        tolerance = 2e-2 if right.dtype == jnp.bfloat16 else 1e-5
+        left, right = np.asarray(left, np.float32), np.asarray(right, np.float32)
+        scale = max(1.0, float(np.abs(right).max(initial=0.0)))
+        np.testing.assert_allclose(left, right, rtol=0, atol=tolerance * scale)
+
+
+@st.composite
+def convolutions(draw):
+    """A shape that fits: (images, kernel, stride, padding)."""
+    size = draw(st.integers(1, 5))
+    height, width = draw(st.integers(size, 11)), draw(st.integers(size, 11))
+    batch, channels, features = draw(st.integers(1, 5)), draw(st.integers(1, 8)), draw(st.integers(1, 8))
+    kernel = (size, draw(st.integers(1, size)), channels, features)
+    return (batch, height, width, channels), kernel, draw(st.integers(1, 2)), draw(st.sampled_from(("VALID", "SAME")))
+
+
+@few
+@given(convolutions(), st.sampled_from(DTYPES))
+def test_convolution_and_its_gradients_equal_stock(shape, dtype):
+    images, kernel, stride, padding = shape
+    options = {"stride": stride, "padding": padding}
+    operands = normal(0, images, dtype), normal(1, kernel, dtype)
+
+    assert_close(
+        value_and_gradients(partial(convolution, **options), *operands),
+        value_and_gradients(partial(stock_convolution, **options), *operands),
+    )
+
+
+# One shape for each form that the CPU may choose, at the lecture's sizes and where these do not divide evenly.
+SHAPES = {
+    "one channel": ((8, 28, 28, 1), (3, 3, 1, 32)),
+    "few products": ((3, 5, 5, 64), (3, 3, 64, 128)),
+    "even tiles": ((8, 13, 13, 32), (3, 3, 32, 64)),
+    "odd tiles": ((3, 12, 11, 16), (3, 3, 16, 24)),
+    "many blocks": ((19, 24, 24, 64), (3, 3, 64, 128)),
+    "wide kernel": ((3, 20, 20, 12), (5, 5, 12, 16)),
+}
+
+
+@pytest.mark.parametrize("padding", ["VALID", "SAME"])
+@pytest.mark.parametrize(("images", "kernel"), SHAPES.values(), ids=SHAPES)
+def test_convolution_equals_stock_in_every_form_that_the_cpu_chooses(images, kernel, padding):
+    operands = normal(0, images), normal(1, kernel)
+
+    assert_close(
+        value_and_gradients(partial(convolution, padding=padding), *operands),
+        value_and_gradients(partial(stock_convolution, padding=padding), *operands),
+    )
+
+
+@pytest.mark.parametrize(("images", "kernel"), SHAPES.values(), ids=SHAPES)
+def test_convolution_with_pooling_equals_the_two_stock_operators(images, kernel):
+    # Whole numbers keep the sums exact, so that ties are the same ties whatever the order of the additions.
+    operands = tied(0, images), tied(1, kernel)
+
+    assert_close(value_and_gradients(convolution_max_pool, *operands), value_and_gradients(stock_pair, *operands))
+
+
+@pytest.mark.parametrize("shape", ["one channel", "odd tiles"])
+def test_convolution_with_pooling_holds_in_bfloat16(shape):
+    operands = [tied(seed, shape, "bfloat16") for seed, shape in enumerate(SHAPES[shape])]
+
+    assert_close(value_and_gradients(convolution_max_pool, *operands), value_and_gradients(stock_pair, *operands))
+
+
+@few
+@given(
+    st.tuples(st.integers(1, 4), st.integers(3, 9), st.integers(3, 9), st.integers(1, 8)),
+    st.integers(1, 3),
+    st.sampled_from(DTYPES),
+    st.sampled_from((normal, tied)),
+)
+def test_max_pool_and_its_gradient_equal_stock_with_ties_and_odd_sizes(shape, window, dtype, draw):
+    images = draw(0, shape, dtype)
+
+    actual = value_and_gradients(partial(max_pool, window=window), images)
+    expected = value_and_gradients(partial(stock_max_pool, window=window), images)
+
+    for left, right in zip(actual, expected, strict=True):
+        np.testing.assert_array_equal(np.asarray(left, np.float32), np.asarray(right, np.float32))
+
+
+def test_gradient_of_tied_maxima_goes_to_the_first_one():
+    gradient = jax.grad(lambda images: max_pool(images).sum())(jnp.ones((1, 2, 2, 1)))
+
+    np.testing.assert_array_equal(gradient[0, :, :, 0], [[1.0, 0.0], [0.0, 0.0]])
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_nan_reaches_the_output_of_max_pool_and_keeps_its_windows_gradient(place):
+    images = jnp.zeros(4).at[place].set(jnp.nan).reshape(1, 2, 2, 1)
+
+    assert np.isnan(max_pool(images)).all()
+    assert float(jax.grad(lambda images: max_pool(images)[0, 0, 0, 0])(images).sum()) == 1.0
+
+
+@pytest.mark.parametrize("channels", [(1, 5), (16, 16)], ids=["patches", "tiles"])
+@pytest.mark.parametrize("axes", [(0, None), (None, 0)], ids=["images", "kernels"])
+def test_operators_hold_under_vmap(axes, channels):
+    def both(images, kernel):
+        return jnp.stack([max_pool(convolution(images, kernel)), convolution_max_pool(images, kernel)])
+
+    def stock(images, kernel):
+        return jnp.stack([stock_pair(images, kernel)] * 2)
+
+    shapes = (2, 9, 9, channels[0]), (3, 3, *channels)
+    operands = [
+        tied(seed, shape if axis is None else (3, *shape))
+        for seed, (shape, axis) in enumerate(zip(shapes, axes, strict=True))
+    ]
+
+    assert_close(
+        value_and_gradients(jax.vmap(both, axes), *operands), value_and_gradients(jax.vmap(stock, axes), *operands)
+    )
+
+
+def small_network(images, kernels):
+    """Mean square after three convolutions and two poolings: every operator, every gradient."""
+    hidden = convolution_max_pool(images, kernels[0])
+    hidden = max_pool(convolution(jax.nn.relu(hidden), kernels[1]))
+    return jnp.mean(jnp.square(convolution(hidden, kernels[2])))
+
+
+def stock_network(images, kernels):
+    hidden = stock_max_pool(jax.nn.relu(stock_convolution(images, kernels[0])))
+    hidden = stock_max_pool(stock_convolution(hidden, kernels[1]))
+    return jnp.mean(jnp.square(stock_convolution(hidden, kernels[2])))
+
+
+@partial(jax.jit, donate_argnums=0)
+def descend(kernels, batches, first, last):
+    """Gradient steps first..last, one a batch, as training runs them: in a loop whose bounds are arguments."""
+
+    def step(index, kernels):
+        gradients = jax.grad(small_network, 1)(batches[index], kernels)
+        return jax.tree.map(lambda kernel, gradient: kernel - 0.1 * gradient, kernels, gradients)
+
+    return lax.fori_loop(first, last, step, kernels)
+
+
+def kernels_and_batches():
+    kernels = normal(1, (3, 3, 2, 16)), normal(2, (3, 3, 16, 16)), normal(3, (2, 2, 16, 40))
+    return jax.tree.map(lambda kernel: kernel / 8, kernels), normal(0, (3, 4, 20, 20, 2))
+
+
+def test_gradients_in_a_loop_with_donated_state_equal_stock_steps():
+    kernels, batches = kernels_and_batches()
+    expected, stock_gradients = kernels, jax.jit(jax.grad(stock_network, 1))
+    for images in batches:
+        gradients = stock_gradients(images, expected)
+        expected = jax.tree.map(lambda kernel, gradient: kernel - 0.1 * gradient, expected, gradients)
+
+    assert_close(descend(jax.tree.map(jnp.copy, kernels), batches, 0, 3), expected)
+
+
+def layouts(hlo):
+    return re.findall(r"convolution\(.*dim_labels=(\w+->\w+)", hlo)
+
+
+def test_training_loop_on_cpu_has_no_select_and_scatter_and_only_convolutions_that_take_the_fast_kernel():
+    kernels, batches = kernels_and_batches()
+    # Too wide for tiles and patches: convolutions remain.
+    kernels, batches = (kernels[0], normal(2, (5, 5, 16, 16)), kernels[2]), normal(0, (3, 4, 60, 60, 2))
+
+    hlo = descend.lower(kernels, batches, 0, 3).compile(NO_YNN).as_text()
+
+    assert "select-and-scatter" not in hlo
+    assert set(layouts(hlo)) == {"b01f_01io->b01f"}
+    assert "rhs_reversal" not in hlo and "batch_group_count" not in hlo
+
+
+@pytest.mark.parametrize("shape", ["one channel", "many blocks", "wide kernel"])
+@pytest.mark.parametrize("operator", [convolution, convolution_max_pool])
+def test_images_gradient_is_not_computed_where_nobody_asks_for_it(operator, shape):
+    images, kernel = SHAPES[shape]
+
+    def operations(argnums):
+        def loss(images, kernel):
+            return jnp.sum(jnp.square(operator(images, kernel)))
+
+        lowered = jax.jit(jax.grad(loss, argnums)).lower(normal(0, images), normal(1, kernel))
+        return len(re.findall(r" (?:dot|convolution)\(", lowered.compile(NO_YNN).as_text()))
+
+    assert operations(1) < operations((0, 1))
+
+
+def test_a_batch_that_is_split_over_devices_is_never_gathered(tmp_path):
+    program = tmp_path / "sharded.py"
+    program.write_text(SHARDED)
+
+    paths = {"PYTHONPATH": str(Path(cnn_jax.__file__).parents[1])}
+    finished = subprocess.run([sys.executable, program], capture_output=True, text=True, env=os.environ | paths)
+
+    assert finished.returncode == 0, finished.stderr
+
+
+SHARDED = """
+import jax, numpy as np, jax.numpy as jnp
+jax.config.update("jax_num_cpu_devices", 4)
+from cnn_jax.models.operators import convolution, convolution_max_pool
+from jax.sharding import NamedSharding, PartitionSpec
+
+mesh = jax.make_mesh((4,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+split = NamedSharding(mesh, PartitionSpec("batch"))
+
+def loss(kernels, images):
+    hidden = convolution_max_pool(jax.lax.with_sharding_constraint(images, split), kernels[0])
+    return jnp.mean(jnp.square(convolution(hidden, kernels[1])))
+
+draw = np.random.default_rng(0).standard_normal
+kernels = tuple(jnp.asarray(draw(shape), jnp.float32) for shape in ((3, 3, 1, 32), (3, 3, 32, 32)))
+images = jnp.asarray(draw((64, 50, 50, 1)), jnp.float32)
+whole = jax.jit(jax.grad(loss))(kernels, images)
+parted = jax.jit(jax.grad(loss), in_shardings=(None, split)).lower(kernels, images).compile()
+for left, right in zip(parted(kernels, jax.device_put(images, split)), whole):
+    np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-6)
+text = parted.as_text()
+assert "all-reduce" in text
+assert not any(word in text for word in ("all-gather", "all-to-all", "collective-permute")), text
+"""
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_other_platforms_run_the_stock_operators(platform):
+    kernels, batches = kernels_and_batches()
+
+    def lowered(function):
+        return function.trace(batches[0], kernels).lower(lowering_platforms=(platform,)).as_text()
+
+    text = lowered(jax.jit(jax.grad(small_network, 1)))
+
+    assert "select_and_scatter" in text and "reduce_window" in text

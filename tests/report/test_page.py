@@ -1,0 +1,55 @@
+"""Pages are whole by themselves, escape what they show, and say in words what they draw."""
+
+import re
+from xml.etree import ElementTree
+
+from cnn_jax.report import figures
+from cnn_jax.report.page import Figure, Page, Row, Section, Table, render
+
+NASTY = '<script>alert("x")</script> & {{ 7 * 7 }}'
+
+
+def page() -> str:
+    drawing = figures.draw("a line that rises", lambda axes: axes.plot([0, 1], [0, 1], label=NASTY))
+    table = Table(NASTY, [NASTY, "number"], [[NASTY, "1.5"], ["-", "22"]])
+    blocks = [NASTY, table, Figure(drawing, NASTY), Row([Figure(drawing, NASTY)])]
+    return render(Page(NASTY, NASTY, [Section(NASTY, blocks), Section("second", ["words"])], NASTY))
+
+
+def test_everything_shown_is_escaped() -> None:
+    html = page()
+    assert "<script" not in html
+    assert html.count("&lt;script&gt;") >= 11
+    assert "{{ 7 * 7 }}" in html
+
+
+def test_page_needs_no_other_file() -> None:
+    html = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page())
+    assert not re.search(r"<(link|script|iframe|object)\b|\b(src|srcset)=|@import|url\((?!#)", html)
+    assert set(re.findall(r'href="([^"]*)"', html)) <= {
+        "#section-1",
+        "#section-2",
+        *re.findall(r'href="(#[^"]*)"', html),
+    }
+
+
+def test_contents_lead_to_the_sections() -> None:
+    html = page()
+    assert set(re.findall(r'href="#(section-\d)"', html)) == set(re.findall(r'id="(section-\d)"', html))
+
+
+def test_figure_takes_the_page_s_colour_and_has_words() -> None:
+    drawing = figures.draw("a line that rises", lambda axes: axes.plot([0, 1], [0, 1]))
+    root = ElementTree.fromstring(drawing)
+    assert (root.get("role"), root.get("aria-label")) == ("img", "a line that rises")
+    assert "currentColor" in drawing
+    assert "#000000" not in drawing
+
+
+def test_same_drawing_gives_the_same_bytes() -> None:
+    assert page() == page()
+
+
+def test_numbers_are_set_to_the_right() -> None:
+    table = Table("", ["a", "b"], [["x", "1.5"], ["y", "-"]])
+    assert [table.is_numeric(0), table.is_numeric(1)] == [False, True]

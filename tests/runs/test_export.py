@@ -1,0 +1,73 @@
+"""What leaves the project gives the same numbers elsewhere."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from cnn_jax import data
+from cnn_jax.config import Config
+from cnn_jax.errors import InputError
+from cnn_jax.models import build, summary
+from cnn_jax.report.console import Console
+from cnn_jax.runs.execute import Place, execute
+from cnn_jax.studies import export
+
+TINY = Config(experiment="tiny", widths=(4, 8), train_examples=300, epochs=1)
+
+# Only jax and numpy are there; the images' number is another than any in training.
+ELSEWHERE = """
+import sys
+import jax, numpy as np
+assert not [name for name in sys.modules if name.startswith(("flax", "cnn_jax", "optax"))]
+images = np.load(sys.argv[2])
+exported = jax.export.deserialize(bytearray(open(sys.argv[1], "rb").read()))
+assert set(exported.platforms) == {"cpu", "cuda", "tpu"}
+np.save(sys.argv[3], exported.call(images))
+"""
+
+
+@pytest.fixture(scope="module")
+def finished_run(drawn_data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workdir = tmp_path_factory.mktemp("finished") / "run"
+    execute(TINY, Place(workdir=workdir, data_dir=drawn_data_dir), Console(progress=False))
+    return workdir
+
+
+def test_parameters_have_the_names_and_shapes_of_the_summary(finished_run: Path, tmp_path: Path) -> None:
+    path = export.run(workdir=finished_run, output=tmp_path / "parameters.npz")
+    layers = summary.layers(build(TINY, 10), jax.ShapeDtypeStruct((1, 28, 28, 1), "float32"))
+    shapes = {f"{layer.name}/{name}": leaf.shape for layer in layers for name, leaf in layer.params.items()}
+    with np.load(path, allow_pickle=False) as arrays:
+        assert {name: arrays[name].shape for name in arrays} == shapes
+
+
+def test_program_gives_the_same_logits_where_only_jax_is(
+    finished_run: Path, drawn_data_dir: Path, tmp_path: Path
+) -> None:
+    path = export.run(workdir=finished_run, format="stablehlo", output=tmp_path / "model")
+    images = data.load("mnist", data_dir=drawn_data_dir).test.images[:37]
+    np.save(tmp_path / "images.npy", images)
+    command = [sys.executable, "-c", ELSEWHERE, str(path), str(tmp_path / "images.npy"), str(tmp_path / "logits.npy")]
+    subprocess.run(command, check=True, timeout=120, cwd=tmp_path)
+    with np.load(finished_run / "predictions.npz", allow_pickle=False) as predictions:
+        np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), predictions["logits"][:37], rtol=1e-4, atol=1e-4)
+
+
+def test_file_that_is_there_is_kept(finished_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    with pytest.raises(InputError, match="is there already"):
+        export.run(workdir=finished_run, output=tmp_path / "mine")
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_bad_input_is_named(finished_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Did you mean npz"):
+        export.run(workdir=finished_run, format="npy")
+    with pytest.raises(InputError, match="holds no run"):
+        export.run(workdir=tmp_path)
+    with pytest.raises(InputError, match="cannot be written"):
+        export.run(workdir=finished_run, output=tmp_path / "not" / "there")

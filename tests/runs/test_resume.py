@@ -1,0 +1,331 @@
+"""Nothing lost: a run that was ended anywhere goes on as if nothing had happened, to the bit."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cnn_jax import data
+from cnn_jax.config import Config
+from cnn_jax.errors import InputError, Interrupted, MachineError
+from cnn_jax.report.console import Console
+from cnn_jax.runs import checkpoint, comparison, lock
+from cnn_jax.runs import execute as executing
+from cnn_jax.runs.execute import Place, execute
+from cnn_jax.runs.result import Result
+from cnn_jax.training import fit as fitting
+from cnn_jax.training import mesh as meshes
+from cnn_jax.training import programs
+
+TINY = Config(experiment="tiny", widths=(4, 8), train_examples=300, validation_examples=100, epochs=2, batch_size=32)
+STEPS = 20
+
+
+@pytest.fixture(autouse=True)
+def one_step_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a run can be ended between any two steps."""
+    monkeypatch.setattr(fitting, "CHUNK_SECONDS", 0.0)
+
+
+@pytest.fixture
+def train(drawn_data_dir: Path, tmp_path: Path) -> Callable[..., Result]:
+    def run(config: Config = TINY, *, workdir: Path = tmp_path / "run", **place: Any) -> Result:
+        place = {"data_dir": drawn_data_dir, "checkpoint_every": 1e-9} | place
+        return execute(config, Place(workdir=workdir, **place), Console(progress=False))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(drawn_data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing disturbed; tests leave it as it is."""
+    workdir = tmp_path_factory.mktemp("whole") / "run"
+    execute(TINY, Place(workdir=workdir, data_dir=drawn_data_dir), Console(progress=False))
+    return workdir
+
+
+@pytest.fixture
+def copy(whole: Path, tmp_path: Path) -> Path:
+    """A copy of that run."""
+    shutil.copytree(whole, tmp_path / "run")
+    return tmp_path / "run"
+
+
+class End(BaseException):
+    """What ends a run as a kill does: nothing of ours catches it."""
+
+
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch, train: Callable[..., Result]) -> Callable[..., None]:
+    """Trains until so many steps are taken, and ends as if killed, or by a signal."""
+
+    def run(step: int, *, signal_number: int | None = None, **options: Any) -> None:
+        def fit(*arguments: Any, **named: Any) -> Iterator[fitting.Progress]:
+            for progress in fitting.fit(*arguments, **named):
+                if progress.step == step and signal_number is not None:
+                    signal.raise_signal(signal_number)
+                if progress.step == step + 1:
+                    raise End
+                yield progress
+
+        monkeypatch.setattr(executing, "fit", fit)
+        with pytest.raises((End, Interrupted)):
+            train(**options)
+        monkeypatch.setattr(executing, "fit", fitting.fit)
+
+    return run
+
+
+def assert_same(workdir: Path, whole: Path) -> None:
+    """Everything that a run leaves is the same, but its times."""
+    like = programs.saved_shapes(TINY, data.spec("mnist"), meshes.over_all_devices())
+    assert list(comparison.differences(workdir, whole, like)) == []
+
+
+def test_comparison_sees_every_difference(copy: Path, whole: Path) -> None:
+    like = programs.saved_shapes(TINY, data.spec("mnist"), meshes.over_all_devices())
+    rows, result = (copy / "metrics.jsonl").read_text(), json.loads((copy / "result.json").read_text())
+    (copy / "metrics.jsonl").write_text(rows.replace('"train_loss": 2', '"train_loss": 3'))
+    (copy / "result.json").write_text(json.dumps(result | {"test_loss": 1.0, "train_seconds": 1.0}))
+    (copy / "predictions.npz").write_bytes(b"")
+    assert list(comparison.differences(copy, whole, like)) == [
+        "the rows of metrics.jsonl",
+        "test_loss in result.json",
+        "the logits in predictions.npz",
+    ]
+
+
+@pytest.mark.parametrize("step", [1, 7, 10, 11, 19])
+def test_killed_run_goes_on_and_equals_the_uninterrupted_one_to_the_bit(
+    ended: Callable, train: Callable[..., Result], whole: Path, tmp_path: Path, step: int
+) -> None:
+    ended(step)
+    assert not (tmp_path / "run" / "result.json").exists()
+    train()
+    assert_same(tmp_path / "run", whole)
+
+
+def test_run_killed_again_and_again_equals_the_uninterrupted_one(
+    ended: Callable, train: Callable[..., Result], whole: Path, tmp_path: Path
+) -> None:
+    for step in (3, 8, 9, 10, 16):
+        ended(step)
+    train()
+    assert_same(tmp_path / "run", whole)
+
+
+def test_signal_saves_where_it_stands(
+    ended: Callable, train: Callable[..., Result], whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended(13, signal_number=signal.SIGTERM, checkpoint_every=1e9)
+    assert checkpoint.steps(tmp_path / "run" / "checkpoints") == [13]
+    interrupted = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert (interrupted["status"], interrupted["steps"], interrupted["epochs"]) == ("interrupted", 13, 1)
+    train()
+    assert "goes on from step 13, 1 of 2 epochs done" in capsys.readouterr().out
+    assert_same(tmp_path / "run", whole)
+
+
+def test_rows_and_events_after_the_checkpoint_are_dropped(
+    ended: Callable, train: Callable[..., Result], whole: Path, tmp_path: Path
+) -> None:
+    ended(5)
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as stream:
+        stream.write('{"epoch": 1, "step": 10}\n{"epoch": 2, "st')
+    (tmp_path / "run" / "events.out.tfevents.0.old").touch()
+    train()
+    assert_same(tmp_path / "run", whole)
+    [events] = (tmp_path / "run").glob("events.*")
+    assert events.read_bytes().count(b"learning_rate") == 2
+
+
+def test_run_killed_in_the_final_write_is_finished(train: Callable[..., Result], copy: Path, whole: Path) -> None:
+    (copy / "result.json").unlink()
+    predictions = (copy / "predictions.npz").read_bytes()
+    (copy / "predictions.npz").write_bytes(predictions[:1000])
+    train()
+    assert_same(copy, whole)
+
+
+def test_newest_checkpoints_are_kept_and_seconds_add_up(
+    ended: Callable, train: Callable[..., Result], tmp_path: Path
+) -> None:
+    ended(12, keep_checkpoints=2)
+    newest = checkpoint.steps(tmp_path / "run" / "checkpoints")[-1]
+    before = json.loads((tmp_path / "run" / "checkpoints" / str(newest) / "progress.json").read_text())["clock"]
+    after = train(keep_checkpoints=2)
+    kept = checkpoint.steps(tmp_path / "run" / "checkpoints")
+    assert (len(kept), kept[-1]) == (2, STEPS)
+    assert after.train_seconds > before["device"] + before["host"]
+
+
+def test_zero_seconds_save_at_the_ends_of_epochs_alone(train: Callable[..., Result], tmp_path: Path) -> None:
+    train(checkpoint_every=0)
+    assert checkpoint.steps(tmp_path / "run" / "checkpoints") == [10, 20]
+
+
+def test_epochs_may_be_added(train: Callable[..., Result], copy: Path, tmp_path: Path) -> None:
+    longer = dataclasses.replace(TINY, epochs=3)
+    assert train(longer).epochs == 3
+    train(longer, workdir=tmp_path / "at_once")
+    assert_same(copy, tmp_path / "at_once")
+    with pytest.raises(InputError, match="epochs: 3 there, 2 now"):
+        train(TINY)
+
+
+def test_epochs_of_a_schedule_may_not_be_added(train: Callable[..., Result], copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text()) | {"schedule": "cosine"}
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="its cosine schedule depends on their number"):
+        train(dataclasses.replace(TINY, schedule="cosine", epochs=3))
+
+
+def test_time_that_is_over_stops_with_a_checkpoint_and_an_evaluation(
+    train: Callable[..., Result], whole: Path, tmp_path: Path
+) -> None:
+    stopped = train(max_time=1e-3)
+    assert stopped.status == "stopped"
+    assert stopped.test_examples == 10_000
+    assert checkpoint.steps(tmp_path / "run" / "checkpoints") == [stopped.steps]
+    assert stopped.steps < STEPS
+    train()
+    assert_same(tmp_path / "run", whole)
+
+
+def test_training_can_go_back_to_a_checkpoint(
+    train: Callable[..., Result], whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(checkpoint_every=0)
+    train(resume_from=10)
+    assert "goes on from step 10" in capsys.readouterr().out
+    assert_same(tmp_path / "run", whole)
+    with pytest.raises(InputError, match=r"no checkpoint of step 7\. There are: .*20"):
+        train(resume_from=7)
+
+
+def damage(place: Path, how: str) -> None:
+    largest = max(place.rglob("*/d/*"), key=lambda path: path.stat().st_size)
+    content = largest.read_bytes()
+    middle = len(content) // 2
+    match how:
+        case "truncated":
+            largest.write_bytes(content[:middle])
+        case "emptied":
+            largest.write_bytes(b"")
+        case "one byte flipped":
+            largest.write_bytes(content[:middle] + bytes([content[middle] ^ 64]) + content[middle + 1 :])
+        case "a file more":
+            (largest.parent / "more").write_bytes(b"")
+
+
+@pytest.mark.parametrize("how", ["truncated", "emptied", "one byte flipped", "a file more"])
+def test_damaged_checkpoint_is_said_and_the_one_before_it_used(
+    train: Callable[..., Result], whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    train(checkpoint_every=0)
+    (tmp_path / "run" / "result.json").unlink()
+    damage(tmp_path / "run" / "checkpoints" / "20", how)
+    train()
+    said = capsys.readouterr()
+    assert "20: this checkpoint is damaged" in said.err
+    assert "goes on from step 10" in said.out
+    assert_same(tmp_path / "run", whole)
+
+
+def test_checkpoint_that_was_being_written_is_passed_over(
+    train: Callable[..., Result], whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(checkpoint_every=0)
+    (tmp_path / "run" / "result.json").unlink()
+    (tmp_path / "run" / "checkpoints" / "20" / "manifest.sha256").unlink()
+    train()
+    said = capsys.readouterr()
+    assert "damaged" not in said.err
+    assert "goes on from step 10" in said.out
+    assert_same(tmp_path / "run", whole)
+
+
+def test_run_whose_checkpoints_are_all_damaged_is_refused_and_nothing_deleted(
+    train: Callable[..., Result], tmp_path: Path
+) -> None:
+    train(checkpoint_every=0)
+    (tmp_path / "run" / "result.json").unlink()
+    for step in ("10", "20"):
+        damage(tmp_path / "run" / "checkpoints" / step, "truncated")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(MachineError, match=r"every checkpoint is damaged \(10, 20\)\. Nothing was deleted"):
+        train()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_checkpoint_of_a_newer_format_is_refused(train: Callable[..., Result], copy: Path) -> None:
+    (copy / "result.json").unlink()
+    place = copy / "checkpoints" / str(STEPS)
+    record = json.loads((place / "progress.json").read_text()) | {"format": 99}
+    (place / "progress.json").write_text(json.dumps(record))
+    lines = [f"{digest}  {name}\n" for name, digest in checkpoint._digests(place)]
+    (place / "manifest.sha256").write_text("".join(lines))
+    with pytest.raises(InputError, match="checkpoint format 99; this program knows 1"):
+        train()
+
+
+def test_run_on_other_data_is_refused(train: Callable[..., Result], copy: Path) -> None:
+    (copy / "result.json").unlink()
+    machine = json.loads((copy / "machine.json").read_text()) | {"data_fingerprint": "another"}
+    (copy / "machine.json").write_text(json.dumps(machine))
+    with pytest.raises(InputError, match="began on other data"):
+        train()
+
+
+def test_second_process_is_refused_at_once(train: Callable[..., Result], copy: Path) -> None:
+    (copy / "result.json").unlink()
+    with lock.held(copy), pytest.raises(InputError, match=rf"another process is training here \(process {os.getpid()}"):
+        train()
+    train()
+
+
+def test_lock_left_by_a_dead_process_does_not_block(train: Callable[..., Result], copy: Path) -> None:
+    (copy / "result.json").unlink()
+    (copy / ".lock").write_text("99999")
+    train()
+    assert not (copy / ".lock").exists()
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoints", "config.json", "result.json"])
+def test_symbolic_link_in_a_run_directory_is_refused(
+    train: Callable[..., Result], copy: Path, tmp_path: Path, name: str
+) -> None:
+    (copy / name).rename(tmp_path / "elsewhere")
+    (copy / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=f"{name} is a symbolic link"):
+        train()
+
+
+def test_directory_that_is_deleted_under_a_run_ends_it(
+    monkeypatch: pytest.MonkeyPatch, train: Callable[..., Result], tmp_path: Path
+) -> None:
+    def fit(*arguments: Any, **named: Any) -> Iterator[fitting.Progress]:
+        for progress in fitting.fit(*arguments, **named):
+            if progress.step == 4:
+                shutil.rmtree(tmp_path / "run")
+            yield progress
+
+    monkeypatch.setattr(executing, "fit", fit)
+    with pytest.raises(MachineError, match=r"run directory is gone|cannot be written"):
+        train()
+
+
+def test_clock_that_goes_backwards_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, train: Callable[..., Result], whole: Path, tmp_path: Path
+) -> None:
+    now = iter(range(10**9, 0, -1000))
+    monkeypatch.setattr("time.time", lambda: float(next(now)))
+    train()
+    assert_same(tmp_path / "run", whole)
+    assert all(row["seconds"] > 0 for row in map(json.loads, (tmp_path / "run/metrics.jsonl").read_text().splitlines()))

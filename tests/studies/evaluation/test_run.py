@@ -1,0 +1,141 @@
+"""An evaluation finds what runs recorded, of all seeds together too, and writes only where it was asked to."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cnn_jax.config import Config
+from cnn_jax.errors import InputError
+from cnn_jax.report.console import Console
+from cnn_jax.runs.execute import Place, execute
+from cnn_jax.studies.evaluation import calibration
+from cnn_jax.studies.evaluation import run as evaluate
+
+SEEDS = (0, 1, 2)
+NAMES = {"logistic": {"model": "logistic"}, "dense": {"model": "dense", "widths": (8,)}}
+Evaluate = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def trained(drawn_data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Finished runs: a folder of seeds for each model, and a single run; tests leave them as they are."""
+    root = tmp_path_factory.mktemp("trained")
+    for name, settings in NAMES.items():
+        for seed in SEEDS:
+            train(root / name / f"seed-{seed}", drawn_data_dir, experiment=name, seed=seed, **settings)
+    train(root / "fashion", drawn_data_dir, experiment="fashion", model="logistic", dataset="fashion_mnist")
+    return root
+
+
+def train(workdir: Path, data_dir: Path, **settings: Any) -> None:
+    config = Config(train_examples=300, epochs=1, **settings)
+    execute(config, Place(workdir=workdir, data_dir=data_dir), Console(progress=False))
+
+
+@pytest.fixture
+def evaluated(drawn_data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
+    monkeypatch.chdir(tmp_path)
+    return lambda **arguments: evaluate.run(data_dir=drawn_data_dir, compilation_cache=False, **arguments)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_every_seed_is_found_again_and_nothing_is_written(trained: Path, evaluated: Evaluate, tmp_path: Path) -> None:
+    before = content(trained)
+    [run] = evaluated(workdir=trained / "dense")["runs"]
+    for row in run["seeds"]:
+        folder = trained / f"dense/seed-{row['seed']}"
+        result = json.loads((folder / "result.json").read_text())
+        assert (row["loss"], row["accuracy"]) == (result["test_loss"], result["test_accuracy"])
+        stored = np.load(folder / "predictions.npz")
+        probabilities = np.exp(calibration.log_probabilities(stored["logits"]))
+        assert row["calibration_error"] == calibration.expected_calibration_error(probabilities, stored["labels"])
+    assert [row["seed"] for row in run["seeds"]] == [*SEEDS]
+    assert run["mean"]["accuracy"]["mean"] == pytest.approx(np.mean([row["accuracy"] for row in run["seeds"]]))
+    low, high = run["mean"]["accuracy"]["interval"]
+    # Student's t of two degrees of freedom is 4.303 at 97.5 %.
+    assert (high - low) / 2 == pytest.approx(4.303 * run["mean"]["accuracy"]["std"] / 3**0.5, rel=1e-3)
+    assert [row["members"] for row in run["ensembles"]] == [1, 2, 3]
+    assert content(trained) == before
+    assert not list(tmp_path.iterdir())
+
+
+def test_several_runs_share_one_table_and_one_page(trained: Path, evaluated: Evaluate, tmp_path: Path) -> None:
+    runs = [trained / "logistic", trained / "dense" / "seed-1"]
+    record = evaluated(runs=runs, corruptions=["occlusion"], output=tmp_path / "out")
+    assert [run["name"] for run in record["runs"]] == ["logistic", "dense"]
+    assert [np.shape(run["accuracy"]["occlusion"]) for run in record["corruptions"]["runs"]] == [(6, 3), (6, 1)]
+    assert record["corruptions"]["runs"][1]["mean"]["occlusion"][0]["interval"] is None
+    page = (tmp_path / "out/evaluation.html").read_text()
+    assert page.count("<td>occlusion</td>") == 3  # what its strengths are, and a row for each run
+    assert "Ensembles of logistic" in page
+    stored = json.loads((tmp_path / "out/corruptions.json").read_text())
+    assert stored["runs"] == json.loads(json.dumps(record["corruptions"]["runs"]))
+
+
+def test_one_run_needs_no_corruptions_for_a_page(trained: Path, evaluated: Evaluate, tmp_path: Path) -> None:
+    evaluated(workdir=trained / "fashion", output=tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"evaluation.json", "evaluation.html"}
+    assert "corrupt" not in (tmp_path / "out/evaluation.html").read_text().lower()
+
+
+def test_runs_of_different_datasets_are_refused_or_scored_on_one(trained: Path, evaluated: Evaluate) -> None:
+    runs = [trained / "fashion", trained / "dense" / "seed-0"]
+    with pytest.raises(InputError, match=r"different datasets .*fashion_mnist.*mnist.*--dataset=NAME"):
+        evaluated(runs=runs)
+    assert len(evaluated(runs=runs, dataset="mnist")["runs"]) == 2
+
+
+def test_runs_of_one_experiment_go_by_their_folders(trained: Path, evaluated: Evaluate) -> None:
+    runs = [trained / "dense" / "seed-0", trained / "dense" / "seed-1"]
+    assert [run["name"] for run in evaluated(runs=runs)["runs"]] == [str(path) for path in runs]
+
+
+def test_seed_without_a_checkpoint_is_named(trained: Path, evaluated: Evaluate, tmp_path: Path) -> None:
+    shutil.copytree(trained / "dense", tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy/seed-1/checkpoints")
+    with pytest.raises(InputError, match=r"seed-1/checkpoints: there is no checkpoint of step 5"):
+        evaluated(workdir=tmp_path / "copy", output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_folder_that_cannot_be_written_is_refused_before_any_work(
+    trained: Path, evaluated: Evaluate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    for output in (tmp_path / "file", tmp_path / "file" / "out", Path("/proc/out")):
+        with pytest.raises(InputError, match="cannot be written"):
+            evaluated(workdir=trained / "fashion", output=output)
+    assert "accuracy" not in capsys.readouterr().out
+
+
+def test_evaluation_that_is_there_is_kept_unless_told_otherwise(
+    trained: Path, evaluated: Evaluate, tmp_path: Path
+) -> None:
+    arguments = {"workdir": trained / "fashion", "output": tmp_path / "out"}
+    evaluated(**arguments)
+    before = content(tmp_path / "out")
+    with pytest.raises(InputError, match=r"evaluation.json is there already"):
+        evaluated(**arguments)
+    assert content(tmp_path / "out") == before
+    evaluated(**arguments, overwrite=True)
+
+
+def test_model_of_several_outputs_is_scored_by_output_and_by_itself_alone(
+    drawn_data_dir: Path, evaluated: Evaluate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tmp_path / "run", drawn_data_dir, model="graph", view="with_metadata", widths=(4, 8))
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    [run] = evaluated(workdir=tmp_path / "run")["runs"]
+    assert (run["seeds"][0]["loss"], run["seeds"][0]["accuracy"]) == (result["test_loss"], result["test_accuracy"])
+    assert "five_or_more test loss" in capsys.readouterr().out
+    with pytest.raises(InputError, match="of models of several outputs only one run"):
+        evaluated(workdir=tmp_path / "run", corruptions=["shift"])
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -1,0 +1,141 @@
+"""The command chooses by held-out images, tests the winner alone, and goes on where it ended."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import pytest
+
+from cnn_jax.config import Config
+from cnn_jax.errors import DivergedError, InputError
+from cnn_jax.studies.sweep import run as sweep
+from tests.browser import Browser, require_sound
+
+TINY = Config(
+    experiment="tiny", model="dense", widths=(8,), train_examples=200, validation_examples=100, batch_size=20, epochs=1
+)
+RATES = "learning_rate=1e-4:1e-2:log3"
+
+Swept = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def swept(drawn_data_dir: Path, tmp_path: Path) -> Swept:
+    def run(text: str = RATES, *, config: Config = TINY, **options: Any) -> dict[str, Any]:
+        options = {"seeds": 2, "workdir": tmp_path / "sweep", "data_dir": drawn_data_dir, "progress": False} | options
+        return sweep.run(config, sweep=text, **options)
+
+    return run
+
+
+def without_times(record: Any) -> Any:
+    if isinstance(record, list):
+        return [without_times(item) for item in record]
+    if isinstance(record, dict):
+        return {name: without_times(value) for name, value in record.items() if "second" not in name}
+    return record
+
+
+@pytest.mark.usefixtures("nothing_is_unpickled")
+def test_winner_is_chosen_on_held_out_images_and_trained_again_with_other_seeds(
+    swept: Swept, tmp_path: Path, capsys: pytest.CaptureFixture[str], browser: Browser
+) -> None:
+    record = swept(f"{RATES}; batch_size=10,20")
+    assert json.loads((tmp_path / "sweep/sweep.json").read_text()) == record
+    means = [found["validation_accuracy"]["mean"] for found in record["settings"]]
+    assert means == sorted(means, reverse=True)
+    best = record["winner"]
+    assert best["validation_accuracy"]["mean"] == means[0]
+    rows = [json.loads(line) for line in (tmp_path / "sweep/sweep.jsonl").read_text().splitlines()]
+    assert len(rows) == 12 and not any("test" in name for row in rows for name in row)
+    config = json.loads((tmp_path / "sweep/winner/config.json").read_text())
+    assert (config["seed"], config["validation_examples"]) == (2, 0)
+    assert {name: config[name] for name in best["settings"]} == best["settings"]
+    test = json.loads((tmp_path / "sweep/winner/result.json").read_text())
+    assert best["test"] == test and [seed["seed"] for seed in test["seeds"]] == [2, 3]
+    printed, page = capsys.readouterr().out, (tmp_path / "sweep/sweep.html").read_text()
+    said = f"mnist test accuracy {100 * test['mean']['test_accuracy']:.2f} ± "
+    assert said in printed and said in page
+    assert "the first 200 training images with seeds 2, 3" in page
+    require_sound(browser, tmp_path / "sweep/sweep.html")
+
+
+def test_a_sixth_of_the_training_images_is_held_out_where_nobody_says_how_many(swept: Swept) -> None:
+    record = swept("epochs=1", config=dataclasses.replace(TINY, validation_examples=0), seeds=1)
+    assert record["base"]["validation_examples"] == record["search"]["validation_examples"] == 10_000
+
+
+def test_more_settings_may_win_and_the_earlier_winner_stays(swept: Swept, tmp_path: Path) -> None:
+    first = swept("learning_rate=1e-5", config=dataclasses.replace(TINY, epochs=3))
+    again = swept("learning_rate=1e-5", config=dataclasses.replace(TINY, epochs=3))
+    assert again == first
+    more = swept("learning_rate=1e-5,1e-2", config=dataclasses.replace(TINY, epochs=3))
+    assert (first["winner"]["folder"], more["winner"]["folder"]) == ("winner", "winner-2")
+    assert more["winner"]["settings"] == {"learning_rate": 1e-2}
+    assert [row["seeds"] for row in more["settings"]] == [[0, 1], [0, 1]]
+    anew = swept("learning_rate=1e-2", config=TINY, overwrite=True)
+    assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == [
+        *("base.json", "machine.json", "sweep.html", "sweep.json", "sweep.jsonl", "winner")
+    ]
+    assert anew["base"]["epochs"] == 1
+
+
+def test_samples_are_drawn_by_the_seed(swept: Swept) -> None:
+    record = swept("learning_rate=1e-4:1e-2:log; batch_size=10:20:lin", samples=3, seeds=1)
+    assert record["search"]["settings"] == 3
+    drawn = {tuple(found["settings"].values()) for found in record["settings"]}
+    other = swept("learning_rate=1e-4:1e-2:log; batch_size=10:20:lin", samples=2, seeds=1)
+    assert {tuple(found["settings"].values()) for found in other["settings"]} < drawn
+
+
+def test_sweep_of_which_all_diverges_says_so_after_its_record(swept: Swept, tmp_path: Path) -> None:
+    with pytest.raises(DivergedError, match="Every setting has diverged") as error:
+        swept("learning_rate=1e30", config=dataclasses.replace(TINY, optimizer="sgd"))
+    assert error.value.exit_code == 3
+    record = json.loads((tmp_path / "sweep/sweep.json").read_text())
+    assert (record["winner"], record["search"]["diverged"]) == (None, 2)
+    assert "No setting is left to win" in (tmp_path / "sweep/sweep.html").read_text()
+    assert not (tmp_path / "sweep/winner").exists()
+
+
+def test_what_began_otherwise_is_refused(swept: Swept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    swept("epochs=1", seeds=1)
+    with pytest.raises(InputError, match=r"starts from another config \(batch_size: 20 there, 10 now\)"):
+        swept("epochs=1", config=dataclasses.replace(TINY, batch_size=10))
+    machine = tmp_path / "sweep/machine.json"
+    machine.write_text(json.dumps(json.loads(machine.read_text()) | {"data_fingerprint": "other"}))
+    with pytest.raises(InputError, match="began on other data"):
+        swept("epochs=1")
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    with pytest.raises(InputError, match="--jobs=2: only on a CPU"):
+        swept("epochs=1", jobs=2)
+
+
+def test_killed_sweep_goes_on_and_comes_to_the_same_record(
+    run_py: Callable[..., subprocess.CompletedProcess[str]],
+    started_run: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
+) -> None:
+    changes = ("--experiment=smoke", "--model=dense", "--widths=8", "--train_examples=20000", "--epochs=3")
+    command = ("--mode=sweep", f"--sweep={RATES}", "--seeds=2", *changes)
+    process = started_run(*command, "--workdir=killed")
+    rows = tmp_path / "killed/sweep.jsonl"
+    while not rows.exists() or rows.read_text().count("\n") < 2:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed/sweep.json").exists()
+    again, whole = run_py(*command, "--workdir=killed"), run_py(*command, "--workdir=whole")
+    assert (again.returncode, whole.returncode) == (0, 0), again.stderr + whole.stderr
+    assert "of them are there already" in again.stdout
+    assert "trial 1/6" not in again.stdout and "trial 6/6" in again.stdout
+    records = [json.loads((tmp_path / name / "sweep.json").read_text()) for name in ("killed", "whole")]
+    assert without_times(records[0]) == without_times(records[1])

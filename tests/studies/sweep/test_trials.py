@@ -1,0 +1,246 @@
+"""Trials: each is what its config comes to alone, none is run twice, and nothing is lost."""
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cnn_jax import compilation, data
+from cnn_jax.config import Config
+from cnn_jax.data.dataset import Dataset, split_training_images
+from cnn_jax.errors import InputError, Interrupted, MachineError
+from cnn_jax.report.console import Console
+from cnn_jax.studies.sweep import space
+from cnn_jax.studies.sweep import trials as sweep
+from cnn_jax.studies.sweep.directory import Row, SweepDirectory
+from cnn_jax.studies.sweep.trials import Task
+from cnn_jax.training import mesh as meshes
+from cnn_jax.training import programs
+from cnn_jax.training.fit import begin, fit
+
+BASE = Config(
+    experiment="tiny", model="dense", widths=(8,), train_examples=100, validation_examples=50, batch_size=20, epochs=1
+)
+RATES = "learning_rate=1e-3,1e-2"
+
+Try = Callable[..., list[Row]]
+
+
+@pytest.fixture(scope="module")
+def dataset(drawn_data_dir: Path) -> Dataset:
+    return data.load("mnist", data_dir=drawn_data_dir)
+
+
+@pytest.fixture
+def tried(dataset: Dataset, drawn_data_dir: Path, tmp_path: Path) -> Try:
+    """Runs the trials that are not there yet; gives the rows of all of them."""
+
+    def run(
+        text: str,
+        *,
+        seeds: int = 2,
+        base: Config = BASE,
+        folder: str = "sweep",
+        images: Dataset = dataset,
+        jobs: int = 1,
+    ) -> list[Row]:
+        directory, trials = (
+            SweepDirectory(tmp_path / folder),
+            sweep.trials(base, space.grid(space.factors(text)), seeds),
+        )
+        with directory.locked():
+            directory.begin(base, {"data_fingerprint": images.fingerprint}, overwrite=False)
+            kept = directory.kept(base)
+            left = [trial for trial in trials if trial.config not in kept]
+            task = Task(left, len(trials), directory, drawn_data_dir, None, compilation.settings())
+            sweep.run(task, images, jobs, Console(progress=False))
+            kept = directory.kept(base)
+        return [kept[trial.config] for trial in trials]
+
+    return run
+
+
+@pytest.fixture
+def compilations(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Grows by one with every program that is compiled."""
+    made: list[None] = []
+    compiled = compilation.compiled
+    monkeypatch.setattr(compilation, "compiled", lambda *arguments: (made.append(None), compiled(*arguments))[1])
+    return made
+
+
+def without_times(rows: list[Row]) -> list[Row]:
+    return [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in rows]
+
+
+def test_trial_is_to_the_bit_what_its_config_comes_to_alone(tried: Try, dataset: Dataset) -> None:
+    rows = tried(RATES)
+    assert [(row["settings"], row["seed"]) for row in rows] == [
+        ({"learning_rate": rate}, seed) for rate in (1e-3, 1e-2) for seed in (0, 1)
+    ]
+    config = dataclasses.replace(BASE, learning_rate=1e-2, seed=1)
+    train, held_out = split_training_images(dataset, 100, 50)
+    assert held_out is not None
+    mesh = meshes.over_all_devices()
+    training = programs.compile_training(config, dataset.spec, train, mesh)
+    [*_, last] = fit(training, begin(training, 1), epochs=1, learning_rate=lambda step: 0.0)
+    validation = programs.compile_inference(config, dataset.spec, held_out, mesh).score(last.state.params)
+    assert (rows[3]["validation_loss"], rows[3]["validation_accuracy"]) == (validation.loss, validation.accuracy)
+    assert (rows[3]["train_loss"], rows[3]["steps"], rows[3]["epochs"]) == (last.train.loss, 5, 1)
+    assert len({row["validation_loss"] for row in rows}) == 4
+
+
+def test_learning_rates_seeds_and_epochs_are_compiled_for_once(tried: Try, compilations: list[None]) -> None:
+    tried("epochs=1,2; learning_rate=1e-4:1e-2:log3", seeds=2)
+    assert len(compilations) == 4  # start, order and chunk of training, and inference on the held-out images
+    tried("learning_rate=1e-4:1e-2:log3; widths=8|16; batch_size=20", seeds=2, folder="other")
+    assert len(compilations) == 4 + 2 * 4
+    tried("epochs=1,2", base=dataclasses.replace(BASE, schedule="cosine"), folder="cosine")
+    assert len(compilations) == 4 + 2 * 4 + 2 * 4  # a cosine's length is part of the program
+
+
+def test_divergence_is_recorded_and_the_sweep_goes_on(tried: Try, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = tried("learning_rate=1e30,1e300,1e-3", seeds=1, base=dataclasses.replace(BASE, optimizer="sgd"))
+    assert [row["status"] for row in rows] == ["diverged", "diverged", "done"]
+    assert [row["validation_loss"] for row in rows[:2]] == [None, None]
+    assert 1 <= rows[0]["steps"] <= 5
+    assert f"learning_rate=1e+30  seed 0: diverged at step {rows[0]['steps']}\n" in capsys.readouterr().out
+
+
+def test_test_images_play_no_part(tried: Try, dataset: Dataset) -> None:
+    blind = dataclasses.replace(dataset, test=None)  # looking at them would end the test
+    assert without_times(tried(RATES, images=blind)) == without_times(tried(RATES, folder="other"))
+
+
+def test_more_settings_and_seeds_run_only_what_is_new(tried: Try, capsys: pytest.CaptureFixture[str]) -> None:
+    first = tried("learning_rate=1e-3", seeds=1)
+    more = tried("learning_rate=1e-3,1e-2; epochs=1", seeds=2)
+    assert capsys.readouterr().out.count("trial ") == 4
+    assert more[0] == first[0]
+    assert [row["seed"] for row in more] == [0, 1, 0, 1]
+
+
+def test_line_that_was_cut_off_is_run_again(tried: Try, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = tried(RATES)
+    file = tmp_path / "sweep/sweep.jsonl"
+    file.write_text(file.read_text()[:-10])
+    capsys.readouterr()
+    again = tried(RATES)
+    assert capsys.readouterr().out.count("trial ") == 1
+    assert without_times(again) == without_times(whole)
+    assert len(file.read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "words",
+        "[]",
+        '{"seed": 0}',
+        "CHANGED status stopped",
+        "CHANGED seed -1",
+        "CHANGED validation_loss NaN",
+        "CHANGED validation_accuracy null",
+        'CHANGED settings {"pooling": 3}',
+        "CHANGED settings 3",
+        "CHANGED steps 1.5",
+    ],
+)
+def test_damaged_rows_are_refused(tmp_path: Path, line: str) -> None:
+    directory = SweepDirectory(tmp_path)
+    directory.begin(BASE, {"data_fingerprint": "f"}, overwrite=False)
+    numbers = ("validation_loss", "validation_accuracy", "train_loss", "train_accuracy", "seconds", "images_per_second")
+    row: dict[str, Any] = {"settings": {}, "seed": 0, "status": "done", "epochs": 1, "steps": 5} | dict.fromkeys(
+        numbers, 1
+    )
+    directory.append(row)
+    assert directory.kept(BASE) == {BASE: row}
+    if line.startswith("CHANGED"):
+        _, name, value = line.split(" ", 2)
+        changed = json.dumps(row | {name: "MARK"})
+        line = changed.replace('"MARK"', value if name != "status" else f'"{value}"')
+    with (tmp_path / "sweep.jsonl").open("a") as stream:
+        stream.write(line + "\n")
+    with pytest.raises(InputError, match="not the rows of a sweep"):
+        directory.kept(BASE)
+
+
+def test_row_that_the_disk_had_no_room_for_is_told_and_dropped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    directory, write = SweepDirectory(tmp_path), os.write
+    directory.begin(BASE, {"data_fingerprint": "f"}, overwrite=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda file, content: write(file, content[:5]))
+        with pytest.raises(MachineError, match=r"sweep\.jsonl: cannot be written: No space left"):
+            directory.append({"seed": 0})
+    assert (tmp_path / "sweep.jsonl").read_text() == '{"see'
+    directory.begin(BASE, {"data_fingerprint": "f"}, overwrite=False)
+    assert (tmp_path / "sweep.jsonl").read_text() == ""
+
+
+def test_signal_ends_the_sweep_with_its_rows_kept(tried: Try, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def signalled(training: Any, start: Any, **options: Any) -> Iterator:
+        for progress in fit(training, start, **options):
+            if (tmp_path / "sweep/sweep.jsonl").read_text().count("\n") == 2:
+                signal.raise_signal(signal.SIGTERM)
+            yield progress
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "fit", signalled)
+        with pytest.raises(Interrupted) as ended:
+            tried(RATES)
+    assert ended.value.exit_code == 143
+    assert (tmp_path / "sweep/sweep.jsonl").read_text().count("\n") == 2
+    assert without_times(tried(RATES)) == without_times(tried(RATES, folder="other"))
+
+
+def test_several_processes_run_the_same_trials(tried: Try) -> None:
+    assert without_times(tried(RATES, jobs=2)) == without_times(tried(RATES, folder="other"))
+
+
+@pytest.mark.parametrize("while_they", ["start", "train"])
+def test_signal_ends_all_processes_without_a_traceback(
+    tried: Try, tmp_path: Path, capfd: pytest.CaptureFixture[str], while_they: str
+) -> None:
+    rows = tmp_path / "sweep/sweep.jsonl"
+
+    def interrupt() -> None:
+        while len(multiprocessing.active_children()) < 2:
+            time.sleep(0.01)
+        time.sleep(0.5)  # Python itself has started, and imports what it needs
+        while while_they == "train" and not rows.read_text():
+            time.sleep(0.01)
+        for child in multiprocessing.active_children():
+            os.kill(child.pid, signal.SIGINT)  # as a terminal does
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(Interrupted) as ended:
+        tried("epochs=1,1000000; batch_size=10|20", jobs=2)
+    thread.join()
+    assert ended.value.exit_code == 130
+    assert not multiprocessing.active_children()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_process_that_dies_is_told_and_the_same_command_goes_on(tried: Try, tmp_path: Path) -> None:
+    def kill() -> None:
+        while not multiprocessing.active_children():
+            time.sleep(0.01)
+        multiprocessing.active_children()[0].kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(MachineError, match=r"ended with code -9.*the same command goes on"):
+        tried(RATES, jobs=2)
+    killer.join()
+    assert not multiprocessing.active_children()
+    assert len(tried(RATES)) == 4
