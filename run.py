@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Trains and examines small convolutional networks: `python run.py` trains the lecture's CNN on MNIST.
+"""Trains and examines small convolutional networks. `python run.py` trains the lecture's CNN on MNIST.
 
-Flags become a Config, and the Config goes to one command. `python run.py --help` shows every flag.
+The flags become a Config and RunOptions, which go to one command. `python run.py --help` shows every flag.
 """
 
+import dataclasses
 import difflib
 import importlib
-import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,40 +20,102 @@ import experiments
 from cnn_jax import config as configs
 from cnn_jax.config import FIELDS, Config
 from cnn_jax.errors import InputError, ProjectError, unknown_name
+from cnn_jax.runs.options import RunOptions
 
-MODES: Mapping[str, str] = {
-    "train": "train a model and score it on the test set (the default)",
-    "evaluate": "score finished runs, --workdir or --runs, again: calibration, ensembles, --corruptions",
-    "compare": "compare models, --experiments, or finished runs, --runs, with intervals and tests",
-    "sweep": "try many settings, --sweep, on held-out images, and score the best one on test images",
-    "overfitting": "train --experiments on few images, more, and all: training against test accuracy",
-    "benchmark": "measure training and inference on this machine; writes benchmark.json and benchmark.html",
-    "export": "write a finished run's model, --workdir, as parameters for numpy or as a program for jax",
-    "lesson": "the lecture as a page with live results; writes lesson.html and lesson.npz",
-    "predict": "name the digits in pictures of your own, --images, by a finished run, --workdir",
-    "selftest": "kill a run at random moments and see that it comes to the same bits",
-    "summary": "print a model's layers, parameters and multiply-adds; draw its graph",
-}
 
-# The module of each mode, whose `run(...)` names the flags that it takes.
-COMMANDS: Mapping[str, str] = {
-    "train": "cnn_jax.runs.train",
-    **{
-        mode: f"cnn_jax.studies.{mode}.run"
-        for mode in ("compare", "sweep", "overfitting", "benchmark", "lesson", "predict")
-    },
-    "evaluate": "cnn_jax.studies.evaluation.run",
-    "export": "cnn_jax.studies.export",
-    "selftest": "cnn_jax.studies.selftest",
-    "summary": "cnn_jax.studies.summary",
-}
+@dataclass(frozen=True)
+class Mode:
+    """A value of `--mode`. module: its `run` is called. flags: those that it takes beside the fields of Config.
 
-PLACES: Mapping[str, tuple[Callable[[str], Any], str]] = {
-    "config": (Path, "start from a run's config.json instead of an experiment"),
-    "workdir": (Path, "the run's folder; default runs/EXPERIMENT-DATASET-seedSEED and what the command line changed"),
-    "data_dir": (Path, "where prepared datasets are; default $TFDS_DATA_DIR, else ~/tensorflow_datasets"),
-    "manual_dir": (Path, "a folder with the dataset's original files, to use instead of a download"),
+    configs: what `run` takes first: one Config, a list of them (`--experiments`), or none.
+    """
+
+    module: str
+    help: str
+    flags: tuple[str, ...]
+    configs: str = "one"
+
+    @property
+    def all_flags(self) -> set[str]:
+        """All flags that have a meaning with this mode."""
+        fields = {"one": {"config", *FIELDS}, "list": {"experiments", *FIELDS} - {"experiment"}, "none": set[str]()}
+        return {"mode", "list", *self.flags, *fields[self.configs]}
+
+
+_DATA = ("data_dir", "manual_dir", "compilation_cache")
+_WRITES = ("workdir", "overwrite")
+_SEEDS = ("seeds", "seed_strategy", "progress")
+
+MODES: Mapping[str, Mode] = {
+    "train": Mode(
+        "cnn_jax.runs.train",
+        "train a model and score it on the test set (the default)",
+        (*_WRITES, *_DATA, *_SEEDS, "checkpoint_every", "keep_checkpoints", "max_time", "resume_from", "deterministic"),
+    ),
+    "evaluate": Mode(
+        "cnn_jax.studies.evaluation.run",
+        "score finished runs again (--workdir or --runs): calibration, ensembles, --corruptions",
+        (*_WRITES, *_DATA, "runs", "dataset", "corruptions", "output"),
+        configs="none",
+    ),
+    "compare": Mode(
+        "cnn_jax.studies.compare.run",
+        "compare models (--experiments) or finished runs (--runs), with intervals and tests",
+        (*_WRITES, *_DATA, *_SEEDS, "runs"),
+        configs="list",
+    ),
+    "sweep": Mode(
+        "cnn_jax.studies.sweep.run",
+        "try many settings (--sweep) on held-out images, and score the best one on the test images",
+        (*_WRITES, *_DATA, "seeds", "progress", "sweep", "samples", "jobs"),
+    ),
+    "overfitting": Mode(
+        "cnn_jax.studies.overfitting.run",
+        "train --experiments on few images, on more, and on all: training against test accuracy",
+        (*_WRITES, *_DATA, *_SEEDS, "sizes"),
+        configs="list",
+    ),
+    "benchmark": Mode(
+        "cnn_jax.studies.benchmark.run",
+        "measure training and inference on this machine; writes benchmark.json and benchmark.html",
+        (*_WRITES, "batch_sizes", "dtypes", "repeats", "seconds", "baseline", "tolerance", "profile", "deterministic"),
+    ),
+    "export": Mode(
+        "cnn_jax.studies.export",
+        "write a finished run's model (--workdir) as parameters for numpy or as a program for jax",
+        (*_WRITES, "format", "output"),
+        configs="none",
+    ),
+    "lesson": Mode(
+        "cnn_jax.studies.lesson.run",
+        "the lecture as a page with live results; writes lesson.html and lesson.npz",
+        (*_WRITES, *_DATA, "runs", "dataset", "test_image"),
+        configs="none",
+    ),
+    "predict": Mode(
+        "cnn_jax.studies.predict.run",
+        "name the digits in your own pictures (--images) with a finished run (--workdir)",
+        ("workdir", "compilation_cache", "images", "output"),
+        configs="none",
+    ),
+    "summary": Mode(
+        "cnn_jax.studies.summary", "print a model's layers, parameters and multiply-adds; draw its graph", ("graph",)
+    ),
 }
+_CATALOG = Mode("cnn_jax.studies.catalog", "list experiments, datasets and models", (), configs="none")
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag that is no field of Config. read: text -> value; ValueError means that the text is no such value.
+
+    placeholder: stands for the value in the help text; none for switches, whose `read` is their default.
+    """
+
+    read: Callable[[str], Any] | bool | None
+    placeholder: str
+    help: str
+    expected: str = ""
 
 
 def _listed(read: Callable[[str], Any]) -> Callable[[str], tuple]:
@@ -61,7 +124,7 @@ def _listed(read: Callable[[str], Any]) -> Callable[[str], tuple]:
 
 
 def _folders(text: str) -> tuple[Path, ...]:
-    """Reads folders with commas between them. Their names may hold some, as in widths=4,8: what is there counts."""
+    """Reads folders with commas between them. A folder's name may hold commas: the folders that exist decide."""
     folders, rest = [], text.removesuffix(",").split(",")
     while rest:
         if not rest[0].strip():
@@ -73,97 +136,101 @@ def _folders(text: str) -> tuple[Path, ...]:
     return tuple(folders)
 
 
-def _space(text: str) -> str:
-    """Reads what to sweep over, which the command takes apart."""
-    return text.strip()
-
-
 def _seconds(text: str) -> float:
     """Reads a time as in 30s, 5m or 2h; a plain number is seconds."""
     factor = {"s": 1, "m": 60, "h": 3600}.get(text[-1:])
     return float(text) if factor is None else factor * float(text[:-1])
 
 
-# What single modes take: how a text is read (ValueError: it cannot be), what is expected, and the help text.
-OPTIONS: Mapping[str, tuple[Callable[[str], Any], str, str]] = {
-    "checkpoint_every": (
-        _seconds,
-        "seconds",
-        "train: seconds between checkpoints, 0: at ends of epochs; default 60",
+def _integer(help: str) -> Flag:
+    return Flag(int, "N", help, "a whole number")
+
+
+def _number(help: str) -> Flag:
+    return Flag(float, "X", help, "a number")
+
+
+def _time(help: str) -> Flag:
+    return Flag(_seconds, "TIME", help, "a time as in 30s, 5m or 2h")
+
+
+def _path(help: str) -> Flag:
+    return Flag(Path, "PATH", help, "a path")
+
+
+def _names(help: str) -> Flag:
+    return Flag(_listed(str), "A,B", help, "names")
+
+
+def _integers(help: str) -> Flag:
+    return Flag(_listed(int), "A,B", help, "whole numbers")
+
+
+def _switch(default: bool | None, help: str) -> Flag:
+    return Flag(default, "", help)
+
+
+GENERAL_FLAGS: Mapping[str, Flag] = {
+    "config": _path("start from the config.json of a run instead of an experiment"),
+    "workdir": _path("the run's folder; default runs/EXPERIMENT-DATASET-seedSEED and what the command line changed"),
+    "data_dir": _path("the folder of prepared datasets; default $TFDS_DATA_DIR, else ~/tensorflow_datasets"),
+    "manual_dir": _path("a folder with the dataset's original files, to use instead of a download"),
+    "overwrite": _switch(False, "delete what is in the folder, and start again"),
+    "progress": _switch(None, "show a progress bar; default: on a terminal"),
+    "compilation_cache": _switch(True, "keep compiled programs on disk for the next start"),
+}
+
+# The help text puts the modes that take a flag in front.
+MODE_FLAGS: Mapping[str, Flag] = {
+    "checkpoint_every": _time("time between checkpoints; 0 means at the end of each epoch; default 60s"),
+    "keep_checkpoints": _integer("how many of the newest checkpoints are kept; default 3"),
+    "max_time": _time("stop after this time, save a checkpoint and score the test set"),
+    "resume_from": _integer("go back to the checkpoint of this step and resume from there"),
+    "experiments": _names("train these experiments, or resume them, and compare them"),
+    "sizes": _integers("numbers of training images; default 100,300,1000,... and all"),
+    "seeds": _integer(
+        "train so many seeds, from --seed on; more may be added later; default 10 to compare, 3 for overfitting and "
+        "sweep"
     ),
-    "keep_checkpoints": (int, "a whole number", "train: how many of the newest checkpoints stay; default 3"),
-    "max_time": (_seconds, "a time as in 30s, 5m or 2h", "train: stop after it with a checkpoint and an evaluation"),
-    "resume_from": (int, "a whole number", "train: go back to the checkpoint of this step, and on from there"),
-    "experiments": (
-        _listed(str),
-        "names",
-        "compare, overfitting: train these experiments, or go on with them, and compare them",
-    ),
-    "sizes": (_listed(int), "whole numbers", "overfitting: training images; default 100,300,1000,... and all"),
-    "seeds": (
-        int,
-        "a whole number",
-        "train, compare, overfitting, sweep: so many seeds, from --seed on; more may be added later; default 10 to "
-        "compare, 3 for overfitting and sweep",
-    ),
-    "seed_strategy": (
+    "seed_strategy": Flag(
         str,
+        "NAME",
+        "loop: one seed after the other; vmap: together in one program; auto (default): by platform",
         "a name",
-        "loop, one seed after the other; vmap, together in one program; shard, the devices share them out; "
-        "auto, by platform (the default)",
     ),
-    "sweep": (
-        _space,
+    "sweep": Flag(
+        str.strip,
+        "'FIELD=A,B'",
+        "fields with values, as in learning_rate=1e-4:1e-2:log5; pooling=true,false; widths=4,8|16,32",
         "text",
-        "sweep: fields with values, as in learning_rate=1e-4:1e-2:log5; pooling=true,false; widths=4,8|16,32",
     ),
-    "samples": (int, "a whole number", "sweep: try so many settings, drawn at random, instead of all combinations"),
-    "jobs": (int, "a whole number", "sweep: so many processes, on a CPU; default 1"),
-    "format": (str, "a name", "export: npz, the parameters (the default), or stablehlo, the whole model"),
-    "output": (
-        Path,
-        "a path",
-        "export: a file; predict: a folder; default for both in the run's. evaluate: a folder for record and page",
+    "samples": _integer("try so many random settings instead of all combinations"),
+    "jobs": _integer("use so many processes, on a CPU; default 1"),
+    "format": Flag(str, "NAME", "npz: the parameters (default); stablehlo: the whole model", "a name"),
+    "output": _path("the file (export) or folder (predict, evaluate) to write; default: in the run's folder"),
+    "runs": Flag(
+        _folders, "DIR,DIR", "folders of finished runs, or folders with seed-N", "folders with commas between them"
     ),
-    "runs": (
-        _folders,
-        "folders with commas between them",
-        "compare, evaluate: runs' folders, or folders with seed-N; lesson: finished runs to show",
-    ),
-    "test_image": (int, "a whole number", "lesson: the test image that is followed through the network; default 0"),
-    "corruptions": (
-        _listed(str),
-        "names",
-        "evaluate: corrupt the test images, by all or these; writes record and page",
-    ),
-    "images": (Path, "a path", "predict: a PNG or JPEG file, or a folder of them (without the folders in it)"),
-    "graph": (Path, "a file", "summary: draw the model's graph into this new SVG file"),
-    "kills": (int, "a whole number", "selftest: how often to kill; default 20"),
-    "batch_sizes": (_listed(int), "whole numbers", "benchmark: batch sizes; default 64,256,1024"),
-    "dtypes": (_listed(str), "names", "benchmark: float32, tensorfloat32, bfloat16; default: all that the device has"),
-    "repeats": (int, "a whole number", "benchmark: how often each is timed; default 7"),
-    "seconds": (float, "a number", "benchmark: what all repeats of one may take, but for the first; default 20"),
-    "baseline": (Path, "a file", "benchmark: an earlier benchmark.json to compare with"),
-    "tolerance": (float, "a number", "benchmark: exit 1 where a case is slower by more than this share; default 0.1"),
+    "test_image": _integer("the test image that is followed through the network; default 0"),
+    "corruptions": _names("corrupt the test images in these ways, or in all; writes record and page"),
+    "images": _path("a PNG or JPEG file, or a folder of them (folders in it are not searched)"),
+    "graph": _path("draw the model's graph into this new SVG file"),
+    "batch_sizes": _integers("batch sizes to measure; default 64,256,1024"),
+    "dtypes": _names("float32, tensorfloat32, bfloat16; default: all that the device has"),
+    "repeats": _integer("how often each case is timed; default 7"),
+    "seconds": _number("the most that all repeats of a case may take, except for the first; default 20"),
+    "baseline": _path("an earlier benchmark.json to compare with"),
+    "tolerance": _number("exit with code 1 if a case is slower by more than this share; default 0.1"),
+    "profile": _switch(False, "trace training steps, and list the most expensive operations"),
+    "deterministic": _switch(False, "the same bits every time on accelerators too, at some cost in speed"),
 }
 
-SWITCHES: Mapping[str, tuple[bool | None, str]] = {
-    "overwrite": (False, "delete the run that is in the folder, and train anew"),
-    "profile": (False, "benchmark: trace training steps, and list the most expensive operations"),
-    "debug_nans": (False, "train: where training diverges, name the operation"),
-    "deterministic": (False, "train, benchmark: the same bits every time on accelerators too, at some cost in speed"),
-    "progress": (None, "show a progress bar; default: on a terminal"),
-    "compilation_cache": (True, "keep compiled programs on disk for the next start"),
-    "list": (False, "list experiments, datasets and models"),
-    "help": (False, "show this"),
-    "helpfull": (False, "show this and every --jax_* flag"),
+INFORMATION: Mapping[str, str] = {
+    "list": "list experiments, datasets and models",
+    "help": "show this",
+    "helpfull": "show this and every --jax_* flag",
 }
-
-
-_GENERAL_SWITCHES, _MODES_SWITCHES = (
-    ("overwrite", "progress", "compilation_cache"),
-    ("profile", "debug_nans", "deterministic"),
-)
+_FLAGS = GENERAL_FLAGS | MODE_FLAGS
 
 
 class _FieldParser(flags.ArgumentParser):
@@ -173,7 +240,7 @@ class _FieldParser(flags.ArgumentParser):
         self.field = FIELDS[name]
 
     def parse(self, argument: Any) -> Any:
-        """The typed value; ValueError says what is expected."""
+        """The typed value. ValueError says what is expected."""
         return configs.from_text(self.field, argument)
 
 
@@ -181,7 +248,7 @@ class _SwitchParser(flags.BooleanParser):
     """Reads true or false."""
 
     def parse(self, argument: str | int | bool) -> bool:
-        """The truth; ValueError says what is expected."""
+        """The value. ValueError says what is expected."""
         try:
             return super().parse(argument)
         except ValueError:
@@ -189,7 +256,7 @@ class _SwitchParser(flags.BooleanParser):
 
 
 def define_flags() -> flags.FlagValues:
-    """All flags, none of them set: one for each field of Config, and those that say where and how to run."""
+    """All flags, none of them set: one for each field of Config, and those of GENERAL_FLAGS and MODE_FLAGS."""
     values = flags.FlagValues()
     flags.DEFINE_string("mode", "train", "what to do", flag_values=values)
     for name, field in FIELDS.items():
@@ -197,12 +264,13 @@ def define_flags() -> flags.FlagValues:
             _define_switch(name, None, field.metadata["help"], values)
         else:
             flags.DEFINE(_FieldParser(name), name, None, field.metadata["help"], flag_values=values)
-    for name, (_, help_text) in PLACES.items():
-        flags.DEFINE_string(name, None, help_text, flag_values=values)
-    for name, (_, _, help_text) in OPTIONS.items():
-        flags.DEFINE_string(name, None, help_text, flag_values=values)
-    for name, (default, help_text) in SWITCHES.items():
-        _define_switch(name, default, help_text, values)
+    for name, flag in _FLAGS.items():
+        if callable(flag.read):
+            flags.DEFINE_string(name, None, flag.help, flag_values=values)
+        else:
+            _define_switch(name, flag.read, flag.help, values)
+    for name, help_text in INFORMATION.items():
+        _define_switch(name, False, help_text, values)
     return values
 
 
@@ -212,7 +280,7 @@ def _define_switch(name: str, default: bool | None, help_text: str, values: flag
 
 
 def parse(arguments: list[str], values: flags.FlagValues) -> None:
-    """Sets the flags. Raises InputError for what is no flag, no value of it, or no flag at all."""
+    """Sets the flags. Raises InputError on an unknown flag, on a value that cannot be read, and on other words."""
     with_jax = any(word.lstrip("-").startswith(("jax_", "nojax_", "helpfull")) for word in arguments)
     if with_jax:
         _add_jax_flags(values)
@@ -249,7 +317,7 @@ def _set_jax_flags(values: flags.FlagValues) -> None:
 
 
 def resolve(values: flags.FlagValues, experiment: str | None = None) -> Config:
-    """The Config: of the experiment or the `--config` file, with the fields that the command line gives."""
+    """The Config of the experiment or the `--config` file, with the fields that the command line sets."""
     if experiment is None and values.config is not None:
         if values["experiment"].present:
             raise InputError("--config and --experiment: name one of them to start from.")
@@ -260,102 +328,100 @@ def resolve(values: flags.FlagValues, experiment: str | None = None) -> Config:
     return Config(**{**{name: getattr(base, name) for name in FIELDS}, **given})
 
 
-def call(command: Callable[..., Any], values: flags.FlagValues, command_line: list[str]) -> Any:
-    """Calls a command with the flags that it names. Raises InputError where a flag was given that it does not take."""
-    wanted = inspect.signature(command).parameters
+def call(mode: Mode, values: flags.FlagValues, command_line: list[str]) -> Any:
+    """Calls the command of a mode. Raises InputError if a flag was given that the mode does not take."""
     given = [name for name in values if values[name].present and not name.startswith("jax_")]
-    taken = {*wanted, "mode", "list"}
-    if "config" in wanted:
-        taken |= {"config", *FIELDS}
-    if "configs" in wanted:
-        taken |= {"experiments", *FIELDS} - {"experiment"}
     for name in given:
-        if name not in taken:
+        if name not in mode.all_flags:
             raise InputError(f"--{name}: has no meaning with {'--list' if values.list else f'--mode={values.mode}'}.")
-    arguments: dict[str, Any] = {name: values[name].value for name in SWITCHES}
-    arguments |= {name: read(str(values[name].value)) for name, (read, _) in PLACES.items() if values[name].present}
-    arguments |= {name: _read_option(name, str(values[name].value)) for name in OPTIONS if values[name].present}
-    arguments |= {name: values[name].value for name in FIELDS if values[name].present}
-    arguments |= {
-        "config_file": arguments.pop("config", None),
-        "changed": [name for name in given if name in FIELDS],
-        "command_line": tuple(command_line),
-        "program": Path(__file__).resolve(),
-    }
-    if "descriptions" in wanted:
-        arguments["descriptions"] = experiments.descriptions()
-    if "config" in wanted:
-        arguments["config"] = resolve(values)
-    if "configs" in wanted:
-        arguments["configs"] = [resolve(values, name) for name in arguments.get("experiments", ())]
-    return command(**{name: arguments[name] for name in wanted if name in arguments})
+    run = importlib.import_module(mode.module).run
+    if mode is _CATALOG:
+        return run(experiments.descriptions())
+    arguments = {name: _read(name, values) for name in (*mode.flags, "config") if values[name].present}
+    options = _options(arguments, given, command_line)
+    if mode.configs == "none":
+        return run(options, **arguments)
+    if mode.configs == "one":
+        return run(resolve(values), options, **arguments)
+    names = _read("experiments", values) if values["experiments"].present else ()
+    return run([resolve(values, name) for name in names], options, **arguments)
 
 
-def _read_option(name: str, text: str) -> Any:
-    read, expected, _ = OPTIONS[name]
+def _options(arguments: dict[str, Any], given: list[str], command_line: list[str]) -> RunOptions:
+    """RunOptions from those of the arguments that belong to it, which are taken out."""
+    config_file = arguments.pop("config", None)
+    names = [field.name for field in dataclasses.fields(RunOptions) if field.name in arguments]
+    return RunOptions(
+        **{name: arguments.pop(name) for name in names},
+        config_file=config_file,
+        changed=tuple(name for name in given if name in FIELDS),
+        command_line=tuple(command_line),
+    )
+
+
+def _read(name: str, values: flags.FlagValues) -> Any:
+    """The value of a flag. Raises InputError if its text cannot be read."""
+    flag, value = _FLAGS.get(name), values[name].value
+    if flag is None or not callable(flag.read):
+        return value
     try:
-        return read(text)
+        return flag.read(str(value))
     except ValueError:
-        raise InputError(f"--{name}={text}: must be {expected}.") from None
+        raise InputError(f"--{name}={value}: must be {flag.expected}.") from None
 
 
 def help_text(values: flags.FlagValues, *, full: bool) -> str:
-    """What `--help` prints; with `full` the flags of jax too."""
+    """The text of `--help`; with `full` the flags of jax too."""
+    modes = [f"      {name:<24}{mode.help}" for name, mode in MODES.items()]
+    general = [name for name in GENERAL_FLAGS if name != "config"]
+    settings = [name for name in FIELDS if name != "experiment"]
     groups = {
-        "What to do:": ["mode", *(f"  {mode}" for mode in MODES), "experiment", "config", "list", "help", "helpfull"],
-        "Where and how (nothing here changes a number):": [*list(PLACES)[1:], *_GENERAL_SWITCHES],
-        "For one mode:": [*OPTIONS, *_MODES_SWITCHES],
-        "Settings (the experiment gives them; a flag given here wins):": [n for n in FIELDS if n != "experiment"],
+        "What to do:": [
+            "  --mode=train                what to do",
+            *modes,
+            *(_help_line(name, values) for name in ("experiment", "config", *INFORMATION)),
+        ],
+        "Where and how (nothing here changes a number):": [_help_line(name, values) for name in general],
+        "For some modes:": [_help_line(name, values) for name in MODE_FLAGS],
+        "Settings (the experiment gives them; a flag given here wins):": [
+            _help_line(name, values) for name in settings
+        ],
     }
     if full:
-        groups["jax:"] = [name for name in values if name.startswith("jax_")]
+        groups["jax:"] = [_help_line(name, values) for name in values if name.startswith("jax_")]
     lines = [__doc__ or "", "python run.py [--flag=value ...]"]
-    for title, names in groups.items():
-        lines += ["", title, *(_help_line(name, values) for name in names)]
+    for title, group in groups.items():
+        lines += ["", title, *group]
     return "\n".join(lines)
 
 
 def _help_line(name: str, values: flags.FlagValues) -> str:
-    if name.startswith(" "):  # a mode: --sweep is a flag too
-        return f"      {name.strip():<24}{MODES[name.strip()]}"
     text = " ".join((values[name].help or "").split())
     if name in FIELDS:
         choices = FIELDS[name].metadata.get("choices")
         text += f": {', '.join(choices)}" if choices else ""
         return f"  --{name + '=' + configs.as_text(FIELDS[name].default):<26}{text}"
-    switch = isinstance(values[name], flags.BooleanFlag)
-    shown = f"[no]{name}" if switch and name in ("progress", "compilation_cache") else name
-    return f"  --{shown if switch else f'{name}={_placeholder(name)}':<26}{text}"
-
-
-def _placeholder(name: str) -> str:
-    if name not in OPTIONS and name not in PLACES:
-        return "train" if name == "mode" else name.upper()  # in capitals: those of jax
-    read = (OPTIONS[name] if name in OPTIONS else PLACES[name])[0]
-    return {
-        int: "N",
-        float: "X",
-        Path: "PATH",
-        _seconds: "TIME",
-        _folders: "DIR,DIR",
-        _space: "'FIELD=A,B'",
-        str: "NAME",
-    }.get(read, "A,B")
+    if name in MODE_FLAGS:
+        takers = [mode for mode, definition in MODES.items() if name in definition.all_flags]
+        text = f"{', '.join(takers)}: {text}"
+    if isinstance(values[name], flags.BooleanFlag):
+        return f"  --{f'[no]{name}' if name in ('progress', 'compilation_cache') else name:<26}{text}"
+    placeholder = _FLAGS[name].placeholder if name in _FLAGS else name.upper()  # in capitals: those of jax
+    return f"  --{f'{name}={placeholder}':<26}{text}"
 
 
 def main(command_line: list[str]) -> int:
-    """Runs one command line; returns the exit code. Whatever a user did wrong is one line on standard error."""
+    """Runs one command line and returns the exit code. An error of the user is one line on standard error."""
     values = define_flags()
     try:
         parse(command_line, values)
         if values.help or values.helpfull:
             print(help_text(values, full=values.helpfull))
             return 0
-        mode = str(values["mode"].value)
-        if mode not in MODES:
-            raise unknown_name("--mode", mode, "mode", MODES)
-        command = importlib.import_module(f"cnn_jax.studies.{'catalog' if values.list else mode}")
-        call(command.run, values, command_line)
+        name = str(values["mode"].value)
+        if name not in MODES:
+            raise unknown_name("--mode", name, "mode", MODES)
+        call(_CATALOG if values.list else MODES[name], values, command_line)
     except ProjectError as error:
         print(f"run.py: {error}", file=sys.stderr)
         return error.exit_code
@@ -363,7 +429,7 @@ def main(command_line: list[str]) -> int:
         print("run.py: Interrupted.", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read our output has enough of it; what Python would still flush at exit goes nowhere.
+        # The reader of our output has closed it. What Python would still flush at exit goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return 0

@@ -1,31 +1,31 @@
-"""The project's own errors. Each carries the exit code that `run.py` ends with; its text is for people."""
+"""The project's own errors. Each has the exit code that `run.py` returns, and a message for the user."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class ProjectError(Exception):
-    """Base of the errors that end a command with one clear line instead of a traceback."""
+    """Base class. A command that raises one ends with one clear line instead of a traceback."""
 
     exit_code = 1
 
     def __init__(self, message: str):
-        # What a user gave may hold line ends and terminal escapes; the message stays one line and harmless.
+        # A user's input may hold line ends and terminal escapes. The message must stay one harmless line.
         super().__init__(printable(message))
 
 
 class InputError(ProjectError):
-    """What the user gave cannot be used: a flag, a value, a file or a folder. Nothing was written."""
+    """The user's input cannot be used: a flag, a value, a file or a folder. Nothing was written."""
 
     exit_code = 2
 
 
 class OutOfReachError(InputError):
-    """A dataset's files are not on this machine, and the network does not give them."""
+    """The files of a dataset are not on this machine and cannot be downloaded."""
 
 
 class DivergedError(ProjectError):
-    """Training reached a loss or a gradient that is not finite. step: where, counted from 1."""
+    """The loss or a gradient is not finite. step: the training step where this happened, counted from 1."""
 
     exit_code = 3
 
@@ -35,13 +35,13 @@ class DivergedError(ProjectError):
 
 
 class MachineError(ProjectError):
-    """The machine failed: the disk is full, the run directory is gone, a stored file is damaged."""
+    """The machine failed: for example, the disk is full, the run directory is gone, or a stored file is damaged."""
 
     exit_code = 4
 
 
 class Interrupted(ProjectError):
-    """A signal asked the run to end. Its exit code is 128 plus the signal's number, as shells expect."""
+    """A signal asked the run to end. The exit code is 128 plus the signal's number, as shells expect."""
 
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)
@@ -49,14 +49,14 @@ class Interrupted(ProjectError):
 
 
 def printable(text: str) -> str:
-    """The text with what cannot be printed written out, as in `\\n`: a file's name may hold anything."""
+    """Writes out characters that cannot be printed, as in `\\n`. A file's name may hold any character."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def unknown_name(subject: str, given: str, kind: str, known: Iterable[str]) -> InputError:
-    """An error that names the near miss: `--dataset=mnits: no such dataset. Did you mean mnist? Known: ...`.
+    """An error that suggests the nearest name: `--dataset=mnits: no such dataset. Did you mean mnist? Known: ...`.
 
-    subject: what the user wrote or where, as in `--dataset` (the given name is put behind it).
+    subject: the flag or the place of the name, as in `--dataset`. kind: the word for such a name, as in `dataset`.
     """
     names = sorted(known)
     near = difflib.get_close_matches(given, names, n=1)

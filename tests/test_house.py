@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-LEAVES = {"config", "errors", "compilation"}
+LEAVES = {"config", "errors", "files", "compilation"}
 MAY_IMPORT = {
-    "config": {"errors"},
     "errors": set(),
+    "files": {"errors"},
+    "config": {"errors", "files"},
     "compilation": {"errors"},
     "data": LEAVES,
     "ops": LEAVES,
@@ -23,7 +24,7 @@ MAY_IMPORT = {
     "runs": LEAVES | {"data", "models", "training", "experiment", "report"},
     "studies": LEAVES | {"data", "ops", "models", "training", "experiment", "report", "runs"},
     "experiments": {"config", "errors", "experiments"},
-    "run": {"config", "errors", "experiments"},
+    "run": {"config", "errors", "experiments", "runs"},
 }
 
 

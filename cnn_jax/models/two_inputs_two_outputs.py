@@ -18,7 +18,7 @@ class Graph(nn.Module):
     [N, classes], and `five_or_more`, float32 [N, 2]. Raises InputError, which names the input, on other shapes.
     """
 
-    views: ClassVar[tuple[str, ...]] = ("with_metadata",)
+    tasks: ClassVar[tuple[str, ...]] = ("with_metadata",)
 
     classes: int
     widths: Sequence[int] = (32, 64)  # filters of the convolutions, units of the layer that both outputs share

@@ -1,8 +1,10 @@
-"""Checkpoints: where training stands, on disk through Orbax, each with a manifest that tells a damaged one.
+"""Checkpoints: the state of training on disk, written by Orbax, each with a manifest that reveals damage.
 
-A checkpoint is a folder named by its step: Orbax's files, `progress.json` (the clock, and the rows of the finished
-epochs) and, written last, `manifest.sha256`. Orbax restores a file with a flipped bit without a word; the manifest is
-verified before anything is restored. `sha256sum --check manifest.sha256` works too.
+A checkpoint is a folder named by its step. It holds Orbax's files, `progress.json` (the clock, and the rows of the
+finished epochs) and, written last, `manifest.sha256`. Orbax restores a file with a flipped bit without an error, so the
+manifest is verified before anything is restored. `sha256sum --check manifest.sha256` works too.
+
+Seeds that train together have a checkpoint each, of the same step, as if each had trained alone.
 """
 
 import hashlib
@@ -10,7 +12,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,36 +23,41 @@ import jax.numpy as jnp
 from orbax import checkpoint as ocp
 
 from cnn_jax.errors import InputError, MachineError
+from cnn_jax.files import read_json, write_atomic
 from cnn_jax.report.console import Console
-from cnn_jax.runs.directory import write_at_once
-from cnn_jax.training.fit import Clock, Progress
-from cnn_jax.training.metrics import Sums
+from cnn_jax.training import mesh as meshes
+from cnn_jax.training.loop import Clock, Progress
+from cnn_jax.training.metrics import MetricSums
 from cnn_jax.training.state import TrainState
 
 FORMAT = 1
-LARGEST_RECORD = 1 << 26  # bytes of a progress.json; a row is some 300
+LARGEST_RECORD = 1 << 26  # bytes of a progress.json; a row has about 300
 _MANIFEST, _PROGRESS = "manifest.sha256", "progress.json"
 _CLOCK = ("device", "host", "saving", "epoch_began")
 
-Shapes = tuple[TrainState, Sums]  # of jax.ShapeDtypeStruct instead of arrays
+AbstractState = tuple[TrainState, MetricSums]  # of jax.ShapeDtypeStruct instead of arrays, as a learner has it
+Rows = list[dict[str, float]]
 
 
 @dataclass(frozen=True)
-class Saved:
-    """What a checkpoint holds. rows: the lines of `metrics.jsonl` until then."""
+class Checkpoint:
+    """The content of a checkpoint. rows: the lines of `metrics.jsonl` until then."""
 
     step: int
     state: TrainState
-    sums: Sums
+    sums: MetricSums
     clock: Clock
-    rows: list[dict[str, float]]
+    rows: Rows
 
 
 class Writer:
-    """Writes checkpoints in a thread of its own, one at a time, and keeps the newest few."""
+    """Writes checkpoints in a thread of its own, one at a time, and keeps the newest few.
 
-    def __init__(self, folder: Path, keep: int):
-        self.folder, self.keep = folder, keep
+    folders: of one run, or of each seed that trains together.
+    """
+
+    def __init__(self, folders: Sequence[Path], keep: int):
+        self.folders, self.keep = folders, keep
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._pending: Future | None = None
         self._last = time.monotonic()
@@ -68,52 +75,87 @@ class Writer:
 
     @property
     def seconds_since_last(self) -> float:
-        """Since the last checkpoint, or since the beginning."""
+        """Seconds since the last checkpoint, or since the beginning."""
         return time.monotonic() - self._last
 
-    def save(self, progress: Progress, rows: list[dict[str, float]]) -> None:
-        """Stores where training stands. The arrays are copied at once: the next chunk may have them.
+    def save(self, progress: Progress, rows: Sequence[Rows]) -> None:
+        """Stores where training stands. rows: of each folder. Copies the arrays, because the next chunk donates them.
 
-        Raises MachineError where an earlier one could not be written.
+        Raises MachineError if an earlier checkpoint could not be written.
         """
         self.finish()
-        arrays = jax.block_until_ready(jax.tree.map(jnp.copy, (progress.state, progress.sums)))
-        clock = {name: getattr(progress.clock, name) for name in _CLOCK}
-        forms = _forms((progress.state, progress.sums))
-        record = {"format": FORMAT, "step": progress.step, "clock": clock, "rows": list(rows), "arrays": forms}
+        items = [
+            _Item(folder, *_content(progress.of_seed(index), rows[index])) for index, folder in enumerate(self.folders)
+        ]
         self._last = time.monotonic()
-        self._pending = self._thread.submit(_write, self.folder, progress.step, arrays, record, self.keep)
+        self._pending = self._thread.submit(_write_all, items, progress.step, self.keep)
 
     def finish(self) -> None:
-        """Waits until what was saved is on disk. Raises MachineError where it cannot be written."""
+        """Waits until everything is on disk. Raises MachineError if it cannot be written."""
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
 
 
-def _write(folder: Path, step: int, arrays: tuple[TrainState, Sums], record: dict, keep: int) -> None:
-    """Writes one checkpoint, its manifest last; only then are the oldest deleted."""
-    place = folder / str(step)
-    try:
+@dataclass(frozen=True)
+class _Item:
+    """A checkpoint to write. record: the content of `progress.json`."""
+
+    folder: Path
+    arrays: tuple[TrainState, MetricSums]
+    record: dict[str, Any]
+
+
+def _content(progress: Progress, rows: Rows) -> tuple[tuple[TrainState, MetricSums], dict[str, Any]]:
+    arrays = jax.block_until_ready(jax.tree.map(jnp.copy, (progress.state, progress.sums)))
+    clock = {name: getattr(progress.clock, name) for name in _CLOCK}
+    record = {"format": FORMAT, "step": progress.step, "clock": clock, "rows": list(rows), "arrays": _forms(arrays)}
+    return arrays, record
+
+
+def _write_all(items: Sequence[_Item], step: int, keep: int) -> None:
+    """Writes the checkpoints. The oldest are deleted only after all are written, so that all seeds have one step."""
+    for item in items:
+        _write(item, step)
+    for item in items:
+        with _errors_named(item.folder):
+            for old in steps(item.folder)[:-keep]:
+                shutil.rmtree(item.folder / str(old))
+
+
+def _write(item: _Item, step: int) -> None:
+    """Writes one checkpoint, its manifest last."""
+    folder, path = item.folder, item.folder / str(step)
+    with _errors_named(path):
         _require_run(folder.parent)
-        if place.exists():
-            if not _complaint(place):
+        if path.exists():
+            if not _damage(path):
                 return  # it is the same: training gives the same bits at the same step
-            shutil.rmtree(place)
+            shutil.rmtree(path)
         with _manager(folder) as manager:
-            manager.save(step, args=ocp.args.StandardSave(arrays), force=True)
+            manager.save(step, args=ocp.args.StandardSave(item.arrays), force=True)
         _require_run(folder.parent)
-        write_at_once(place / _PROGRESS, json.dumps(record))
-        write_at_once(place / _MANIFEST, "".join(f"{digest}  {name}\n" for name, digest in _digests(place)))
-        for old in steps(folder)[:-keep]:
-            shutil.rmtree(folder / str(old))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise MachineError(f"{place}: the checkpoint cannot be written: {reason}.") from None
+        write_atomic(path / _PROGRESS, json.dumps(item.record))
+        write_atomic(path / _MANIFEST, "".join(f"{digest}  {name}\n" for name, digest in _digests(path)))
+
+
+class _errors_named:
+    """Turns an error of writing a checkpoint into MachineError."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (OSError, ValueError)):
+            reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+            raise MachineError(f"{self.path}: the checkpoint cannot be written: {reason}.") from None
 
 
 def _require_run(folder: Path) -> None:
-    """Raises MachineError where the run directory was deleted; Orbax would make it anew, with nothing else in it."""
+    """Raises MachineError if the run directory was deleted. Orbax would make it again, without its other files."""
     if not (folder / "config.json").is_file():
         raise MachineError(f"{folder}: the run directory is gone.")
 
@@ -121,73 +163,76 @@ def _require_run(folder: Path) -> None:
 def _manager(folder: Path) -> ocp.CheckpointManager:
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # Orbax logs at length what it then raises
-    options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False)  # the thread is ours: it adds the manifest
+    options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False)  # our thread adds the manifest
     return ocp.CheckpointManager(folder.absolute(), options=options)
 
 
 def steps(folder: Path) -> list[int]:
-    """The steps of which there are checkpoints, whole or not, the newest last."""
+    """The steps of all checkpoints, complete or not, the newest last."""
     return sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal() and path.is_dir())
 
 
-def newest(folder: Path, like: Shapes, console: Console) -> Saved | None:
-    """The newest checkpoint that is whole; None where training has to begin at the beginning.
+def load_latest(folders: Sequence[Path], abstract_state: AbstractState, console: Console) -> list[Checkpoint] | None:
+    """The checkpoints of the newest step that is undamaged in every folder; None if there is none to resume from.
 
-    like: the shapes, dtypes and places of its arrays, as `programs.saved_shapes` gives them. A damaged one is named on
-    the console and passed over.
-    Raises InputError where it is of another model or a newer format, MachineError where all are damaged.
+    A damaged checkpoint is named on the console and passed over.
+    Raises InputError if it is of another model or of a newer format, MachineError if all are damaged.
     """
-    there = steps(folder)
-    for step in reversed(there):
-        place = folder / str(step)
-        complaint = _complaint(place)
-        if not complaint:
-            return _read(folder, step, like)
-        if not _is_unfinished(place, there):
-            console.note(f"{place}: this checkpoint is damaged ({complaint}); the one before it is used, if any.")
-    if not all(_is_unfinished(folder / str(step), there) for step in there):
-        damaged = ", ".join(map(str, there))
+    common = sorted(set.intersection(*(set(steps(folder)) for folder in folders)))
+    complete = [step for step in common if not _is_unfinished(folders, step, common)]
+    for step in reversed(complete):
+        damage = {folder: _damage(folder / str(step)) for folder in folders}
+        if not any(damage.values()):
+            return [_read(folder, step, abstract_state) for folder in folders]
+        folder, reason = next((folder, reason) for folder, reason in damage.items() if reason)
+        console.note(f"{folder / str(step)}: this checkpoint is damaged ({reason}); the one before it is used, if any.")
+    if complete:
+        damaged = ", ".join(map(str, common))
         raise MachineError(
-            f"{folder}: every checkpoint is damaged ({damaged}). Nothing was deleted. To train anew: --overwrite."
+            f"{folders[0]}: every checkpoint is damaged ({damaged}). Nothing was deleted. To train again: --overwrite."
         )
     return None
 
 
-def _is_unfinished(place: Path, there: list[int]) -> bool:
+def _is_unfinished(folders: Sequence[Path], step: int, common: Sequence[int]) -> bool:
     """Whether this is the newest and was being written when the process ended: its manifest comes last."""
-    return place.name == str(there[-1]) and not (place / _MANIFEST).exists()
+    return step == common[-1] and not all((folder / str(step) / _MANIFEST).exists() for folder in folders)
 
 
-def of_step(folder: Path, step: int, like: Shapes) -> Saved:
-    """The checkpoint of a step. Raises InputError where there is none, MachineError where it is damaged."""
-    there = steps(folder)
-    if step not in there:
-        known = ", ".join(map(str, there)) or "none"
+def load_step(folder: Path, step: int, abstract_state: AbstractState) -> Checkpoint:
+    """The checkpoint of a step. Raises InputError if there is none, MachineError if it is damaged."""
+    found = steps(folder)
+    if step not in found:
+        known = ", ".join(map(str, found)) or "none"
         raise InputError(f"{folder}: there is no checkpoint of step {step}. There are: {known}.")
-    if complaint := _complaint(folder / str(step)):
-        raise MachineError(f"{folder / str(step)}: the checkpoint is damaged: {complaint}.")
-    return _read(folder, step, like)
+    if damage := _damage(folder / str(step)):
+        raise MachineError(f"{folder / str(step)}: the checkpoint is damaged: {damage}.")
+    return _read(folder, step, abstract_state)
 
 
 def discard_after(folder: Path, step: int) -> None:
-    """Deletes the checkpoints of later steps: training goes on from this one."""
+    """Deletes the checkpoints of later steps: training resumes from this one."""
     for later in steps(folder):
         if later > step:
             shutil.rmtree(folder / str(later))
 
 
-def _read(folder: Path, step: int, like: Shapes) -> Saved:
-    place = folder / str(step)
-    record = _record(place)
-    mine, there = _forms(like), record["arrays"]
-    other = sorted(name for name in mine.keys() | there.keys() if mine.get(name) != there.get(name))
+def _read(folder: Path, step: int, abstract_state: AbstractState) -> Checkpoint:
+    path = folder / str(step)
+    record = _record(path)
+    expected, found = _forms(abstract_state), record["arrays"]
+    other = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
     if other:
-        found, expected = (forms.get(other[0], "missing") for forms in (there, mine))
-        raise InputError(f"{place}: is of another model: {other[0]} is {found}, expected {expected}.")
+        is_there, wanted = (forms.get(other[0], "missing") for forms in (found, expected))
+        raise InputError(f"{path}: is of another model: {other[0]} is {is_there}, expected {wanted}.")
+    everywhere = meshes.replicated(meshes.make())
+    placed = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere), abstract_state
+    )
     with _manager(folder) as manager:
-        state, sums = manager.restore(step, args=ocp.args.StandardRestore(like))
+        state, sums = manager.restore(step, args=ocp.args.StandardRestore(placed))
     clock = Clock(**{name: float(record["clock"][name]) for name in _CLOCK})
-    return Saved(step, state, sums, clock, record["rows"])
+    return Checkpoint(step, state, sums, clock, record["rows"])
 
 
 def _forms(tree: Any) -> dict[str, str]:
@@ -196,30 +241,28 @@ def _forms(tree: Any) -> dict[str, str]:
     return {jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}
 
 
-def _record(place: Path) -> dict[str, Any]:
-    """The content of `progress.json`. Raises InputError where a newer program wrote it, or where it is none."""
+def _record(path: Path) -> dict[str, Any]:
+    """The content of `progress.json`. Raises InputError if a newer program wrote it, or if it is damaged."""
     try:
-        if (place / _PROGRESS).stat().st_size > LARGEST_RECORD:
-            raise ValueError("too large")
-        record = json.loads((place / _PROGRESS).read_text(encoding="utf-8"))
+        record = read_json(path / _PROGRESS, LARGEST_RECORD)
         if record["format"] != FORMAT:
-            raise InputError(f"{place}: of checkpoint format {record['format']!r}; this program knows {FORMAT}.")
+            raise InputError(f"{path}: of checkpoint format {record['format']!r}; this program knows {FORMAT}.")
         rows = [{str(name): value for name, value in row.items()} for row in record["rows"]]
         numbers = [*(record["clock"][name] for name in _CLOCK), *(value for row in rows for value in row.values())]
         if not all(type(number) in (int, float) for number in numbers):
             raise ValueError("not a number")
         arrays = {str(name): str(form) for name, form in record["arrays"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{place / _PROGRESS}: not a checkpoint's record ({error}).") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path / _PROGRESS}: not a checkpoint's record ({error}).") from None
     return record | {"rows": rows, "arrays": arrays}
 
 
-def _complaint(place: Path) -> str:
-    """What is wrong with a checkpoint's files; empty where they are what was written."""
+def _damage(path: Path) -> str:
+    """What is wrong with the files of a checkpoint; empty if they are as they were written."""
     try:
-        lines = (place / _MANIFEST).read_text(encoding="utf-8").splitlines()
+        lines = (path / _MANIFEST).read_text(encoding="utf-8").splitlines()
         expected = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-        found = dict(_digests(place))
+        found = dict(_digests(path))
     except (OSError, ValueError) as error:
         return f"{type(error).__name__} in {_MANIFEST}"
     wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
@@ -228,10 +271,10 @@ def _complaint(place: Path) -> str:
     return f"{wrong[0]} is not the file that was written" if wrong else ""
 
 
-def _digests(place: Path) -> Iterator[tuple[str, str]]:
-    """Name and SHA-256 of every file below a checkpoint's folder but its manifest."""
-    for path in sorted(place.rglob("*")):
-        if path.is_symlink():
-            raise ValueError(f"{path.name} is a symbolic link")
-        if path.is_file() and path.name != _MANIFEST:
-            yield path.relative_to(place).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()
+def _digests(path: Path) -> Iterator[tuple[str, str]]:
+    """Name and SHA-256 of every file in a checkpoint's folder, except for its manifest."""
+    for file in sorted(path.rglob("*")):
+        if file.is_symlink():
+            raise ValueError(f"{file.name} is a symbolic link")
+        if file.is_file() and file.name != _MANIFEST:
+            yield file.relative_to(path).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""What a run ran on: versions, device, cores, commit."""
+"""The machine of a run: versions, device, cores, commit."""
 
 import importlib.metadata
 import os
@@ -12,7 +12,7 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 def describe(command_line: list[str]) -> dict:
-    """What `machine.json` says of the machine. command_line: as typed."""
+    """The content of `machine.json`. command_line: as typed."""
     return {
         "command_line": command_line,
         "device": device(),
@@ -26,7 +26,7 @@ def describe(command_line: list[str]) -> dict:
 
 
 def device() -> str:
-    """The devices in words, as in `1 x cpu (AMD EPYC)` or `8 x NVIDIA H100`."""
+    """The devices as text, as in `1 x cpu (AMD EPYC)` or `8 x NVIDIA H100`."""
     kinds = [device.device_kind for device in jax.devices()]
     kind = f"cpu ({_processor()})" if jax.default_backend() == "cpu" else kinds[0]
     return f"{len(kinds)} x {kind}"
@@ -46,7 +46,7 @@ def _processor() -> str:
 
 
 def _git_commit() -> str | None:
-    """The project's commit, with `-dirty` behind it where files differ; None where that cannot be told."""
+    """The project's commit, with `-dirty` appended if files were changed; None if it is unknown."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
@@ -54,5 +54,5 @@ def _git_commit() -> str | None:
     try:
         finished = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return None  # git is not installed, or does not answer: a record without a commit is still a record
+        return None  # git is not installed or does not answer; a record without a commit is still a record
     return finished.stdout.strip() or None

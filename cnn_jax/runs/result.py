@@ -1,4 +1,4 @@
-"""What a run came to: the content of `result.json`, written last."""
+"""The result of a run: the content of `result.json`, written last."""
 
 import dataclasses
 import json
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cnn_jax.errors import InputError
+from cnn_jax.files import read_json
 
 STATUSES = ("done", "stopped", "interrupted", "diverged")
 LARGEST_FILE = 1 << 20  # bytes; a result is under one kilobyte
@@ -15,13 +16,13 @@ LARGEST_FILE = 1 << 20  # bytes; a result is under one kilobyte
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A run's end. Losses are mean natural-log cross-entropies per image; times are in seconds.
+    """The end of a run. Losses are mean natural-log cross-entropies per image; times are in seconds.
 
-    status: `done`, `stopped` (its time was over), `interrupted` or `diverged`. The numbers of the test set are None
-    unless `done` or `stopped`; those of training are of the last epoch, as far as it came, and None before the first
-    step. outputs: of a model of several outputs `test_loss` and `test_accuracy` of each; else None. images_per_second
-    counts training alone, without compilation and evaluation. host_seconds: the part of
-    train_seconds that the device spent waiting; saving_seconds: the part of that which went into checkpoints.
+    status: `done`, `stopped` (by `--max_time`), `interrupted` (by a signal) or `diverged`. The test numbers are None
+    unless the status is `done` or `stopped`. The training numbers are those of the last epoch so far, and None before
+    the first step. outputs: `test_loss` and `test_accuracy` of each output if there are several. images_per_second
+    counts training alone, without compilation and evaluation. host_seconds: the part of train_seconds during which the
+    device waited for the host; saving_seconds: the part of host_seconds that went into checkpoints.
     """
 
     status: str
@@ -52,17 +53,15 @@ class Result:
 
 
 def from_file(path: Path) -> Result:
-    """Reads a `result.json`. Raises InputError where it is damaged or its fields are not a result's."""
+    """Reads a `result.json`. Raises InputError if it is damaged or its fields are not a result's."""
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise ValueError(f"over {LARGEST_FILE:,} bytes")
-        return from_mapping(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: not the result of a run ({error}). Use --overwrite to run anew.") from None
+        return from_mapping(read_json(path, LARGEST_FILE))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: not the result of a run ({error}). Use --overwrite to train again.") from None
 
 
 def from_mapping(values: dict) -> Result:
-    """A result from decoded JSON. Raises ValueError or TypeError where it is none."""
+    """A result from decoded JSON. Raises ValueError or TypeError if it is none."""
     result = Result(**values)
     for field in dataclasses.fields(Result):
         _check(field, getattr(result, field.name))
@@ -70,14 +69,14 @@ def from_mapping(values: dict) -> Result:
         raise ValueError("status")
     _check_outputs(result.outputs)
     if result.status in ("done", "stopped") and None in (v for k, v in vars(result).items() if k != "outputs"):
-        raise ValueError(f"{result.status}, but without some numbers")
+        raise ValueError(f"the status is {result.status}, but numbers are missing")
     return result
 
 
 def _check(field: dataclasses.Field, value: object) -> None:
-    """Raises ValueError where the value is not of the field's type."""
+    """Raises ValueError if the value is not of the field's type."""
     kinds = typing.get_args(field.type) or (field.type,)
-    is_whole_number = float in kinds and type(value) is int  # JSON does not tell 1.0 from 1
+    is_whole_number = float in kinds and type(value) is int  # JSON has one type for 1.0 and 1
     if type(value) not in kinds and not is_whole_number:
         raise ValueError(f"{field.name}: {str(value)[:40]!r}")
     if isinstance(value, float) and not math.isfinite(value):
@@ -85,7 +84,7 @@ def _check(field: dataclasses.Field, value: object) -> None:
 
 
 def _check_outputs(outputs: dict | None) -> None:
-    """Raises ValueError where a score of an output is none."""
+    """Raises ValueError if an output has no valid score."""
     for name, score in (outputs or {}).items():
         if not isinstance(score, dict) or score.keys() != {"test_loss", "test_accuracy"}:
             raise ValueError(f"outputs: {name[:40]!r}")

@@ -1,4 +1,4 @@
-"""What the runs of many seeds came to: the content of their folder's `result.json`, written last."""
+"""The result of several seeds: the content of their folder's `result.json`, written last."""
 
 import dataclasses
 import json
@@ -8,26 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import scipy  # its parts are loaded where they are first used: they take longer than all else that a run imports
-
 from cnn_jax.errors import InputError
+from cnn_jax.files import read_json
+from cnn_jax.report.statistics import estimate
 from cnn_jax.runs import result as results
 from cnn_jax.runs.result import Result
 
 NUMBERS = ("test_loss", "test_accuracy", "train_seconds")
-CONFIDENCE = 0.95
 LARGEST_FILE = 1 << 24  # bytes; a seed has under one kilobyte
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeedsResult:
-    """The end of many runs that differ in their seed alone.
+    """The end of several runs that differ in their seed alone.
 
-    status: `diverged` where any seed has, else `stopped` where any is not done, else `done`. mean, std, ci95: of
-    `NUMBERS`, over the n seeds that are done; std is that of a sample (n - 1), ci95 Student's interval of the mean with
-    95 % confidence. None stands where seeds do not suffice: no mean of none, no deviation of one, and no interval
-    without any spread. seeds: each with a result, in ascending order.
+    status: `diverged` if any seed has diverged, else `stopped` if any is not done, else `done`. mean, std, ci95: of
+    `NUMBERS`, over the n seeds that are done. std is that of a sample (n - 1); ci95 is Student's interval of the mean
+    with 95 % confidence. Each is None if there are too few seeds: no mean of none, no deviation of one, and no interval
+    without spread. seeds: the results in ascending order of seeds.
     """
 
     status: str
@@ -47,39 +45,25 @@ class SeedsResult:
 
 
 def summarized(seeds: Sequence[Result], wanted: int) -> SeedsResult:
-    """The result of at least one seed. wanted: how many there are to be in all."""
+    """The result of at least one seed. wanted: how many seeds there are to be."""
     done = [seed for seed in seeds if seed.status == "done"]
     status = "done" if len(done) == wanted else "stopped"
-    found = {name: _estimated([getattr(seed, name) for seed in done]) for name in NUMBERS}
+    found = {name: estimate([getattr(seed, name) for seed in done]) if done else None for name in NUMBERS}
     return SeedsResult(
         status="diverged" if any(seed.status == "diverged" for seed in seeds) else status,
         **{name: getattr(seeds[0], name) for name in ("experiment", "dataset", "model", "parameters")},
         n=len(done),
-        mean={name: mean for name, (mean, _, _) in found.items()},
-        std={name: std for name, (_, std, _) in found.items()},
-        ci95={name: interval for name, (_, _, interval) in found.items()},
+        mean={name: one.mean if one else None for name, one in found.items()},
+        std={name: one.std if one else None for name, one in found.items()},
+        ci95={name: list(one.interval) if one and one.interval else None for name, one in found.items()},
         seeds=sorted(seeds, key=lambda seed: seed.seed),
     )
 
 
-def _estimated(values: Sequence[float]) -> tuple[float | None, float | None, list[float] | None]:
-    """Mean, deviation and interval."""
-    n, mean = len(values), float(np.mean(values)) if values else None
-    if mean is None or n == 1:
-        return mean, None, None
-    std = float(np.std(values, ddof=1)) if np.ptp(values) else 0.0
-    if not std:
-        return mean, std, None
-    interval = scipy.stats.t.interval(CONFIDENCE, n - 1, mean, std / math.sqrt(n))
-    return mean, std, [float(bound) for bound in interval]
-
-
 def from_file(path: Path) -> SeedsResult:
-    """Reads such a `result.json`. Raises InputError where it is damaged or its numbers are not those of its seeds."""
+    """Reads such a `result.json`. Raises InputError if it is damaged or its numbers are not those of its seeds."""
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise ValueError(f"over {LARGEST_FILE:,} bytes")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, LARGEST_FILE)
         seeds = [results.from_mapping(seed) for seed in content["seeds"]]
         expected = summarized(seeds, len(seeds) if content["status"] == "done" else len(seeds) + 1)
         for name, value in dataclasses.asdict(expected).items():
@@ -88,12 +72,14 @@ def from_file(path: Path) -> SeedsResult:
         if content:
             raise ValueError(f"{min(content)[:40]!r}")
         return expected
-    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path}: not the result of many seeds ({error}). Use --overwrite to run anew.") from None
+    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise InputError(
+            f"{path}: not the result of several seeds ({error}). Use --overwrite to train again."
+        ) from None
 
 
 def _is_same(one: Any, other: Any) -> bool:
-    """Whether two values are equal; numbers to rounding, which another version of scipy may do differently."""
+    """Whether two values are equal. Numbers may differ by rounding, which depends on scipy's version."""
     if isinstance(other, float):
         return isinstance(one, (int, float)) and math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
     if isinstance(other, Mapping):

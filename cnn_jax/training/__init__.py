@@ -1,1 +1,1 @@
-"""Training: one pure step, one pure loop, and `fit`, which runs the loop in chunks and yields between them."""
+"""The training core: state, step and loop as pure functions, and the same functions compiled for the devices."""

@@ -1,15 +1,26 @@
-"""The devices at hand as a mesh of one axis. Always one, even of a single device: no second code for many."""
+"""The devices as a mesh with the axes `seed` and `data`. There is always a mesh, so that one device is no special case.
+
+Seeds that train together are laid along `seed`; the images of a batch are laid along `data`.
+"""
 
 import math
+from collections.abc import Sequence
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+SEED, DATA = "seed", "data"
 
-def over_all_devices() -> Mesh:
-    """A mesh of all devices along the axis `batch`."""
-    return Mesh(np.asarray(jax.devices()), ("batch",))
+
+def make(num_seeds: int = 1, devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """A mesh of all devices, or of the given ones.
+
+    As many devices as divide both their own number and `num_seeds` lie along `seed`, and the others along `data`.
+    """
+    array = np.asarray(jax.devices() if devices is None else devices)
+    along_seed = math.gcd(num_seeds, array.size)
+    return Mesh(array.reshape(along_seed, -1), (SEED, DATA))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -17,11 +28,17 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def by_batch(mesh: Mesh) -> NamedSharding:
-    """Each device holds its part of the first axis."""
-    return NamedSharding(mesh, PartitionSpec("batch"))
+def by_data(mesh: Mesh) -> NamedSharding:
+    """The first axis of an array is laid along `data`."""
+    return NamedSharding(mesh, PartitionSpec(DATA))
+
+
+def by_seed(mesh: Mesh) -> NamedSharding:
+    """The first axis of an array is laid along `seed`."""
+    return NamedSharding(mesh, PartitionSpec(SEED))
 
 
 def padded(batch_size: int, mesh: Mesh) -> int:
-    """The smallest number of rows that holds the batch and splits evenly over the devices."""
-    return math.ceil(batch_size / mesh.size) * mesh.size
+    """The smallest number of rows that holds a batch and that the devices along `data` share evenly."""
+    along_data = mesh.shape[DATA]
+    return math.ceil(batch_size / along_data) * along_data

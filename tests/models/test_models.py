@@ -10,7 +10,7 @@ from flax import linen as nn
 
 from cnn_jax import compilation, models
 from cnn_jax.config import Config
-from cnn_jax.data.views import VIEWS
+from cnn_jax.data.tasks import TASKS
 from cnn_jax.errors import InputError
 
 MNIST = (28, 28, 1)
@@ -44,7 +44,7 @@ def test_parameter_counts(settings: dict, parameters: int) -> None:
 @pytest.mark.parametrize("name", sorted(models.MODELS))
 def test_any_input_size_and_channel_count_gives_logits(name: str, shape: tuple[int, int, int]) -> None:
     view = getattr(models.MODELS[name], "views", ["plain"])[0]
-    module, see = models.build(Config(model=name, view=view), 7), VIEWS[view].inputs
+    module, see = models.build(Config(model=name, view=view), 7), TASKS[view].inputs
     params = jax.eval_shape(lambda: module.init(jax.random.key(0), see(jnp.zeros((1, *shape))))["params"])
     logits = jax.eval_shape(lambda p: module.apply({"params": p}, see(jnp.ones((5, *shape)))), params)
     for output, classes in zip(jax.tree.leaves(logits), (7, 2), strict=False):

@@ -12,7 +12,7 @@ import numpy as np
 
 from cnn_jax import compilation, data
 from cnn_jax.config import Config
-from cnn_jax.data import views
+from cnn_jax.data import tasks
 from cnn_jax.data.dataset import Spec, Split
 from cnn_jax.errors import InputError
 from cnn_jax.report.console import Console
@@ -168,7 +168,7 @@ def _params(run: _Run) -> list[dict]:
 
 def _has_several_outputs(asked: Sequence[_Run]) -> bool:
     label = np.zeros(1, np.int32)
-    return any(isinstance(views.VIEWS[run.config.view].targets(label), dict) for run in asked)
+    return any(isinstance(tasks.TASKS[run.config.view].targets(label), dict) for run in asked)
 
 
 def _require_plain(asked: Sequence[_Run], folder: Path | None) -> None:

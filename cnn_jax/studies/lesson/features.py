@@ -11,7 +11,7 @@ import numpy as np
 from cnn_jax import models
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Spec
-from cnn_jax.data.views import VIEWS
+from cnn_jax.data.tasks import TASKS
 from cnn_jax.models import summary
 from cnn_jax.models.feature_maps import feature_maps
 from cnn_jax.training import programs
@@ -30,7 +30,7 @@ def compute(config: Config, spec: Spec, params: Any, image: np.ndarray, label: i
     image: uint8 [H, W, C] of the spec's shape. label: its class. `filters` is left out where the first layer that
     learns has no weight for each pixel and channel of a window or of the image.
     """
-    module, inputs = models.build(config, len(spec.classes)), VIEWS[config.view].inputs(spec.inputs(image[None]))
+    module, inputs = models.build(config, len(spec.classes)), TASKS[config.view].inputs(spec.inputs(image[None]))
     maps = {name: np.asarray(output[0], np.float32) for name, output in feature_maps(module, params, inputs).items()}
     logits = programs.apply_function(config, spec, fused=False)(params, jnp.asarray(image[None]))
     of_classes = next(leaf[0] for leaf in jax.tree.leaves(logits) if leaf.shape[-1] == len(spec.classes))

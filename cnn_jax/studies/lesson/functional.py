@@ -8,7 +8,7 @@ import numpy as np
 
 from cnn_jax import models
 from cnn_jax.config import Config
-from cnn_jax.data import views
+from cnn_jax.data import tasks
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.models import graph
 from cnn_jax.training import mesh as meshes
@@ -55,7 +55,7 @@ def compute(dataset: Dataset) -> dict[str, Any]:
 
 
 def _metadata(inputs: np.ndarray) -> np.ndarray:
-    return np.asarray(views.with_metadata(inputs)["metadata"])
+    return np.asarray(tasks.with_metadata(inputs)["metadata"])
 
 
 def _trained(config: Config, dataset: Dataset, train: Any, test: Any) -> dict[str, Any]:

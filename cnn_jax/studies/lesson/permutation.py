@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from cnn_jax.config import Config
-from cnn_jax.data import views
+from cnn_jax.data import tasks
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.report import statistics
 from cnn_jax.training import mesh as meshes
@@ -52,7 +52,7 @@ def compute(dataset: Dataset, *, seeds: int = SEEDS) -> dict[str, Any]:
         "epochs": EPOCHS,
         "seeds": seeds,
         "images": shown,
-        "permuted_images": views.permuted(shown),
+        "permuted_images": tasks.permuted(shown),
         "accuracies": accuracies,
         "means": accuracies.mean(axis=-1),
         "margins": statistics.margins(accuracies),
@@ -77,7 +77,7 @@ def _accuracies(model: str, dataset: Dataset, seeds: int) -> np.ndarray:
 
 def _permuted(program: _Program) -> _Program:
     """The same compiled program with permuted images: what `--view=permuted` does in the step, done once."""
-    images = views.permuted(np.asarray(program.images))
+    images = tasks.permuted(np.asarray(program.images))
     return dataclasses.replace(program, images=jax.device_put(images, program.images.sharding))
 
 

@@ -13,7 +13,7 @@ from cnn_jax import compilation, data
 from cnn_jax.data import pictures
 from cnn_jax.data.dataset import Spec, Split
 from cnn_jax.data.pictures import UnusablePicture
-from cnn_jax.data.views import VIEWS
+from cnn_jax.data.tasks import TASKS
 from cnn_jax.errors import InputError, MachineError, ProjectError, printable
 from cnn_jax.report import pictures as drawn
 from cnn_jax.report.console import Console
@@ -106,7 +106,7 @@ def _inference(directory: RunDirectory, spec: Spec) -> Infer:
     def infer(images: np.ndarray) -> np.ndarray:
         split = Split(images, np.zeros(len(images), np.int32))
         logits = programs.compile_inference(config, spec, split, mesh).logits(params)
-        return VIEWS[config.view].of_classes(logits)
+        return TASKS[config.view].of_classes(logits)
 
     return infer
 

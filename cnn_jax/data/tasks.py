@@ -1,7 +1,7 @@
 """How a dataset is shown to a model: pure functions of its images and labels that the device computes in the step.
 
-A view's inputs and targets are arrays, or dicts of arrays where a model has several inputs or outputs. To add one,
-write its functions, and name it in `VIEWS` and in the choices of `Config.view`. The arrays may be numpy's or jax's.
+A task's inputs and targets are arrays, or dicts of arrays where a model has several inputs or outputs. To add one,
+write its functions, and name it in `TASKS` and in the choices of `Config.view`. The arrays may be numpy's or jax's.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ INK = 0.5  # from this value on a pixel counts as ink where a box is put around 
 
 
 @dataclass(frozen=True)
-class View:
+class Task:
     """What a model receives, and what it is asked.
 
     inputs: of images as `Spec.inputs` gives them, float32 [N, H, W, C]. targets: of labels, int32 [N]. main: of several
@@ -88,8 +88,8 @@ def _as_they_are(arrays: Any) -> Any:
     return arrays
 
 
-VIEWS: Mapping[str, View] = {
-    "plain": View(_as_they_are, _as_they_are),
-    "permuted": View(permuted, _as_they_are),
-    "with_metadata": View(with_metadata, digit_and_size, main="digit"),
+TASKS: Mapping[str, Task] = {
+    "plain": Task(_as_they_are, _as_they_are),
+    "permuted": Task(permuted, _as_they_are),
+    "with_metadata": Task(with_metadata, digit_and_size, main="digit"),
 }

@@ -1,23 +1,22 @@
-"""Experiments that are trained with many seeds each, to be set beside one another."""
+"""Experiments that are trained with several seeds each, to be compared with one another."""
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from cnn_jax import data
 from cnn_jax.config import Config
-from cnn_jax.data import views
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.tasks import TASKS
 from cnn_jax.errors import DivergedError, InputError
+from cnn_jax.experiment import build
 from cnn_jax.report.console import Console
-from cnn_jax.runs import many, seeds
 from cnn_jax.runs.directory import RunDirectory
-from cnn_jax.runs.execute import Place
-from cnn_jax.training import mesh as meshes
-from cnn_jax.training import programs
+from cnn_jax.runs.finished import finished_seeds
+from cnn_jax.runs.options import RunOptions
+from cnn_jax.runs.seeds import execute_seeds
 
 
 def require_comparable(configs: Sequence[Config]) -> None:
-    """Raises InputError where these cannot be trained, or not be set beside one another."""
+    """Raises InputError if these Configs cannot be trained, or cannot be compared with one another."""
     first, names = configs[0], [config.experiment for config in configs]
     for config in configs:
         if names.count(config.experiment) > 1:
@@ -34,23 +33,25 @@ def require_comparable(configs: Sequence[Config]) -> None:
                 f"--experiments: {config.experiment} and {names[0]} are of glyphs drawn with different seeds. "
                 "Train all on one with --glyph_seed=N."
             )
-        if isinstance(views.VIEWS[config.view].targets(np.zeros(1, np.int32)), dict):
+        if TASKS[config.view].main is not None:
             raise InputError(
                 f"--experiments: {config.experiment} has several outputs. Only models of one can be compared."
             )
-        programs.state_shapes(config, data.spec(config.dataset), meshes.over_all_devices())  # raises where it has none
+        build(config, data.spec(config.dataset))
 
 
-def trained(config: Config, number: int, place: Place, strategy: str, console: Console) -> dict[int, RunDirectory]:
-    """The finished runs of so many seeds, which are trained where they are not. Those that diverge are left out.
+def trained_seeds(
+    config: Config, options: RunOptions, console: Console, dataset: Dataset | None = None
+) -> dict[int, RunDirectory]:
+    """The finished runs of `options.seeds` seeds, which are trained unless they are there.
 
-    Raises DivergedError where none is left, and what `many.execute` raises.
+    Seeds that diverge are left out. Raises DivergedError if none is left, and what `execute_seeds` raises.
     """
-    result = many.execute(config, number, place, strategy, console)
+    result, number = execute_seeds(config, options, console, dataset), options.seeds or 0
     if not result.n:
         raise DivergedError(
-            f"{place.workdir}: every seed has diverged. Try a smaller --learning_rate.", result.seeds[0].steps
+            f"{options.folder}: every seed has diverged. Try a smaller --learning_rate.", result.seeds[0].steps
         )
     if result.n < number:
-        console.note(f"{place.workdir}: {number - result.n} of {number} seeds diverged. They are left out.")
-    return seeds.finished(place.workdir)
+        console.note(f"{options.folder}: {number - result.n} of {number} seeds diverged. They are left out.")
+    return finished_seeds(options.folder)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from cnn_jax.config import FIELDS
-from cnn_jax.data import views
-from cnn_jax.data.views import VIEWS
+from cnn_jax.data import tasks
+from cnn_jax.data.tasks import TASKS
 
 
 def images(*rows: str) -> np.ndarray:
@@ -15,21 +15,21 @@ def images(*rows: str) -> np.ndarray:
 
 
 def metadata(*rows: str) -> list[float]:
-    return np.asarray(views.with_metadata(images(*rows))["metadata"])[0].tolist()
+    return np.asarray(tasks.with_metadata(images(*rows))["metadata"])[0].tolist()
 
 
 def test_config_offers_every_view() -> None:
-    assert set(FIELDS["view"].metadata["choices"]) == VIEWS.keys()
+    assert set(FIELDS["view"].metadata["choices"]) == TASKS.keys()
 
 
 def test_permutation_is_one_for_all_images_and_loses_nothing() -> None:
     numbered = np.arange(2 * 28 * 28 * 3, dtype=np.float32).reshape(2, 28, 28, 3)
-    shown = views.permuted(numbered)
+    shown = tasks.permuted(numbered)
     first, second = shown - np.array([0, 28 * 28 * 3], np.float32).reshape(2, 1, 1, 1)
     np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(np.sort(shown, axis=None), np.arange(numbered.size))
     np.testing.assert_array_equal(shown[..., 1] - shown[..., 0], np.ones((2, 28, 28)))  # channels stay together
-    np.testing.assert_array_equal(views.permuted(jnp.asarray(numbered)), shown)
+    np.testing.assert_array_equal(tasks.permuted(jnp.asarray(numbered)), shown)
     neighbours = np.abs(np.diff(shown[0, ..., 0], axis=1)) == 3
     assert neighbours.mean() < 0.02
 
@@ -51,6 +51,6 @@ def test_numbers_are_ink_aspect_ratio_and_slant(rows: tuple[str, ...], expected:
 
 
 def test_two_questions_of_a_label() -> None:
-    targets = views.digit_and_size(np.arange(10, dtype=np.int32))
+    targets = tasks.digit_and_size(np.arange(10, dtype=np.int32))
     assert targets["digit"].tolist() == list(range(10))
     assert targets["five_or_more"].tolist() == [0] * 5 + [1] * 5

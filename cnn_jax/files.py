@@ -1,0 +1,100 @@
+"""Files: atomic writing, reading of small JSON files, names of new folders."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cnn_jax.errors import InputError, MachineError
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Writes a text file. A reader sees the old content or the new content, never a part. Raises OSError."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON, one field a line, as `write_atomic` does. Raises ValueError on numbers that are not finite."""
+    write_atomic(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def read_text(path: Path, largest: int) -> str:
+    """Reads a text file of at most `largest` bytes. Raises OSError, or ValueError where it is larger or not UTF-8."""
+    if path.stat().st_size > largest:
+        raise ValueError(f"over {largest:,} bytes")
+    return path.read_text(encoding="utf-8")
+
+
+def read_json(path: Path, largest: int) -> Any:
+    """Reads a JSON file of at most `largest` bytes. Raises OSError or ValueError, also where it is nested too deep."""
+    try:
+        return json.loads(read_text(path, largest))
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def write_files(folder: Path, texts: Mapping[str, str]) -> None:
+    """Makes the folder if it is missing and writes text files by their names. Raises MachineError."""
+    with machine_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            write_atomic(folder / name, text)
+
+
+@contextmanager
+def machine_errors(path: Path) -> Iterator[Path]:
+    """Turns an OSError of the block, which writes to `path`, into MachineError."""
+    try:
+        yield path
+    except OSError as error:
+        raise MachineError(f"{path}: cannot be written: {error.strerror}.") from None
+
+
+def delete(path: Path) -> None:
+    """Deletes a file, a link, or a folder with its content. Does nothing if there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def numbered(parent: Path, name: str) -> Path:
+    """The path `name` in the folder, or the first of `name-2`, `name-3`, ... that does not exist."""
+    path, number = parent / name, 1
+    while path.exists():
+        number += 1
+        path = parent / f"{name}-{number}"
+    return path
+
+
+def require_free(folder: Path, file: str, *, overwrite: bool, flag: str = "workdir") -> None:
+    """Raises InputError if the folder cannot be written, or if it holds `file` and `overwrite` is false."""
+    if (folder / file).exists() and not overwrite:
+        raise InputError(f"--{flag}={folder}: {file} exists already. Name another folder, or use --overwrite.")
+    require_writable(folder, flag=flag)
+
+
+def require_writable(folder: Path, *, flag: str) -> None:
+    """Raises InputError if the folder cannot be written or made. Makes nothing."""
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise InputError(f"--{flag}={folder}: cannot be written: {nearest} is a file. Name a folder.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError(f"--{flag}={folder}: cannot be written: no permission to write to {nearest}.")
+
+
+def make_folder(folder: Path, *, flag: str) -> None:
+    """Makes the folder if it is missing. Raises InputError if it cannot be made or written."""
+    require_writable(folder, flag=flag)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--{flag}={folder}: cannot be written: {error.strerror}.") from None

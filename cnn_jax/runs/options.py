@@ -1,0 +1,58 @@
+"""Where and how a command runs. Nothing in here changes a number."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from cnn_jax.errors import InputError
+
+RUNS = Path("runs")  # the parent of all default folders
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """The flags of a command that do not belong to a Config. Raises InputError on a value out of range.
+
+    workdir: the folder to work in; None means the command's default. data_dir, manual_dir: as tensorflow_datasets has
+    them; None means its defaults. overwrite: delete the run that is in the folder. resume_from: go back to the
+    checkpoint of this step. checkpoint_every: seconds between two checkpoints; 0 means at the end of each epoch.
+    keep_checkpoints: how many of the newest are kept. max_time: stop after so many seconds. seeds: train so many seeds,
+    from the Config's on. seed_strategy: `loop`, `vmap` or `auto`. progress: show a progress bar; None means on a
+    terminal. compilation_cache: keep compiled programs on disk. deterministic: the same bits every time, on
+    accelerators too. config_file: the file that the Config was read from. changed: the Config fields that the command
+    line set. command_line, remark: for the record.
+    """
+
+    workdir: Path | None = None
+    data_dir: Path | None = None
+    manual_dir: Path | None = None
+    overwrite: bool = False
+    resume_from: int | None = None
+    checkpoint_every: float = 60.0
+    keep_checkpoints: int = 3
+    max_time: float = math.inf
+    seeds: int | None = None
+    seed_strategy: str | None = None
+    progress: bool | None = None
+    compilation_cache: bool = True
+    deterministic: bool = False
+    config_file: Path | None = None
+    changed: tuple[str, ...] = ()
+    command_line: tuple[str, ...] = ()
+    remark: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, is_good, expected in (
+            ("resume_from", self.resume_from, self.resume_from is None or self.resume_from >= 0, "at least 0"),
+            ("checkpoint_every", self.checkpoint_every, self.checkpoint_every >= 0, "at least 0 seconds"),
+            ("keep_checkpoints", self.keep_checkpoints, self.keep_checkpoints >= 1, "at least 1"),
+            ("max_time", self.max_time, self.max_time > 0, "above 0, as in 30s, 5m or 2h"),
+        ):
+            if not is_good:
+                raise InputError(f"--{name}={value}: must be {expected}.")
+
+    @property
+    def folder(self) -> Path:
+        """The folder to work in, after the command has chosen one."""
+        assert self.workdir is not None, "a command chooses a folder before it uses it"
+        return self.workdir

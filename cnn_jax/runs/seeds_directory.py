@@ -1,0 +1,110 @@
+"""The directory of several seeds: an ordinary run directory for each, `seed-0`, `seed-1`, ..., and what they share.
+
+They share `config.json` with the first seed, `machine.json`, and `result.json`, written last.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cnn_jax.config import Config
+from cnn_jax.errors import InputError
+from cnn_jax.files import delete, machine_errors, write_atomic, write_json
+from cnn_jax.runs import seeds_result
+from cnn_jax.runs.directory import RunDirectory, entries, input_errors, require_same, seed_folders
+from cnn_jax.runs.result import Result
+from cnn_jax.runs.seeds_result import SeedsResult
+
+_OLD_GROUP = "together"  # where an earlier version of this program kept seeds while they trained together
+
+
+@dataclass(frozen=True)
+class SeedsDirectory:
+    """The files of several seeds at `path`. Reading raises InputError; writing raises MachineError."""
+
+    path: Path
+
+    def run(self, seed: int) -> RunDirectory:
+        """The directory of one seed."""
+        return RunDirectory(self.path / f"seed-{seed}")
+
+    def exists(self) -> bool:
+        """Whether several seeds are here. Raises InputError if there is something else, which must not be touched."""
+        found = entries(self.path)
+        if found and seed_folders(self.path):
+            return True
+        if (self.path / "config.json").is_file():
+            raise InputError(f"--workdir={self.path}: holds a run of one seed. Name another folder, or omit --seeds.")
+        if found:
+            raise InputError(f"--workdir={self.path}: holds files, but no run. Name a new or empty folder.")
+        return False
+
+    def completed(self, config: Config, seeds: range) -> dict[int, Result]:
+        """The results of the seeds that need no training: those that are done, and those that have diverged.
+
+        Raises InputError if there are runs of another Config, or of other seeds than these.
+        """
+        if not self.exists():
+            return {}
+        if (self.path / _OLD_GROUP).is_dir():
+            raise InputError(
+                f"--workdir={self.path}: an earlier version trained these seeds together, and this version cannot "
+                "resume that. Name another --workdir, or use --overwrite to delete them."
+            )
+        if (self.path / "config.json").is_file():
+            require_same(RunDirectory(self.path).config(), config, self.path)
+        last = list(seed_folders(self.path))[-1]
+        if last not in seeds:
+            needed = last - seeds.start + 1
+            raise InputError(
+                f"--seeds={len(seeds)}: {self.path} holds more, up to seed {last}. Use --seeds={needed} or more, "
+                "or name another --workdir."
+            )
+        found = {seed: self._completed(replace(config, seed=seed)) for seed in seed_folders(self.path)}
+        return {seed: result for seed, result in found.items() if result}
+
+    def _completed(self, config: Config) -> Result | None:
+        run = self.run(config.seed)
+        done, result = run.completed(config), run.result()
+        has_diverged = result and result.status == "diverged" and run.config() == config
+        return done or (result if has_diverged else None)
+
+    def groups(self) -> list[tuple[int, ...]]:
+        """The groups of seeds that train together, or did, as the `machine.json` of each seed records them."""
+        recorded = (self.run(seed).machine().get("seeds") for seed in seed_folders(self.path))
+        return list(dict.fromkeys(tuple(seeds) for seeds in recorded if isinstance(seeds, list)))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Makes the directory if it is missing, and keeps other processes from training in it."""
+        with RunDirectory(self.path).locked():
+            yield
+
+    def start(self, config: Config, machine: dict, *, overwrite: bool) -> None:
+        """Brings the shared files to where training starts or resumes. overwrite: delete all seeds.
+
+        Raises InputError if the first seeds were trained on other data.
+        """
+        exists = self.exists()
+        if exists and not overwrite and (self.path / "machine.json").is_file():
+            RunDirectory(self.path).require_same_data(config, machine)
+        with input_errors(self.path):
+            if overwrite:
+                for path in (*seed_folders(self.path).values(), self.path / _OLD_GROUP):
+                    delete(path)
+            delete(self.path / "result.json")
+            # A folder counts as one of several seeds once there is a seed in it.
+            self.run(config.seed).path.mkdir(exist_ok=True)
+            write_atomic(self.path / "config.json", config.to_json())
+            write_json(self.path / "machine.json", machine)
+
+    def result(self) -> SeedsResult | None:
+        """The result of all seeds; None if there is none yet."""
+        file = self.path / "result.json"
+        return seeds_result.from_file(file) if file.exists() else None
+
+    def write_result(self, result: SeedsResult) -> None:
+        """Stores the result of all seeds, completely or not at all."""
+        with machine_errors(self.path / "result.json") as file:
+            write_atomic(file, result.to_json())

@@ -1,0 +1,90 @@
+"""What the runs of one command share: the learner, the data, the options, and the functions compiled for them."""
+
+import time
+from dataclasses import dataclass, field
+
+from cnn_jax import data
+from cnn_jax.config import Config
+from cnn_jax.data.dataset import Dataset, Spec, Split, split_training_images
+from cnn_jax.experiment import build
+from cnn_jax.report.console import Console
+from cnn_jax.runs import machine
+from cnn_jax.runs.options import RunOptions
+from cnn_jax.runs.signals import SignalFlags
+from cnn_jax.training.compiled import CompiledFunctions, compile_all
+from cnn_jax.training.learner import Learner
+
+
+@dataclass(frozen=True)
+class DataSplits:
+    """A dataset, and its training images divided into those to train on and those that are held out."""
+
+    dataset: Dataset
+    train: Split
+    validation: Split | None
+
+    @property
+    def spec(self) -> Spec:
+        return self.dataset.spec
+
+
+def load_dataset(config: Config, options: RunOptions, console: Console) -> Dataset:
+    """The Config's dataset. Raises InputError if it cannot be found, OutOfReachError if it cannot be downloaded."""
+    return data.load(
+        config.dataset,
+        data_dir=options.data_dir,
+        manual_dir=options.manual_dir,
+        glyph_seed=config.glyph_seed,
+        warn=console.note,
+    )
+
+
+@dataclass
+class Session:
+    """What runs share that differ in their seed alone. began: when the first functions were ready; None before."""
+
+    config: Config
+    options: RunOptions
+    console: Console
+    learner: Learner
+    splits: DataSplits
+    signals: SignalFlags = field(default_factory=SignalFlags)
+    began: float | None = None
+    _functions: dict[int | None, CompiledFunctions] = field(default_factory=dict)
+
+    def functions(self, num_seeds: int | None = None) -> CompiledFunctions:
+        """The functions for one seed or for several that train together, compiled at the first call."""
+        if num_seeds not in self._functions:
+            self._functions[num_seeds] = self._compile(num_seeds)
+        self.began = self.began or time.monotonic()
+        return self._functions[num_seeds]
+
+    def _compile(self, num_seeds: int | None) -> CompiledFunctions:
+        config, train = self.config, self.splits.train
+        where = f"{machine.device()}, {self.options.folder}"
+        self.console.line(f"{config.model} on {len(train):,} images of {config.dataset}, {where}")
+        functions = compile_all(self.learner, train, self.splits.validation, self.splits.dataset.test, num_seeds)
+        self.console.line(f"{self.learner.parameters:,} parameters, compiled in {functions.compile_seconds:.1f} s")
+        return functions
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether training has taken `max_time`."""
+        return self.began is not None and time.monotonic() - self.began >= self.options.max_time
+
+    def machine_record(self) -> dict:
+        """The content of `machine.json`."""
+        record = machine.describe(list(self.options.command_line))
+        record["data_fingerprint"] = self.splits.dataset.fingerprint
+        return record | ({"remark": self.options.remark} if self.options.remark else {})
+
+
+def open_session(config: Config, options: RunOptions, console: Console, dataset: Dataset | None = None) -> Session:
+    """Builds the learner and loads the data. dataset: the Config's, if it is loaded already.
+
+    Raises InputError if the Config names no such model, or if there is no such data.
+    """
+    learner = build(config, data.spec(config.dataset))
+    dataset = dataset or load_dataset(config, options, console)
+    splits = DataSplits(dataset, *split_training_images(dataset, config.train_examples, config.validation_examples))
+    return Session(config, options, console, learner, splits)

@@ -1,0 +1,221 @@
+"""The compiled functions of a learner, each with the images that it works on."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+from jax.typing import ArrayLike
+
+from cnn_jax import compilation
+from cnn_jax.data.dataset import Split
+from cnn_jax.training import mesh as meshes
+from cnn_jax.training import metrics, step
+from cnn_jax.training.learner import Learner
+from cnn_jax.training.metrics import MetricSums, Score
+from cnn_jax.training.state import TrainState
+
+INFERENCE_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Training:
+    """Training on one split. compile_seconds: the time to compile. memory_bytes: on each device.
+
+    targets: int32 [N], or a dict of them by output. learning_rate: the peak of the schedule; it may be replaced without
+    compiling again, as may epochs. num_seeds: None, or how many seeds train together; all arrays of state, sums and
+    indices then have an axis of this size in front.
+    """
+
+    learner: Learner
+    images: jax.Array
+    targets: Any
+    epoch_steps: int
+    learning_rate: float
+    epochs: int
+    compile_seconds: float
+    memory_bytes: int
+    _create: Callable
+    _indices: Callable
+    _chunk: Any
+    num_seeds: int | None = None
+
+    @property
+    def examples(self) -> int:
+        """The images of an epoch."""
+        return len(self.images)
+
+    def replace(self, **changes: Any) -> "Training":
+        """The same compiled functions with another learning rate, other epochs, or other images and targets."""
+        return dataclasses.replace(self, **changes)
+
+    def zeros(self) -> MetricSums:
+        """The sums over no images, for the model's outputs."""
+        shape = () if self.num_seeds is None else (self.num_seeds,)
+        return jax.tree.map(lambda leaf: jnp.full(shape, leaf), metrics.zeros(self.targets))
+
+    def create_state(self, seed: int | Sequence[int]) -> TrainState:
+        """The state before the first step, of one seed or of `num_seeds` seeds."""
+        return self._create(np.asarray(seed, np.uint32))
+
+    def learning_rate_at(self, step: int) -> float:
+        """The learning rate of the step after so many steps."""
+        return float(self.learner.schedule(self.learning_rate, self.epochs * self.epoch_steps)(step))
+
+    def batch_indices(self, key: jax.Array, epoch: int) -> jax.Array:
+        """The images of each step of an epoch: int32 [steps, rows], -1 in rows without an image."""
+        return self._indices(key, np.int32(epoch))
+
+    def chunk(
+        self, state: TrainState, sums: MetricSums, indices: jax.Array, first: int, last: int
+    ) -> tuple[TrainState, MetricSums]:
+        """Takes the steps first (included) to last (excluded) of an epoch. Donates the given state."""
+        with np.errstate(over="ignore"):  # a learning rate that is too large for float32 becomes infinity
+            learning_rate = np.float32(self.learning_rate)
+        bounds = np.int32(first), np.int32(last)
+        return self._chunk(state, sums, self.images, self.targets, indices, *bounds, learning_rate)
+
+    def hlo_text(self) -> str:
+        """The optimized program of the chunk, as XLA runs it."""
+        return self._chunk.as_text()
+
+
+@dataclass(frozen=True)
+class Inference:
+    """Inference on one split. compile_seconds: the time to compile. memory_bytes: on each device.
+
+    targets: int32 [N], or a dict of them by output.
+    """
+
+    images: jax.Array
+    targets: Any
+    compile_seconds: float
+    memory_bytes: int
+    _infer: Callable
+
+    def logits(self, params: dict) -> Any:
+        """Logits of every image, on the host: float32 [N, classes], or a dict of them by output."""
+        return jax.device_get(self._infer(jax.device_put(params, self.images.sharding), self.images))
+
+    def on(self, images: np.ndarray) -> "Inference":
+        """The same compiled function for other images: uint8, of the same shape."""
+        return dataclasses.replace(self, images=jax.device_put(images, self.images.sharding))
+
+    def score(self, params: dict) -> Score:
+        """Loss and accuracy over every image."""
+        return metrics.score(self.logits(params), self.targets)
+
+
+@dataclass(frozen=True)
+class CompiledFunctions:
+    """All compiled functions of a run."""
+
+    training: Training
+    test: Inference
+    validation: Inference | None
+
+    @property
+    def compile_seconds(self) -> float:
+        """The time to compile all of them."""
+        return sum(part.compile_seconds for part in (self.training, self.test, self.validation) if part)
+
+
+def compile_all(
+    learner: Learner, train: Split, validation: Split | None, test: Split, num_seeds: int | None = None
+) -> CompiledFunctions:
+    """Compiles a run's functions for all devices. The images move to the devices once; no step is taken.
+
+    num_seeds: as in `compile_training`. Inference is always for one seed.
+    """
+    mesh = meshes.make()
+    return CompiledFunctions(
+        training=compile_training(learner, train, meshes.make(num_seeds or 1), num_seeds),
+        test=compile_inference(learner, test, mesh),
+        validation=compile_inference(learner, validation, mesh) if validation else None,
+    )
+
+
+def compile_training(learner: Learner, split: Split, mesh: Mesh, num_seeds: int | None = None) -> Training:
+    """Compiles training on a split, whose arrays move to the devices once.
+
+    num_seeds: train so many seeds together, laid along the mesh's axis `seed`; its size must divide their number.
+    """
+    batch_size = min(learner.batch_size, len(split))
+    epoch_steps = -(-len(split) // batch_size)
+    images, targets = jax.device_put((split.images, learner.task.targets(split.labels)), meshes.replicated(mesh))
+    compiled = functools.partial(_compiled, mesh, num_seeds)
+
+    create, create_seconds = compiled(learner.create_state, (0,), np.zeros(num_seeds or (), np.uint32), runs_once=True)
+    state, zero = create(np.zeros(num_seeds or (), np.uint32)), np.int32(0)
+    sized = functools.partial(
+        step.batch_indices, examples=len(split), batch_size=batch_size, rows=meshes.padded(batch_size, mesh)
+    )
+    indices, indices_seconds = compiled(sized, (0, None), state.key, zero)
+    training = Training(
+        learner, images, targets, epoch_steps, learner.learning_rate, learner.epochs, 0.0, 0, create, indices, None,
+        num_seeds,
+    )  # fmt: skip
+    chunk, chunk_seconds = compiled(
+        step.make_chunk(_step_maker(learner, epoch_steps), _batch_sharding(mesh, num_seeds)),
+        (0, 0, None, None, 0, None, None, None),
+        *(state, training.zeros(), images, targets, indices(state.key, zero), zero, zero, np.float32(0)),
+        donate_argnums=0,
+    )
+    seconds = create_seconds + indices_seconds + chunk_seconds
+    return training.replace(compile_seconds=seconds, memory_bytes=compilation.memory_bytes(chunk), _chunk=chunk)
+
+
+def _step_maker(learner: Learner, epoch_steps: int) -> Callable[[ArrayLike], step.Step]:
+    """Gives the training step for a learning rate, which may be traced."""
+
+    def make(learning_rate: ArrayLike) -> step.Step:
+        schedule = learner.schedule(learning_rate, learner.epochs * epoch_steps)
+        return step.make_step(learner.apply, learner.optimizer(schedule))
+
+    return make
+
+
+def _batch_sharding(mesh: Mesh, num_seeds: int | None) -> Any:
+    """How devices share a batch. Under `shard_map` the mesh is known from there."""
+    return meshes.by_data(mesh) if num_seeds is None else PartitionSpec(meshes.DATA)
+
+
+def _compiled(
+    mesh: Mesh, num_seeds: int | None, function: Callable, seed_axes: tuple, *arguments: Any, **options: Any
+) -> tuple[Callable, float]:
+    """Compiles a function for a mesh, and gives the seconds that this took.
+
+    seed_axes: for each argument 0 or None, as `jax.vmap` takes them where several seeds train together.
+    """
+    everywhere = meshes.replicated(mesh)
+    if num_seeds is None:
+        jitted = compilation.jit(function, in_shardings=everywhere, out_shardings=everywhere, **options)
+        return compilation.compiled(jitted, *arguments)
+    shardings = tuple(everywhere if axis is None else meshes.by_seed(mesh) for axis in seed_axes)
+    # The devices along `seed` work alone. Left to itself, XLA could exchange arrays between seeds.
+    mapped = jax.shard_map(
+        jax.vmap(function, seed_axes),
+        mesh=mesh,
+        in_specs=tuple(sharding.spec for sharding in shardings),
+        out_specs=meshes.by_seed(mesh).spec,
+        axis_names={meshes.SEED},
+        check_vma=False,  # the gradients of our operators do not declare the axes along which they vary
+    )
+    jitted = compilation.jit(mapped, in_shardings=shardings, out_shardings=meshes.by_seed(mesh), **options)
+    return compilation.compiled(jitted, *arguments)
+
+
+def compile_inference(learner: Learner, split: Split, mesh: Mesh, batch_size: int = INFERENCE_BATCH) -> Inference:
+    """Compiles inference on a split, whose images move to the devices once."""
+    everywhere = meshes.replicated(mesh)
+    images = jax.device_put(split.images, everywhere)
+    rows = meshes.padded(min(batch_size, len(split)), mesh)
+    infer = step.make_infer(learner.apply, rows, meshes.by_data(mesh))
+    jitted = compilation.jit(infer, in_shardings=everywhere, out_shardings=everywhere)
+    program, seconds = compilation.compiled(jitted, learner.abstract_state[0].params, images)
+    return Inference(images, learner.task.targets(split.labels), seconds, compilation.memory_bytes(program), program)
