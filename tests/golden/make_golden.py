@@ -13,7 +13,7 @@ generation gets a folder of its own beside `first`, and a GENERATION of its own 
     stopped         ended by --max_time after one step, and scored
     interrupted     ended by SIGTERM, with two checkpoints
     loop, vmap      two finished seeds each, one after the other and together
-    together        three seeds that were interrupted while they trained together
+    together        three seeds of a dense network that were interrupted while they trained together
     sweep           two trials, and the winner's run
     benchmark, compare, overfitting, evaluation     the records
     configs         config.json of runs whose views, model or glyphs are special
@@ -45,7 +45,8 @@ IMAGES = 8  # test images whose logits are recorded
 SMALL = ("--experiment=x_and_o", "--train_examples=640", "--widths=4,8")
 SHORT = (*SMALL, "--epochs=2")
 INTERRUPTED = (*SMALL, "--epochs=20")
-TOGETHER = (*INTERRUPTED, "--seeds=3", "--seed_strategy=vmap")
+DENSE = ("--experiment=x_and_o", "--train_examples=640", "--model=dense", "--widths=8")
+TOGETHER = (*DENSE, "--epochs=20", "--seeds=3", "--seed_strategy=vmap")
 OF_GLYPHS = ("--dataset=glyphs", "--train_examples=64", "--epochs=1", "--widths=4,8")
 SPECIAL = {
     "glyph_seed": (*OF_GLYPHS, "--glyph_seed=3"),
