@@ -27,7 +27,10 @@ SEEDS = {
     "loop": (*SHORT, "--seeds=2", "--seed_strategy=loop", "--workdir=loop"),
     "vmap": (*SHORT, "--seeds=2", "--seed_strategy=vmap", "--learning_rate=0.003", "--workdir=vmap"),
 }
-TOGETHER = (*LONGER, "--seeds=3", "--seed_strategy=vmap", "--workdir=together")
+TOGETHER = (
+    *("--experiment=x_and_o", "--train_examples=640", "--model=dense", "--widths=8", "--epochs=20"),
+    *("--seeds=3", "--seed_strategy=vmap", "--workdir=together"),
+)
 BENCHMARK = (
     *("--mode=benchmark", "--experiment=x_and_o", "--train_examples=640", "--widths=none", "--batch_sizes=64"),
     *("--dtypes=float32", "--repeats=1", "--seconds=0.01", "--baseline=benchmark/benchmark.json", "--workdir=again"),
