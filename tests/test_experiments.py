@@ -12,11 +12,11 @@ import experiments
 from cnn_jax import data
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError
+from cnn_jax.experiment import build
 from cnn_jax.report.console import Console
 from cnn_jax.runs import comparison
-from cnn_jax.runs.execute import Place, execute
-from cnn_jax.training import mesh as meshes
-from cnn_jax.training import programs
+from cnn_jax.runs.execute import execute
+from cnn_jax.runs.options import RunOptions
 from tests.conftest import PROJECT
 
 # How experiments shrink: to 640 images, twice over, and what takes long to compile or to score to fewer filters. Scenes
@@ -38,7 +38,7 @@ LONG_FLAGS = {
 @pytest.mark.parametrize("name", experiments.names())
 def test_experiment_trains_and_goes_on_to_the_same_bits(name: str, drawn_data_dir: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(experiments.load(name), **SHRUNK.get(name, _FEW))
-    whole, ended = (Place(workdir=tmp_path / folder, data_dir=drawn_data_dir) for folder in ("whole", "ended"))
+    whole, ended = (RunOptions(workdir=tmp_path / folder, data_dir=drawn_data_dir) for folder in ("whole", "ended"))
     console = Console(progress=False)
     result = execute(config, whole, console)
     first = json.loads((whole.workdir / "metrics.jsonl").read_text().splitlines()[0])
@@ -52,7 +52,7 @@ def test_experiment_trains_and_goes_on_to_the_same_bits(name: str, drawn_data_di
         return
     assert execute(config, dataclasses.replace(ended, max_time=1e-3), console).status == "stopped"
     assert execute(config, ended, console).status == "done"
-    like = programs.saved_shapes(config, data.spec(config.dataset), meshes.over_all_devices())
+    like = build(config, data.spec(config.dataset)).abstract_state
     assert list(comparison.differences(whole.workdir, ended.workdir, like)) == []
 
 

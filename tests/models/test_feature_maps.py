@@ -4,15 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnn_jax import models
 from cnn_jax.compilation import jit
 from cnn_jax.config import Config
+from cnn_jax.experiment import build_module
 from cnn_jax.models.feature_maps import feature_maps
 from tests.models.branching import INPUTS, Branching
 
 
 def test_lecture_cnn_has_the_lecture_s_maps_in_order() -> None:
-    module, images = models.build(Config(), 10), jax.random.uniform(jax.random.key(1), (2, 28, 28, 1))
+    module, images = build_module(Config(), 10), jax.random.uniform(jax.random.key(1), (2, 28, 28, 1))
     params = jit(module.init, runs_once=True)(jax.random.key(0), images)["params"]
     maps = feature_maps(module, params, images)
     assert [(name, output.shape[1:]) for name, output in maps.items()] == [

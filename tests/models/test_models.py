@@ -12,6 +12,7 @@ from cnn_jax import compilation, models
 from cnn_jax.config import Config
 from cnn_jax.data.tasks import TASKS
 from cnn_jax.errors import InputError
+from cnn_jax.experiment import build_module
 
 MNIST = (28, 28, 1)
 
@@ -36,7 +37,7 @@ def size(params: dict) -> int:
     ],
 )
 def test_parameter_counts(settings: dict, parameters: int) -> None:
-    module = models.build(Config(**settings), 10)
+    module = build_module(Config(**settings), 10)
     assert size(jax.eval_shape(lambda: initial(module))) == parameters
 
 
@@ -44,7 +45,7 @@ def test_parameter_counts(settings: dict, parameters: int) -> None:
 @pytest.mark.parametrize("name", sorted(models.MODELS))
 def test_any_input_size_and_channel_count_gives_logits(name: str, shape: tuple[int, int, int]) -> None:
     view = getattr(models.MODELS[name], "views", ["plain"])[0]
-    module, see = models.build(Config(model=name, view=view), 7), TASKS[view].inputs
+    module, see = build_module(Config(model=name, view=view), 7), TASKS[view].inputs
     params = jax.eval_shape(lambda: module.init(jax.random.key(0), see(jnp.zeros((1, *shape))))["params"])
     logits = jax.eval_shape(lambda p: module.apply({"params": p}, see(jnp.ones((5, *shape)))), params)
     for output, classes in zip(jax.tree.leaves(logits), (7, 2), strict=False):
@@ -53,7 +54,7 @@ def test_any_input_size_and_channel_count_gives_logits(name: str, shape: tuple[i
 
 
 def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters() -> None:
-    module = models.build(Config(dtype="bfloat16"), 10)
+    module = build_module(Config(dtype="bfloat16"), 10)
     params = jax.eval_shape(lambda: initial(module))
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
     text = str(jax.make_jaxpr(lambda p, x: module.apply({"params": p}, x))(params, jnp.ones((2, *MNIST))))
@@ -64,7 +65,7 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters() -> None:
 
 
 def test_kernels_start_glorot_uniform_and_biases_zero() -> None:
-    params = initial(models.build(Config(), 10))
+    params = initial(build_module(Config(), 10))
     for name, fan_in, fan_out in (("Conv_1", 9 * 32, 9 * 64), ("Conv_2", 9 * 64, 9 * 128), ("Dense_0", 1152, 10)):
         limit = np.sqrt(6 / (fan_in + fan_out))  # Glorot and Bengio (2010), eq. 16
         kernel = np.asarray(params[name]["kernel"])
@@ -76,7 +77,7 @@ def test_kernels_start_glorot_uniform_and_biases_zero() -> None:
 
 @pytest.mark.parametrize("shape", [(23, 30, 3)])
 def test_fused_layers_are_the_layers_one_by_one(shape: tuple[int, int, int]) -> None:
-    plain, fused = (models.build(Config(widths=(16, 16, 20)), 10, fused=fused) for fused in (False, True))
+    plain, fused = (build_module(Config(widths=(16, 16, 20)), 10, fused=fused) for fused in (False, True))
     params = initial(plain, shape)
     images = jax.random.uniform(jax.random.key(1), (9, *shape))
     weights = jax.random.normal(jax.random.key(2), (9, 10))
@@ -93,16 +94,16 @@ def test_fused_layers_are_the_layers_one_by_one(shape: tuple[int, int, int]) -> 
 
 def test_unknown_model_is_refused_and_the_near_miss_named() -> None:
     with pytest.raises(InputError, match=r"--model=dens: .*Did you mean dense"):
-        models.build(Config(model="dens"), 10)
+        build_module(Config(model="dens"), 10)
 
 
 @pytest.mark.parametrize("settings", [{"pooling": False}, {"kernel_size": 5}])
 def test_setting_that_a_model_does_not_have_is_refused(settings: dict) -> None:
     with pytest.raises(InputError, match="the model dense has no such setting"):
-        models.build(Config(model="dense", **settings), 10)
+        build_module(Config(model="dense", **settings), 10)
 
 
 @pytest.mark.parametrize("settings", [{"kernel_size": 29}, {"kernel_size": 13}, {"widths": (1,) * 14}])
 def test_images_too_small_for_the_layers_are_refused(settings: dict) -> None:
     with pytest.raises(InputError, match="smaller than its filters"):
-        initial(models.build(Config(**settings), 10))
+        initial(build_module(Config(**settings), 10))

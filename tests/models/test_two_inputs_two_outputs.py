@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax import models
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError
+from cnn_jax.experiment import build_module
 
 CONFIG = Config(model="graph", view="with_metadata", widths=(8, 16))
 INPUTS = {"image": jnp.ones((2, 28, 28, 1)), "metadata": jnp.ones((2, 3))}
@@ -18,11 +18,11 @@ INPUTS = {"image": jnp.ones((2, 28, 28, 1)), "metadata": jnp.ones((2, 3))}
 
 @pytest.fixture(scope="module")
 def params() -> dict:
-    return models.build(CONFIG, 10).init(jax.random.key(0), INPUTS)["params"]
+    return build_module(CONFIG, 10).init(jax.random.key(0), INPUTS)["params"]
 
 
 def test_both_inputs_reach_both_outputs(params: dict) -> None:
-    module = models.build(CONFIG, 10)
+    module = build_module(CONFIG, 10)
 
     def logits(inputs: dict) -> Any:
         return module.apply({"params": params}, inputs)
@@ -34,7 +34,7 @@ def test_both_inputs_reach_both_outputs(params: dict) -> None:
 
 def test_branch_adds_to_the_trunk(params: dict) -> None:
     silent = params | {"Conv_2": jax.tree.map(jnp.zeros_like, params["Conv_2"])}
-    module = models.build(CONFIG, 10)
+    module = build_module(CONFIG, 10)
     logits = module.apply({"params": silent}, INPUTS)
     changed = silent | {"Conv_1": jax.tree.map(lambda leaf: leaf + 1, silent["Conv_1"])}
     without_branch = module.apply({"params": changed}, INPUTS)
@@ -54,7 +54,7 @@ def test_branch_adds_to_the_trunk(params: dict) -> None:
 )
 def test_wrong_input_is_named_with_both_shapes(params: dict, inputs: Any, said: str) -> None:
     with pytest.raises(InputError, match=re.escape(said)):
-        models.build(CONFIG, 10).apply({"params": params}, inputs)
+        build_module(CONFIG, 10).apply({"params": params}, inputs)
 
 
 @pytest.mark.parametrize(
@@ -66,10 +66,10 @@ def test_wrong_input_is_named_with_both_shapes(params: dict, inputs: Any, said: 
 )
 def test_model_and_view_that_do_not_go_together_are_refused(settings: dict, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        models.build(Config(**settings), 10)
+        build_module(Config(**settings), 10)
 
 
 def test_other_than_two_widths_are_refused() -> None:
-    module = models.build(Config(model="graph", view="with_metadata", widths=(8,)), 10)
+    module = build_module(Config(model="graph", view="with_metadata", widths=(8,)), 10)
     with pytest.raises(InputError, match="--widths=8: the model graph takes two"):
         module.init(jax.random.key(0), INPUTS)

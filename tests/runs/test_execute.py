@@ -15,15 +15,16 @@ from cnn_jax import config as configs
 from cnn_jax import data
 from cnn_jax.config import Config
 from cnn_jax.errors import DivergedError, InputError, MachineError
+from cnn_jax.experiment import build
+from cnn_jax.files import numbered
 from cnn_jax.report.console import Console
 from cnn_jax.runs import checkpoint
-from cnn_jax.runs.directory import numbered
-from cnn_jax.runs.execute import Place, execute
+from cnn_jax.runs.execute import execute
+from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.result import Result
 from cnn_jax.studies.evaluation import run as evaluate
-from cnn_jax.training import mesh as meshes
-from cnn_jax.training import metrics, programs
-from cnn_jax.training.fit import Progress
+from cnn_jax.training import metrics
+from cnn_jax.training.loop import Progress
 
 TINY = Config(experiment="tiny", widths=(4, 8), train_examples=300, validation_examples=100, epochs=2, batch_size=32)
 
@@ -41,7 +42,7 @@ RESULT = (
 @pytest.fixture
 def train(drawn_data_dir: Path, tmp_path: Path) -> Callable[..., Result]:
     def run(config: Config = TINY, *, workdir: Path = tmp_path / "run", **place: Any) -> Result:
-        return execute(config, Place(workdir=workdir, data_dir=drawn_data_dir, **place), Console(progress=False))
+        return execute(config, RunOptions(workdir=workdir, data_dir=drawn_data_dir, **place), Console(progress=False))
 
     return run
 
@@ -50,7 +51,7 @@ def train(drawn_data_dir: Path, tmp_path: Path) -> Callable[..., Result]:
 def finished_run(drawn_data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run; tests leave it as it is."""
     workdir = tmp_path_factory.mktemp("finished") / "run"
-    execute(TINY, Place(workdir=workdir, data_dir=drawn_data_dir, command_line=("--a",)), Console(progress=False))
+    execute(TINY, RunOptions(workdir=workdir, data_dir=drawn_data_dir, command_line=("--a",)), Console(progress=False))
     return workdir
 
 
@@ -65,7 +66,7 @@ def scores(**arguments: Any) -> list[dict[str, Any]]:
 
 
 def test_run_directory_has_every_promised_file_and_field(finished_run: Path, drawn_data_dir: Path) -> None:
-    assert {path.name.partition(".out")[0] for path in finished_run.iterdir()} == {
+    assert {path.name.partition(".out")[0] for path in finished_run.glob("[!.]*")} == {
         *("config.json", "machine.json", "metrics.jsonl", "predictions.npz", "result.json", "checkpoints", "events")
     }
     assert configs.from_file(finished_run / "config.json") == TINY
@@ -157,13 +158,23 @@ def test_evaluate_changes_when_one_weight_does(
 ) -> None:
     recorded = train()
     folder = tmp_path / "run" / "checkpoints"
-    shapes = programs.saved_shapes(TINY, data.spec("mnist"), meshes.over_all_devices())
-    saved = checkpoint.of_step(folder, 20, shapes)
+    learner = build(TINY, data.spec("mnist"))
+    saved = checkpoint.load_step(folder, 20, learner.abstract_state)
     kernel = saved.state.params["Conv_0"]["kernel"]
     saved.state.params["Conv_0"]["kernel"] = kernel.at[1, 1, 0, 0].add(0.5)
     shutil.rmtree(folder / "20")
-    with checkpoint.Writer(folder, keep=3) as writer:
-        writer.save(Progress(saved.state, saved.sums, 20, 10, 600, saved.clock), saved.rows)
+    progress = Progress(
+        state=saved.state,
+        sums=saved.sums,
+        step=20,
+        epoch_steps=10,
+        images=600,
+        clock=saved.clock,
+        scores=(None,),
+        diverged_at=(None,),
+    )
+    with checkpoint.Writer([folder], keep=3) as writer:
+        writer.save(progress, [saved.rows])
         writer.finish()
     [score] = scores(workdir=tmp_path / "run", data_dir=drawn_data_dir)
     assert score["loss"] != recorded.test_loss

@@ -11,9 +11,11 @@ import pytest
 from cnn_jax import data
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError
-from cnn_jax.models import build, summary
+from cnn_jax.experiment import build
+from cnn_jax.models import summary
 from cnn_jax.report.console import Console
-from cnn_jax.runs.execute import Place, execute
+from cnn_jax.runs.execute import execute
+from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies import export
 
 TINY = Config(experiment="tiny", widths=(4, 8), train_examples=300, epochs=1)
@@ -33,7 +35,7 @@ np.save(sys.argv[3], exported.call(images))
 @pytest.fixture(scope="module")
 def finished_run(drawn_data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     workdir = tmp_path_factory.mktemp("finished") / "run"
-    execute(TINY, Place(workdir=workdir, data_dir=drawn_data_dir), Console(progress=False))
+    execute(TINY, RunOptions(workdir=workdir, data_dir=drawn_data_dir), Console(progress=False))
     return workdir
 
 

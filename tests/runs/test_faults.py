@@ -17,12 +17,12 @@ from PIL import Image
 from cnn_jax import data
 from cnn_jax.config import Config
 from cnn_jax.errors import ProjectError
+from cnn_jax.experiment import build
 from cnn_jax.report.console import Console
 from cnn_jax.runs import checkpoint
 from cnn_jax.runs.directory import RunDirectory
-from cnn_jax.runs.execute import Place, execute
-from cnn_jax.training import mesh as meshes
-from cnn_jax.training import programs
+from cnn_jax.runs.execute import execute
+from cnn_jax.runs.options import RunOptions
 from tests.conftest import PROJECT
 
 TINY = Config(experiment="tiny", widths=(4, 8), train_examples=300, epochs=2, batch_size=32)
@@ -64,7 +64,7 @@ def test_disk_that_fills_up_while_saving_keeps_the_last_good_checkpoint(
     assert "the checkpoint cannot be written" in line
     again = run_py(*SHORT, "--epochs=2")
     assert again.returncode == 0, again.stderr
-    assert "goes on from step 10," in again.stdout
+    assert "resumes from step 10," in again.stdout
 
 
 def test_disk_that_is_full_while_writing_rows_ends_the_run(on_full_disk: FULL, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_read_only_workdir_is_refused_before_anything_is_trained(
 @pytest.fixture(scope="module")
 def finished_run(drawn_data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     workdir = tmp_path_factory.mktemp("finished") / "run"
-    execute(TINY, Place(workdir=workdir, data_dir=drawn_data_dir, checkpoint_every=0), Console(progress=False))
+    execute(TINY, RunOptions(workdir=workdir, data_dir=drawn_data_dir, checkpoint_every=0), Console(progress=False))
     return workdir
 
 
@@ -178,9 +178,9 @@ def test_record_by_somebody_else_is_read_or_refused(finished_run: Path, tmp_path
 
 
 def test_checkpoint_of_another_model_is_refused(finished_run: Path) -> None:
-    like = programs.saved_shapes(Config(widths=(5, 8)), data.spec("mnist"), meshes.over_all_devices())
+    other = build(Config(widths=(5, 8)), data.spec("mnist")).abstract_state
     with pytest.raises(ProjectError, match="is of another model"):
-        checkpoint.of_step(finished_run / "checkpoints", 20, like)
+        checkpoint.load_step(finished_run / "checkpoints", 20, other)
 
 
 NOTHING_IS_UNPICKLED = """

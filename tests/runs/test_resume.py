@@ -14,14 +14,15 @@ import pytest
 from cnn_jax import data
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError, Interrupted, MachineError
+from cnn_jax.experiment import build
 from cnn_jax.report.console import Console
-from cnn_jax.runs import checkpoint, comparison, lock
+from cnn_jax.runs import checkpoint, comparison
 from cnn_jax.runs import execute as executing
-from cnn_jax.runs.execute import Place, execute
+from cnn_jax.runs.directory import RunDirectory
+from cnn_jax.runs.execute import execute
+from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.result import Result
-from cnn_jax.training import fit as fitting
-from cnn_jax.training import mesh as meshes
-from cnn_jax.training import programs
+from cnn_jax.training import loop
 
 TINY = Config(experiment="tiny", widths=(4, 8), train_examples=300, validation_examples=100, epochs=2, batch_size=32)
 STEPS = 20
@@ -30,14 +31,14 @@ STEPS = 20
 @pytest.fixture(autouse=True)
 def one_step_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a run can be ended between any two steps."""
-    monkeypatch.setattr(fitting, "CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 0.0)
 
 
 @pytest.fixture
 def train(drawn_data_dir: Path, tmp_path: Path) -> Callable[..., Result]:
     def run(config: Config = TINY, *, workdir: Path = tmp_path / "run", **place: Any) -> Result:
         place = {"data_dir": drawn_data_dir, "checkpoint_every": 1e-9} | place
-        return execute(config, Place(workdir=workdir, **place), Console(progress=False))
+        return execute(config, RunOptions(workdir=workdir, **place), Console(progress=False))
 
     return run
 
@@ -46,7 +47,7 @@ def train(drawn_data_dir: Path, tmp_path: Path) -> Callable[..., Result]:
 def whole(drawn_data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nothing disturbed; tests leave it as it is."""
     workdir = tmp_path_factory.mktemp("whole") / "run"
-    execute(TINY, Place(workdir=workdir, data_dir=drawn_data_dir), Console(progress=False))
+    execute(TINY, RunOptions(workdir=workdir, data_dir=drawn_data_dir), Console(progress=False))
     return workdir
 
 
@@ -66,8 +67,8 @@ def ended(monkeypatch: pytest.MonkeyPatch, train: Callable[..., Result]) -> Call
     """Trains until so many steps are taken, and ends as if killed, or by a signal."""
 
     def run(step: int, *, signal_number: int | None = None, **options: Any) -> None:
-        def fit(*arguments: Any, **named: Any) -> Iterator[fitting.Progress]:
-            for progress in fitting.fit(*arguments, **named):
+        def fit(*arguments: Any, **named: Any) -> Iterator[loop.Progress]:
+            for progress in loop.fit(*arguments, **named):
                 if progress.step == step and signal_number is not None:
                     signal.raise_signal(signal_number)
                 if progress.step == step + 1:
@@ -77,19 +78,19 @@ def ended(monkeypatch: pytest.MonkeyPatch, train: Callable[..., Result]) -> Call
         monkeypatch.setattr(executing, "fit", fit)
         with pytest.raises((End, Interrupted)):
             train(**options)
-        monkeypatch.setattr(executing, "fit", fitting.fit)
+        monkeypatch.setattr(executing, "fit", loop.fit)
 
     return run
 
 
 def assert_same(workdir: Path, whole: Path) -> None:
     """Everything that a run leaves is the same, but its times."""
-    like = programs.saved_shapes(TINY, data.spec("mnist"), meshes.over_all_devices())
+    like = build(TINY, data.spec("mnist")).abstract_state
     assert list(comparison.differences(workdir, whole, like)) == []
 
 
 def test_comparison_sees_every_difference(copy: Path, whole: Path) -> None:
-    like = programs.saved_shapes(TINY, data.spec("mnist"), meshes.over_all_devices())
+    like = build(TINY, data.spec("mnist")).abstract_state
     rows, result = (copy / "metrics.jsonl").read_text(), json.loads((copy / "result.json").read_text())
     (copy / "metrics.jsonl").write_text(rows.replace('"train_loss": 2', '"train_loss": 3'))
     (copy / "result.json").write_text(json.dumps(result | {"test_loss": 1.0, "train_seconds": 1.0}))
@@ -128,7 +129,7 @@ def test_signal_saves_where_it_stands(
     interrupted = json.loads((tmp_path / "run" / "result.json").read_text())
     assert (interrupted["status"], interrupted["steps"], interrupted["epochs"]) == ("interrupted", 13, 1)
     train()
-    assert "goes on from step 13, 1 of 2 epochs done" in capsys.readouterr().out
+    assert "resumes from step 13, 1 of 2 epochs done" in capsys.readouterr().out
     assert_same(tmp_path / "run", whole)
 
 
@@ -203,7 +204,7 @@ def test_training_can_go_back_to_a_checkpoint(
 ) -> None:
     train(checkpoint_every=0)
     train(resume_from=10)
-    assert "goes on from step 10" in capsys.readouterr().out
+    assert "resumes from step 10" in capsys.readouterr().out
     assert_same(tmp_path / "run", whole)
     with pytest.raises(InputError, match=r"no checkpoint of step 7\. There are: .*20"):
         train(resume_from=7)
@@ -234,7 +235,7 @@ def test_damaged_checkpoint_is_said_and_the_one_before_it_used(
     train()
     said = capsys.readouterr()
     assert "20: this checkpoint is damaged" in said.err
-    assert "goes on from step 10" in said.out
+    assert "resumes from step 10" in said.out
     assert_same(tmp_path / "run", whole)
 
 
@@ -247,7 +248,7 @@ def test_checkpoint_that_was_being_written_is_passed_over(
     train()
     said = capsys.readouterr()
     assert "damaged" not in said.err
-    assert "goes on from step 10" in said.out
+    assert "resumes from step 10" in said.out
     assert_same(tmp_path / "run", whole)
 
 
@@ -279,13 +280,16 @@ def test_run_on_other_data_is_refused(train: Callable[..., Result], copy: Path) 
     (copy / "result.json").unlink()
     machine = json.loads((copy / "machine.json").read_text()) | {"data_fingerprint": "another"}
     (copy / "machine.json").write_text(json.dumps(machine))
-    with pytest.raises(InputError, match="began on other data"):
+    with pytest.raises(InputError, match="started on other data"):
         train()
 
 
 def test_second_process_is_refused_at_once(train: Callable[..., Result], copy: Path) -> None:
     (copy / "result.json").unlink()
-    with lock.held(copy), pytest.raises(InputError, match=rf"another process is training here \(process {os.getpid()}"):
+    with (
+        RunDirectory(copy).locked(),
+        pytest.raises(InputError, match=rf"another process is training here \(process {os.getpid()}"),
+    ):
         train()
     train()
 
@@ -293,8 +297,7 @@ def test_second_process_is_refused_at_once(train: Callable[..., Result], copy: P
 def test_lock_left_by_a_dead_process_does_not_block(train: Callable[..., Result], copy: Path) -> None:
     (copy / "result.json").unlink()
     (copy / ".lock").write_text("99999")
-    train()
-    assert not (copy / ".lock").exists()
+    assert train().status == "done"
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoints", "config.json", "result.json"])
@@ -310,8 +313,8 @@ def test_symbolic_link_in_a_run_directory_is_refused(
 def test_directory_that_is_deleted_under_a_run_ends_it(
     monkeypatch: pytest.MonkeyPatch, train: Callable[..., Result], tmp_path: Path
 ) -> None:
-    def fit(*arguments: Any, **named: Any) -> Iterator[fitting.Progress]:
-        for progress in fitting.fit(*arguments, **named):
+    def fit(*arguments: Any, **named: Any) -> Iterator[loop.Progress]:
+        for progress in loop.fit(*arguments, **named):
             if progress.step == 4:
                 shutil.rmtree(tmp_path / "run")
             yield progress

@@ -60,7 +60,7 @@ def test_several_outputs_are_scored_each_and_by_their_mean() -> None:
     (digit, digits, mask), (size, sizes, _) = drawn(30, 10, seed=1), drawn(30, 2, seed=2)
     logits, targets = {"digit": digit, "size": size}, {"digit": digits, "size": sizes}
     sums = metrics.batch_sums(*jax.tree.map(jnp.asarray, (logits, targets, mask)), jnp.int32(1))
-    by_sums = metrics.score_of(jax.device_get(metrics.zeros(targets) + sums))
+    by_sums = metrics.compute_metrics(jax.device_get(metrics.zeros(targets) + sums))
     exact = metrics.score(*jax.tree.map(lambda leaf: leaf[mask], (logits, targets)))
     assert by_sums is not None
     for score in (by_sums, exact):

@@ -13,11 +13,11 @@ from jax.sharding import Mesh
 
 from cnn_jax import data
 from cnn_jax.config import Config
-from cnn_jax.data.dataset import Split
+from cnn_jax.experiment import build
 from cnn_jax.training import mesh as meshes
-from cnn_jax.training import metrics, programs
-from cnn_jax.training.programs import Training
-from cnn_jax.training.step import epoch_order
+from cnn_jax.training import metrics
+from cnn_jax.training.compiled import Training, compile_inference, compile_training
+from cnn_jax.training.step import batch_indices
 from tests.conftest import drawn_split
 
 SPEC = data.spec("mnist")
@@ -25,21 +25,21 @@ CONFIG = Config(widths=(4, 8), batch_size=10, epochs=1)
 
 
 def mesh_of(devices: int) -> Mesh:
-    return Mesh(np.asarray(jax.devices()[:devices]), ("batch",))
+    return meshes.make(devices=jax.devices()[:devices])
 
 
 @functools.cache
 def training(devices: int, config: Config = CONFIG, examples: int = 73) -> Training:
     split = drawn_split(SPEC, examples, seed=5)
-    return programs.compile_training(config, SPEC, split, mesh_of(devices))
+    return compile_training(build(config, SPEC), split, mesh_of(devices))
 
 
-def trained(training: Training, cuts: list[int], seed: int = 0) -> tuple[dict, metrics.Sums]:
+def trained(training: Training, cuts: list[int], seed: int = 0) -> tuple[dict, metrics.MetricSums]:
     """Parameters and sums of one epoch that is run in chunks with these ends."""
-    state, sums = training.start(seed), metrics.zeros()
-    order = training.order(state.key, 1)
+    state, sums = training.create_state(seed), metrics.zeros()
+    indices = training.batch_indices(state.key, 1)
     for first, last in zip([0, *cuts], [*cuts, training.epoch_steps], strict=True):
-        state, sums = training.chunk(state, sums, order, first, last)
+        state, sums = training.chunk(state, sums, indices, first, last)
     return jax.device_get(state.params), jax.device_get(sums)
 
 
@@ -53,7 +53,7 @@ def test_order_is_a_permutation_with_holes_only_at_the_end_of_batches(
     examples: int, batch_size: int, fill: int, epoch: int
 ) -> None:
     batch_size = min(batch_size, examples)
-    order = np.asarray(epoch_order(jax.random.key(0), jnp.int32(epoch), examples, batch_size, batch_size + fill))
+    order = np.asarray(batch_indices(jax.random.key(0), jnp.int32(epoch), examples, batch_size, batch_size + fill))
     assert order.shape == (-(-examples // batch_size), batch_size + fill)
     assert sorted(order[order >= 0]) == list(range(examples))
     assert (order[:, batch_size:] == -1).all()
@@ -61,7 +61,7 @@ def test_order_is_a_permutation_with_holes_only_at_the_end_of_batches(
 
 
 def test_order_differs_from_epoch_to_epoch_and_is_a_function_of_key_and_epoch() -> None:
-    orders = [np.asarray(epoch_order(jax.random.key(3), jnp.int32(e), 100, 10, 10)) for e in (1, 2, 1)]
+    orders = [np.asarray(batch_indices(jax.random.key(3), jnp.int32(e), 100, 10, 10)) for e in (1, 2, 1)]
     assert (orders[0] != orders[1]).any()
     assert (orders[0] == orders[2]).all()
 
@@ -110,7 +110,7 @@ def test_loss_that_is_not_finite_names_its_step(learning_rate: float) -> None:
 def test_one_program_serves_every_learning_rate(schedule: str) -> None:
     configs = [replace(CONFIG, schedule=schedule, learning_rate=rate) for rate in (1e-3, 3e-3)]
     slow, fast = (training(1, config) for config in configs)
-    assert equal(trained(slow.at_learning_rate(3e-3), []), trained(fast, []))
+    assert equal(trained(slow.replace(learning_rate=3e-3), []), trained(fast, []))
     assert not equal(trained(slow, [])[0], trained(fast, [])[0])
 
 
@@ -118,10 +118,10 @@ def test_one_program_serves_every_learning_rate(schedule: str) -> None:
 @pytest.mark.parametrize("devices", [1, 4])
 def test_inference_gives_the_same_logits_at_any_batch_size(batch_size: int, devices: int) -> None:
     split = drawn_split(SPEC, 30, seed=1)
-    params = jax.device_get(training(1).start(0).params)
-    inference = programs.compile_inference(CONFIG, SPEC, split, mesh_of(devices), batch_size)
-    images = Split(split.images, split.labels)
-    reference = programs.compile_inference(CONFIG, SPEC, images, mesh_of(1), 30).logits(params)
+    learner = build(CONFIG, SPEC)
+    params = jax.device_get(training(1).create_state(0).params)
+    inference = compile_inference(learner, split, mesh_of(devices), batch_size)
+    reference = learner.apply(params, jnp.asarray(split.images))  # not compiled as a whole, and without batches
     assert inference.logits(params).shape == (30, 10)
     np.testing.assert_allclose(inference.logits(params), reference, rtol=1e-4, atol=1e-5)
     assert inference.score(params).examples == 30

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax import compilation, models
+from cnn_jax import compilation
 from cnn_jax.config import Config
+from cnn_jax.experiment import build_module
 from cnn_jax.models.summary import Layer, layers
 from cnn_jax.studies.benchmark import layers as benched
 from cnn_jax.studies.benchmark import roofs
@@ -17,7 +18,7 @@ ROOFS = Roofs(multiply_adds_per_second=100.0, bytes_per_second=10.0)
 
 
 def table(**settings: object) -> list[Layer]:
-    return layers(models.build(Config(**settings), 10), jax.ShapeDtypeStruct((1, 28, 28, 1), "float32"))
+    return layers(build_module(Config(**settings), 10), jax.ShapeDtypeStruct((1, 28, 28, 1), "float32"))
 
 
 def test_work_of_much_intensity_is_bound_by_products_and_of_little_by_memory() -> None:

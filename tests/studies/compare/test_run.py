@@ -15,7 +15,8 @@ from cnn_jax.config import Config
 from cnn_jax.errors import InputError, OutOfReachError
 from cnn_jax.report.console import Console
 from cnn_jax.runs import seeds
-from cnn_jax.runs.execute import Place, execute
+from cnn_jax.runs.execute import execute
+from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.compare import run as compare
 from tests import fabricated
 
@@ -227,7 +228,7 @@ def test_real_runs_are_compared_with_pictures_of_their_images(
     for config in (PLAIN, DEEP):
         for seed in range(2):
             tiny = dataclasses.replace(config, train_examples=256, epochs=2, seed=seed)
-            place = Place(workdir=tmp_path / config.experiment / f"seed-{seed}", data_dir=drawn_data_dir)
+            place = RunOptions(workdir=tmp_path / config.experiment / f"seed-{seed}", data_dir=drawn_data_dir)
             execute(tiny, place, Console(progress=False))
     found = [seeds.finished(tmp_path / config.experiment) for config in (PLAIN, DEEP)]
     content = compare.compare(found, data_dir=drawn_data_dir, workdir=tmp_path / "out")

@@ -12,7 +12,8 @@ import pytest
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError
 from cnn_jax.report.console import Console
-from cnn_jax.runs.execute import Place, execute
+from cnn_jax.runs.execute import execute
+from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.evaluation import calibration
 from cnn_jax.studies.evaluation import run as evaluate
 
@@ -34,7 +35,7 @@ def trained(drawn_data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 def train(workdir: Path, data_dir: Path, **settings: Any) -> None:
     config = Config(train_examples=300, epochs=1, **settings)
-    execute(config, Place(workdir=workdir, data_dir=data_dir), Console(progress=False))
+    execute(config, RunOptions(workdir=workdir, data_dir=data_dir), Console(progress=False))
 
 
 @pytest.fixture

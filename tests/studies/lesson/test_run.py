@@ -13,7 +13,8 @@ from cnn_jax.config import Config
 from cnn_jax.errors import InputError
 from cnn_jax.models import receptive_field
 from cnn_jax.report.console import Console
-from cnn_jax.runs.execute import Place, execute
+from cnn_jax.runs.execute import execute
+from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.lesson import functional, learned, permutation, short_run
 from cnn_jax.studies.lesson import run as lesson
 from tests.browser import Browser, require_sound
@@ -38,7 +39,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def finished_run(drawn_data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     workdir = tmp_path_factory.mktemp("finished") / "my-run"
-    execute(CONFIG, Place(workdir=workdir, data_dir=drawn_data_dir, checkpoint_every=0), Console(progress=False))
+    execute(CONFIG, RunOptions(workdir=workdir, data_dir=drawn_data_dir, checkpoint_every=0), Console(progress=False))
     return workdir
 
 

@@ -9,29 +9,30 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import pytest
 
 from cnn_jax import compilation, data
 from cnn_jax.config import Config
 from cnn_jax.errors import DivergedError, InputError, Interrupted
+from cnn_jax.experiment import build
 from cnn_jax.report.console import Console
-from cnn_jax.runs import checkpoint, comparison, lock, many
+from cnn_jax.runs import checkpoint, comparison
 from cnn_jax.runs import execute as executing
-from cnn_jax.runs import together as storing
+from cnn_jax.runs import seeds as running
 from cnn_jax.runs.directory import RunDirectory
-from cnn_jax.runs.execute import Place, execute
+from cnn_jax.runs.execute import execute
+from cnn_jax.runs.options import RunOptions
+from cnn_jax.runs.seeds import execute_seeds
 from cnn_jax.runs.seeds_result import SeedsResult, from_file
-from cnn_jax.training import fit as fitting
-from cnn_jax.training import mesh as meshes
-from cnn_jax.training import programs, together
+from cnn_jax.training import loop
 
 TINY = Config(
     experiment="tiny", widths=(4, 8), train_examples=300, validation_examples=100, epochs=2, batch_size=32, seed=5
 )
 SEEDS = (5, 6, 7)
 STEPS = 20
-TOGETHER = pytest.mark.parametrize("strategy", ["vmap", "shard"])
-ALL = pytest.mark.parametrize("strategy", ["loop", "vmap", "shard"])
+BOTH = pytest.mark.parametrize("strategy", ["loop", "vmap"])
 
 Train = Callable[..., SeedsResult]
 
@@ -39,14 +40,15 @@ Train = Callable[..., SeedsResult]
 @pytest.fixture(autouse=True)
 def one_step_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that training can be ended between any two steps."""
-    monkeypatch.setattr(fitting, "CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 0.0)
 
 
 @pytest.fixture
 def train(drawn_data_dir: Path, tmp_path: Path) -> Train:
     def run(seeds: int = 3, strategy: str = "auto", *, config: Config = TINY, **place: Any) -> SeedsResult:
         place = {"workdir": tmp_path / "run", "data_dir": drawn_data_dir, "checkpoint_every": 1e-9} | place
-        return many.execute(config, seeds, Place(**place), strategy, Console(progress=False))
+        options = RunOptions(seeds=seeds, seed_strategy=strategy, **place)
+        return execute_seeds(config, options, Console(progress=False))
 
     return run
 
@@ -62,10 +64,11 @@ def whole(drawn_data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Cal
             return workdir
         if strategy == "alone":
             for seed in SEEDS:
-                place = Place(workdir=workdir / f"seed-{seed}", data_dir=drawn_data_dir)
+                place = RunOptions(workdir=workdir / f"seed-{seed}", data_dir=drawn_data_dir)
                 execute(dataclasses.replace(TINY, seed=seed), place, console)
         else:
-            many.execute(TINY, 3, Place(workdir=workdir, data_dir=drawn_data_dir), strategy, console)
+            options = RunOptions(workdir=workdir, data_dir=drawn_data_dir, seeds=3, seed_strategy=strategy)
+            execute_seeds(TINY, options, console)
         return workdir
 
     return trained
@@ -89,22 +92,18 @@ def ended(monkeypatch: pytest.MonkeyPatch, train: Train) -> Callable[..., None]:
     def run(
         strategy: str, step: int, *, seeds: int = 3, seed: int = 6, signal_number: int | None = None, **options: Any
     ) -> None:
-        def wrapped(fit: Callable) -> Callable:
-            def stopped(training: Any, start: Any, **named: Any) -> Iterator[fitting.Progress]:
-                key = jax.random.key_data(start.state.key)
-                is_meant = key.ndim > 1 or (key == jax.random.key_data(jax.random.key(seed))).all()
-                for progress in fit(training, start, **named):
-                    if is_meant and progress.step == step and signal_number is not None:
-                        signal.raise_signal(signal_number)
-                    if is_meant and progress.step == step + 1:
-                        raise End
-                    yield progress
-
-            return stopped
+        def fit(training: Any, start: Any, *others: Any) -> Iterator[loop.Progress]:
+            key = np.asarray(jax.random.key_data(start.state.key))
+            is_meant = key.ndim > 1 or (key == np.asarray(jax.random.key_data(jax.random.key(seed)))).all()
+            for progress in loop.fit(training, start, *others):
+                if is_meant and progress.step == step and signal_number is not None:
+                    signal.raise_signal(signal_number)
+                if is_meant and progress.step == step + 1:
+                    raise End
+                yield progress
 
         with monkeypatch.context() as patch:
-            patch.setattr(executing, "fit", wrapped(fitting.fit))
-            patch.setattr(together, "fit", wrapped(together.fit))
+            patch.setattr(executing, "fit", fit)
             with pytest.raises((End, Interrupted)):
                 train(seeds, strategy, **options)
 
@@ -113,7 +112,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, train: Train) -> Callable[..., None]:
 
 def assert_same(workdir: Path, whole: Path, seeds: tuple[int, ...] = SEEDS) -> None:
     """Every seed's run is the same, but its times."""
-    like = programs.saved_shapes(TINY, data.spec("mnist"), meshes.over_all_devices())
+    like = build(TINY, data.spec("mnist")).abstract_state
     for seed in seeds:
         assert list(comparison.differences(workdir / f"seed-{seed}", whole / f"seed-{seed}", like)) == []
 
@@ -126,13 +125,10 @@ def test_one_after_the_other_is_each_seed_alone_to_the_bit(whole: Callable[[str]
     assert_same(whole("loop"), whole("alone"))
 
 
-@TOGETHER
-def test_together_each_seed_leaves_the_run_that_it_would_leave_alone(
-    whole: Callable[[str], Path], strategy: str
-) -> None:
+def test_together_each_seed_leaves_the_run_that_it_would_leave_alone(whole: Callable[[str], Path]) -> None:
     """To 1e-5 after these 20 steps."""
     for seed in SEEDS:
-        run, alone = whole(strategy) / f"seed-{seed}", whole("alone") / f"seed-{seed}"
+        run, alone = whole("vmap") / f"seed-{seed}", whole("alone") / f"seed-{seed}"
         names = [sorted(path.name.partition(".out.")[0] for path in folder.iterdir()) for folder in (run, alone)]
         assert names[0] == names[1]
         assert (run / "config.json").read_bytes() == (alone / "config.json").read_bytes()
@@ -145,14 +141,16 @@ def test_together_each_seed_leaves_the_run_that_it_would_leave_alone(
             assert list(mine) == list(theirs)
             assert mine["validation_loss"] == pytest.approx(theirs["validation_loss"], abs=1e-5)
         assert checkpoint.steps(run / "checkpoints") == [STEPS]
-        assert f"--seed_strategy={strategy}" in json.loads((run / "machine.json").read_text())["remark"]
+        machine = json.loads((run / "machine.json").read_text())
+        assert (machine["seeds"], machine["seed_strategy"]) == ([5, 6, 7], "vmap")
+        assert "together with 2 other seeds" in machine["remark"]
 
 
-@ALL
+@BOTH
 def test_directory_of_many_seeds_is_as_agreed(whole: Callable[[str], Path], strategy: str) -> None:
     folder = whole(strategy)
     expected = {"config.json", "machine.json", "result.json", *(f"seed-{seed}" for seed in SEEDS)}
-    assert {path.name for path in folder.iterdir()} == expected
+    assert {path.name for path in folder.glob("[!.]*")} == expected
     assert json.loads((folder / "config.json").read_text()) == json.loads(TINY.to_json())
     result = from_file(folder / "result.json")
     assert (result.status, result.n, [seed.seed for seed in result.seeds]) == ("done", 3, list(SEEDS))
@@ -160,7 +158,7 @@ def test_directory_of_many_seeds_is_as_agreed(whole: Callable[[str], Path], stra
         assert dataclasses.asdict(seed) == json.loads((folder / f"seed-{seed.seed}" / "result.json").read_text())
 
 
-@ALL
+@BOTH
 def test_all_seeds_are_compiled_once(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
 ) -> None:
@@ -193,28 +191,52 @@ def test_killed_in_a_seed_it_goes_on_there_to_the_same_bits(
     assert not before or content(tmp_path / "run" / "seed-5") == before  # the finished seed was not touched
 
 
-@TOGETHER
 @pytest.mark.parametrize("step", [1, 13])
-def test_killed_together_they_go_on_to_the_same_bits(
-    ended: Callable[..., None], train: Train, whole: Callable[[str], Path], tmp_path: Path, strategy: str, step: int
+def test_killed_together_they_resume_to_the_same_bits(
+    ended: Callable[..., None], train: Train, whole: Callable[[str], Path], tmp_path: Path, step: int
 ) -> None:
-    ended(strategy, step)
+    ended("vmap", step)
     train()  # auto: as they began
-    assert_same(tmp_path / "run", whole(strategy))
-    assert not (tmp_path / "run" / "together").exists()
+    assert_same(tmp_path / "run", whole("vmap"))
+
+
+def test_killed_while_a_checkpoint_of_each_was_written_they_resume_from_the_newest_that_all_have(
+    ended: Callable[..., None],
+    train: Train,
+    whole: Callable[[str], Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ended("vmap", 13)
+    newest = checkpoint.steps(tmp_path / "run/seed-5/checkpoints")[-1]
+    shutil.rmtree(tmp_path / "run/seed-7/checkpoints" / str(newest))
+    train()
+    said = capsys.readouterr()
+    assert f"resumes from step {newest - 1}," in said.out
+    assert "damaged" not in said.err
+    assert_same(tmp_path / "run", whole("vmap"))
+
+
+def test_seed_without_a_checkpoint_takes_the_others_back_to_the_beginning(
+    ended: Callable[..., None], train: Train, whole: Callable[[str], Path], tmp_path: Path
+) -> None:
+    ended("vmap", 13)
+    shutil.rmtree(tmp_path / "run/seed-6/checkpoints")
+    train()
+    assert_same(tmp_path / "run", whole("vmap"))
 
 
 def test_killed_while_the_seeds_are_stored_they_are_stored_again(
     train: Train, whole: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def store_one(run: Any, images: Any, group: Any, progress: Any, index: int) -> Any:
-        if index == 1:
+    def score_one(run: Any, *others: Any, **named: Any) -> Any:
+        if run.config.seed == 6:
             raise End
-        return original(run, images, group, progress, index)
+        return original(run, *others, **named)
 
-    original = storing._store
+    original = executing._score_and_store
     with monkeypatch.context() as patch:
-        patch.setattr(storing, "_store", store_one)
+        patch.setattr(executing, "_score_and_store", score_one)
         with pytest.raises(End):
             train(3, "vmap")
     assert (tmp_path / "run" / "seed-5" / "result.json").exists()
@@ -222,18 +244,18 @@ def test_killed_while_the_seeds_are_stored_they_are_stored_again(
     assert_same(tmp_path / "run", whole("vmap"))
 
 
-@ALL
+@BOTH
 def test_signal_saves_where_they_stand(
     ended: Callable[..., None], train: Train, whole: Callable[[str], Path], tmp_path: Path, strategy: str
 ) -> None:
     ended(strategy, 13, signal_number=signal.SIGTERM, checkpoint_every=1e9)
-    place = tmp_path / "run" / ("seed-6" if strategy == "loop" else "together")
-    assert checkpoint.steps(place / "checkpoints") == [13]
+    seeds = (6,) if strategy == "loop" else SEEDS
+    assert all(checkpoint.steps(tmp_path / f"run/seed-{seed}/checkpoints") == [13] for seed in seeds)
     train(3, strategy)
     assert_same(tmp_path / "run", whole(strategy))
 
 
-@ALL
+@BOTH
 def test_time_that_is_over_stops_them_and_they_go_on(
     train: Train, whole: Callable[[str], Path], tmp_path: Path, strategy: str
 ) -> None:
@@ -275,9 +297,9 @@ def test_seeds_under_way_together_are_added_to(
     ended: Callable[..., None], train: Train, whole: Callable[[str], Path], tmp_path: Path
 ) -> None:
     ended("vmap", 13)
-    with pytest.raises(InputError, match=r"seeds 5 to 7 are under way with vmap\. Go on with that"):
+    with pytest.raises(InputError, match=r"seeds 5 to 7 have begun together, with vmap\. Resume them"):
         train(3, "loop")
-    with pytest.raises(InputError, match=r"more are under way together, up to seed 7\. Use --seeds=3 or more"):
+    with pytest.raises(InputError, match=r"holds more, up to seed 7\. Use --seeds=3 or more"):
         train(2)
     assert train(4).n == 4
     assert_same(tmp_path / "run", whole("vmap"))
@@ -293,7 +315,7 @@ def test_epochs_may_be_added(train: Train, copy: Path, tmp_path: Path, strategy:
 
 def test_one_seed_makes_the_directory_of_many(train: Train, tmp_path: Path) -> None:
     assert train(1).n == 1
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+    assert {path.name for path in (tmp_path / "run").glob("[!.]*")} == {
         *("config.json", "machine.json", "result.json", "seed-5")
     }
 
@@ -306,14 +328,14 @@ def test_one_run_is_not_made_many_and_many_not_one(
     for overwrite in (False, True):
         with pytest.raises(InputError, match="holds a run of one seed"):
             train(workdir=tmp_path / "single", overwrite=overwrite)
-        place = Place(workdir=copy, data_dir=drawn_data_dir, overwrite=overwrite)
-        with pytest.raises(InputError, match="holds a run of many seeds"):
+        place = RunOptions(workdir=copy, data_dir=drawn_data_dir, overwrite=overwrite)
+        with pytest.raises(InputError, match="holds several seeds"):
             execute(TINY, place, Console(progress=False))
     assert content(tmp_path) == before
 
 
 def test_command_for_one_run_says_which_folders_there_are(copy: Path) -> None:
-    with pytest.raises(InputError, match=r"holds a run of many seeds\. Name one of them: .*seed-5\."):
+    with pytest.raises(InputError, match=r"holds several seeds\. Name one of them: .*seed-5\."):
         RunDirectory(copy).finished_result()
 
 
@@ -337,7 +359,7 @@ def test_seeds_on_other_data_are_refused(train: Train, copy: Path) -> None:
     machine = json.loads((copy / "machine.json").read_text()) | {"data_fingerprint": "another"}
     (copy / "machine.json").write_text(json.dumps(machine))
     before = content(copy)
-    with pytest.raises(InputError, match="began on other data"):
+    with pytest.raises(InputError, match="started on other data"):
         train(4)
     assert content(copy) == before
 
@@ -346,27 +368,30 @@ def test_overwrite_deletes_the_seeds_and_nothing_else(train: Train, copy: Path) 
     (copy / "notes.txt").write_text("mine")
     result = train(1, config=dataclasses.replace(TINY, epochs=1), overwrite=True)
     assert (result.n, result.seeds[0].epochs) == (1, 1)
-    assert sorted(path.name for path in copy.iterdir()) == [
+    assert sorted(path.name for path in copy.glob("[!.]*")) == [
         *("config.json", "machine.json", "notes.txt", "result.json", "seed-5")
     ]
     assert (copy / "notes.txt").read_text() == "mine"
 
 
 def test_second_process_is_refused_at_once(train: Train, copy: Path) -> None:
-    with lock.held(copy), pytest.raises(InputError, match="another process is training here"):
+    with RunDirectory(copy).locked(), pytest.raises(InputError, match="another process is training here"):
         train(4)
     shutil.rmtree(copy / "seed-7")
-    (copy / "seed-7").mkdir()
-    with lock.held(copy / "seed-7"), pytest.raises(InputError, match="seed-7: another process is training here"):
+    with (
+        RunDirectory(copy / "seed-7").locked(),
+        pytest.raises(InputError, match="seed-7: another process is training here"),
+    ):
         train(3)
 
 
 def test_seed_that_diverges_is_recorded_and_the_others_go_on(
     train: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fit(training: Any, start: Any, **named: Any) -> Iterator[fitting.Progress]:
-        is_bad = (jax.random.key_data(start.state.key) == jax.random.key_data(jax.random.key(6))).all()
-        for progress in fitting.fit(training, start, **named):
+    def fit(training: Any, start: Any, *others: Any) -> Iterator[loop.Progress]:
+        key, bad = (np.asarray(jax.random.key_data(key)) for key in (start.state.key, jax.random.key(6)))
+        is_bad = (key == bad).all()
+        for progress in loop.fit(training, start, *others):
             if is_bad and progress.step == 3:
                 raise DivergedError("The loss is not finite in epoch 1 at step 3.", 3)
             yield progress
@@ -383,16 +408,14 @@ def test_seed_that_diverges_is_recorded_and_the_others_go_on(
     assert content(tmp_path / "run") == before
 
 
-@TOGETHER
-def test_seed_that_diverges_together_with_others_is_recorded(train: Train, tmp_path: Path, strategy: str) -> None:
-    """Here all do; tests/training/test_together.py has one that does alone."""
-    result = train(2, strategy, config=dataclasses.replace(TINY, optimizer="sgd", learning_rate=1e30))
+def test_seed_that_diverges_together_with_others_is_recorded(train: Train, tmp_path: Path) -> None:
+    """Here all do. tests/training/test_several_seeds.py has one that does alone."""
+    result = train(2, "vmap", config=dataclasses.replace(TINY, optimizer="sgd", learning_rate=1e30))
     alone = train(
         2, "loop", config=dataclasses.replace(TINY, optimizer="sgd", learning_rate=1e30), workdir=tmp_path / "b"
     )
     assert (result.status, result.n, len(result.seeds)) == ("diverged", 0, 2)
     assert [seed.steps for seed in result.seeds] == [seed.steps for seed in alone.seeds]
-    assert not (tmp_path / "run" / "together").exists()
 
 
 @pytest.mark.parametrize(("bytes_limit", "said"), [(1, "more memory than there is"), (1 << 40, "as they began")])
@@ -404,8 +427,8 @@ def test_auto_does_without_what_the_memory_does_not_hold(
     bytes_limit: int,
     said: str,
 ) -> None:
-    monkeypatch.setattr(many, "_chosen", lambda strategy, place: ("vmap", "as they began"))
-    monkeypatch.setattr(many, "_memory_limit", lambda: bytes_limit)
+    monkeypatch.setattr(running, "_chosen", lambda options: ("vmap", "as they began"))
+    monkeypatch.setattr(running, "_memory_limit", lambda: bytes_limit)
     assert train(2, config=dataclasses.replace(TINY, epochs=1)).n == 2
     assert said in capsys.readouterr().out
     remark = json.loads((tmp_path / "run/seed-5/machine.json").read_text()).get("remark")
@@ -417,13 +440,14 @@ def test_auto_says_what_it_took(train: Train, capsys: pytest.CaptureFixture[str]
     assert "2 seeds with --seed_strategy=loop: " in capsys.readouterr().out
 
 
-def test_damaged_record_of_seeds_under_way_is_one_clear_line(
-    ended: Callable[..., None], train: Train, tmp_path: Path
+def test_seeds_of_an_earlier_version_that_trained_together_are_refused(
+    train: Train, copy: Path, whole: Callable[[str], Path]
 ) -> None:
-    ended("vmap", 13)
-    (tmp_path / "run" / "together" / "machine.json").write_text("[")
-    with pytest.raises(InputError, match="does not say which seeds these are"):
+    (copy / "together" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(InputError, match="an earlier version trained these seeds together"):
         train()
+    assert train(overwrite=True).n == 3
+    assert_same(copy, whole("loop"))
 
 
 @pytest.mark.parametrize(
@@ -432,10 +456,10 @@ def test_damaged_record_of_seeds_under_way_is_one_clear_line(
         ({"seeds": 0}, "--seeds=0: must be between 1 and 10,000"),
         ({"seeds": -3}, "--seeds=-3: must be between 1"),
         ({"seeds": 10_001}, "must be between 1 and 10,000"),
-        ({"seeds": 2, "config": dataclasses.replace(TINY, seed=2**32 - 1)}, "beyond the largest, 4,294,967,295"),
+        ({"seeds": 2, "config": dataclasses.replace(TINY, seed=2**32 - 1)}, "exceed the largest seed, 4,294,967,295"),
         ({"strategy": "lop"}, "no such strategy. Did you mean loop?"),
         ({"resume_from": 10}, "--resume_from: has no meaning with --seeds"),
-        ({"strategy": "vmap", "debug_nans": True}, "--debug_nans: has no meaning with --seed_strategy=vmap"),
+        ({"strategy": "shard"}, "no such strategy. Known: auto, loop, vmap"),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_written(

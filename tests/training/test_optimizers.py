@@ -5,17 +5,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax.config import FIELDS, Config
-from cnn_jax.training import optimizer
+from cnn_jax.config import FIELDS
+from cnn_jax.training.optimizers import OPTIMIZERS, SCHEDULES
 
 
 def test_every_name_that_config_allows_is_an_optimizer() -> None:
-    assert set(optimizer.OPTIMIZERS) == set(FIELDS["optimizer"].metadata["choices"])
+    assert set(OPTIMIZERS) == set(FIELDS["optimizer"].metadata["choices"])
+    assert set(SCHEDULES) == set(FIELDS["schedule"].metadata["choices"])
 
 
 def test_rmsprop_is_keras_formula() -> None:
     """velocity = 0.9 velocity + 0.1 g²; w -= rate g / sqrt(velocity + 1e-7) (keras.optimizers.RMSprop)."""
-    rmsprop = optimizer.build(Config(), steps=10)
+    rmsprop = OPTIMIZERS["rmsprop"](1e-3)
     gradients = np.random.default_rng(0).normal(0, 1e-3, (5, 20)).astype(np.float32)
     weights, velocity = np.ones(20), np.zeros(20)
     params = jnp.ones(20)
@@ -30,23 +31,22 @@ def test_rmsprop_is_keras_formula() -> None:
 
 @pytest.mark.parametrize(("name", "start", "middle", "end"), [("constant", 1.0, 1.0, 1.0), ("cosine", 1.0, 0.5, 0.0)])
 def test_schedule(name: str, start: float, middle: float, end: float) -> None:
-    rate = optimizer.schedule(Config(schedule=name, learning_rate=0.25), steps=100)
+    rate = SCHEDULES[name](0.25, 100)
     np.testing.assert_allclose([rate(0) / 0.25, rate(50) / 0.25, rate(100) / 0.25], [start, middle, end], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["constant", "cosine", "onecycle"])
 @pytest.mark.parametrize("steps", [1, 100])
 def test_schedule_of_a_traced_learning_rate_is_that_of_a_known_one(name: str, steps: int) -> None:
-    config = Config(schedule=name, learning_rate=3e-3)
-    known = optimizer.schedule(config, steps)
-    traced = jax.jit(lambda rate, step: optimizer.schedule(config, steps, rate)(step))
+    known = SCHEDULES[name](3e-3, steps)
+    traced = jax.jit(lambda rate, step: SCHEDULES[name](rate, steps)(step))
     for step in range(0, steps + 1, max(1, steps // 10)):
         np.testing.assert_allclose(traced(np.float32(3e-3), step), known(step), rtol=1e-6, atol=1e-10)
         np.testing.assert_allclose(traced(np.float32(6e-3), step), 2 * known(step), rtol=1e-6, atol=1e-10)
 
 
 def test_onecycle_peaks_at_the_learning_rate() -> None:
-    rate = optimizer.schedule(Config(schedule="onecycle", learning_rate=0.25), steps=100)
+    rate = SCHEDULES["onecycle"](0.25, 100)
     rates = np.array([rate(step) for step in range(101)])
     assert rates.argmax() == 30
     np.testing.assert_allclose(rates.max(), 0.25, rtol=1e-6)

@@ -1,0 +1,101 @@
+"""The loop: what it yields, and how it ends."""
+
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from cnn_jax import data
+from cnn_jax.config import Config
+from cnn_jax.errors import DivergedError
+from cnn_jax.experiment import build
+from cnn_jax.training import loop, metrics
+from cnn_jax.training import mesh as meshes
+from cnn_jax.training.compiled import Inference, Training, compile_inference, compile_training
+from cnn_jax.training.loop import Clock, Progress, fit, initial_progress, progress_at, train
+from tests.conftest import drawn_split
+
+SPEC = data.spec("mnist")
+CONFIG = Config(widths=(4, 8), batch_size=20, epochs=3, schedule="cosine", learning_rate=0.01)
+LEARNER = build(CONFIG, SPEC)
+
+
+@pytest.fixture(scope="module")
+def training() -> Training:
+    return compile_training(LEARNER, drawn_split(SPEC, 90, seed=2), meshes.make())
+
+
+def run(training: Training, validation: Inference | None = None) -> list[Progress]:
+    return list(fit(training, initial_progress(training, 0), validation))
+
+
+def test_each_epoch_ends_with_its_row(training: Training) -> None:
+    rows = [progress.row for progress in run(training) if progress.row]
+    assert [(row["epoch"], row["step"]) for row in rows] == [(1, 5), (2, 10), (3, 15)]
+    last_steps = [0.01 * (1 + math.cos(math.pi * step / 15)) / 2 for step in (4, 9, 14)]  # counted from 0
+    assert [row["learning_rate"] for row in rows] == pytest.approx(last_steps, rel=1e-5)
+    for row in rows:
+        np.testing.assert_allclose(row["images_per_second"] * row["seconds"], 90)
+    assert rows[2]["train_loss"] < rows[0]["train_loss"]
+
+
+def test_progress_adds_up(training: Training) -> None:
+    last = run(training)[-1]
+    assert (last.epoch, last.step, last.images, last.finished_epochs) == (3, 15, 270, 3)
+    assert int(last.state.step) == 15
+    assert last.train.examples == 90
+    np.testing.assert_allclose(last.images_per_second * (last.clock.device + last.clock.host), 270)
+
+
+def test_size_of_chunks_changes_no_bit(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 0.0)
+    singly = run(training)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 1e9)
+    assert len(singly) == 15
+    wholly = run(training)
+    assert len(wholly) < 15
+    jax.tree.map(np.testing.assert_array_equal, singly[-1].state.params, wholly[-1].state.params)
+    assert singly[-1].train == wholly[-1].train
+
+
+def test_held_out_images_are_scored_each_epoch_and_change_nothing(training: Training) -> None:
+    held_out = drawn_split(SPEC, 40, seed=3)
+    validation = compile_inference(LEARNER, held_out, meshes.make())
+    watched, alone = run(training, validation=validation)[-1], run(training)[-1]
+    assert watched.row is not None
+    assert watched.row["validation_loss"] == validation.score(watched.state.params).loss
+    jax.tree.map(np.testing.assert_array_equal, watched.state.params, alone.state.params)
+
+
+def test_divergence_names_epoch_and_step(training: Training) -> None:
+    state = training.create_state(0)
+    broken = state.replace(params=jax.tree.map(lambda leaf: leaf * math.nan, state.params))
+    with pytest.raises(DivergedError, match="epoch 1 at step 1"):
+        list(fit(training, progress_at(training, broken, metrics.zeros(), Clock())))
+
+
+def test_train_is_the_loop_from_the_beginning_to_the_end(training: Training) -> None:
+    seen: list[int] = []
+    last, rows = train(training, 0, lambda progress: seen.append(progress.step))
+    expected = run(training)[-1]
+    jax.tree.map(np.testing.assert_array_equal, last.state.params, expected.state.params)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert seen[-1] == 15
+
+
+def test_nan_check_of_jax_names_the_step(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def chunk(self: Training, state: object, sums: object, indices: object, first: int, last: int) -> tuple:
+        calls.append(last - first)
+        if len(calls) == 7:
+            raise FloatingPointError("invalid value (nan) encountered")
+        return original(self, state, sums, indices, first, last)
+
+    original = Training.chunk
+    monkeypatch.setattr(Training, "chunk", chunk)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 1e9)
+    with jax.debug_nans(True), pytest.raises(DivergedError, match="epoch 2 at step 7"):
+        run(training)
+    assert calls == [1] * 7
