@@ -1,7 +1,7 @@
-"""Config: everything that changes a run's numbers, in one frozen, validated record that goes to JSON and back.
+"""Config: everything that changes the numbers of a run, as one frozen, validated record that is stored as JSON.
 
-Where and how to run (run directory, data folders, caches, progress) is not in here, so that a `config.json` from
-elsewhere can be run safely and two of them can be compared. `run.py` makes one flag of each field.
+Where and how to run (folders, caches, progress) is in RunOptions, so that a `config.json` from elsewhere can be run
+safely and two of them can be compared. `run.py` makes a flag of each field.
 """
 
 import dataclasses
@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax.errors import InputError, unknown_name
+from cnn_jax.files import read_json
 
-LARGEST_FILE = 1 << 20  # bytes; a config is under one kilobyte, so anything near this is not one
+LARGEST_FILE = 1 << 20  # bytes; a config has under one kilobyte
 
 
 def _setting(default: Any, help: str, **limits: Any) -> Any:
@@ -27,31 +28,31 @@ def _setting(default: Any, help: str, **limits: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """One training run. Raises InputError on a value of the wrong type or out of range."""
+    """The settings of one training run. Raises InputError on a value of the wrong type or out of range."""
 
     experiment: str = _setting(
         "lecture_cnn",
-        "a file of experiments/ by name, or the path of your own: where the other settings start from",
+        "the name of a file in experiments/, or the path of your own file; it gives the other settings",
         pattern=r"[A-Za-z0-9_][A-Za-z0-9_.+-]*",
     )
 
     dataset: str = _setting("mnist", "the dataset's name; --list shows them", pattern=r"[a-z0-9_]+")
-    train_examples: int | None = _setting(None, "train on the first N training images; none: all of them", at_least=1)
+    train_examples: int | None = _setting(None, "train on the first N training images; none means all", at_least=1)
     validation_examples: int = _setting(0, "hold out the last N training images and report them each epoch", at_least=0)
 
     view: str = _setting(
         "plain",
-        "how images are shown",
+        "how images are given to the model",
         choices=("plain", "permuted", "with_metadata"),
     )
     glyph_seed: int = _setting(
-        0, "what the glyphs are drawn with; other datasets do without", at_least=0, at_most=2**32 - 1
+        0, "the random seed of the glyphs; other datasets have none", at_least=0, at_most=2**32 - 1
     )
 
     model: str = _setting("cnn", "the model's name; --list shows them", pattern=r"[a-z0-9_]+")
     widths: tuple[int, ...] | None = _setting(
         None,
-        "filters of each convolution or units of each hidden layer, as in 32,64,128; none: the model's own",
+        "filters of each convolution or units of each hidden layer, as in 32,64,128; none means the model's own",
         at_least=1,
         at_most=65_536,
         part="model",
@@ -60,17 +61,25 @@ class Config:
     pooling: bool = _setting(True, "2 x 2 max-pooling after every convolution but the last", part="model")
 
     optimizer: str = _setting("rmsprop", "the optimizer", choices=("rmsprop", "sgd", "momentum", "adam", "adamw"))
-    learning_rate: float = _setting(1e-3, "step size; the peak of a schedule", above=0.0)
-    schedule: str = _setting("constant", "learning rate over the steps", choices=("constant", "cosine", "onecycle"))
+    learning_rate: float = _setting(1e-3, "step size; with a schedule its largest value", above=0.0)
+    schedule: str = _setting(
+        "constant", "how the learning rate changes over the steps", choices=("constant", "cosine", "onecycle")
+    )
     epochs: int = _setting(5, "passes over the training images", at_least=1, at_most=1_000_000)
-    batch_size: int = _setting(64, "images a step; an epoch's last batch may be smaller", at_least=1, at_most=1 << 24)
+    batch_size: int = _setting(
+        64, "images in a step; the last batch of an epoch may be smaller", at_least=1, at_most=1 << 24
+    )
 
-    dtype: str = _setting("float32", "what layers compute in; parameters stay float32", choices=("float32", "bfloat16"))
+    dtype: str = _setting(
+        "float32", "the type that layers compute in; parameters are always float32", choices=("float32", "bfloat16")
+    )
     matmul_precision: str = _setting(
-        "float32", "of float32 matrix products on GPU and TPU", choices=("float32", "tensorfloat32", "bfloat16")
+        "float32",
+        "the precision of float32 matrix products on GPU and TPU",
+        choices=("float32", "tensorfloat32", "bfloat16"),
     )
     seed: int = _setting(
-        0, "start of all randomness: initial weights and the order of images", at_least=0, at_most=2**32 - 1
+        0, "the random seed of the initial weights and the order of images", at_least=0, at_most=2**32 - 1
     )
 
     def __post_init__(self) -> None:
@@ -90,9 +99,9 @@ FIELDS: Mapping[str, dataclasses.Field] = types.MappingProxyType({f.name: f for 
 
 
 def from_mapping(values: Any, source: str) -> Config:
-    """A Config from decoded JSON. Raises InputError that names `source` and the unknown field or bad value."""
+    """A Config from decoded JSON. Raises InputError, which names `source` and the unknown field or bad value."""
     if not isinstance(values, dict):
-        raise InputError(f"{source}: not a config: expected a JSON object of fields.")
+        raise InputError(f"{source}: not a config: a JSON object of fields is expected.")
     for name in values:
         if name not in FIELDS:
             raise unknown_name(f"{source}: field", name, "field of a config", FIELDS)
@@ -103,15 +112,13 @@ def from_mapping(values: Any, source: str) -> Config:
 
 
 def from_file(path: Path) -> Config:
-    """A Config from a `config.json`. Raises InputError where that is no readable file, not JSON, or no config."""
+    """A Config from a `config.json`. Raises InputError if it cannot be read, is not JSON, or is no config."""
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise InputError(f"{path}: too large to be a config (over {LARGEST_FILE:,} bytes).")
-        return from_mapping(json.loads(path.read_text(encoding="utf-8")), str(path))
+        return from_mapping(read_json(path, LARGEST_FILE), str(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read as a config: {error.strerror}.") from None
-    except (ValueError, RecursionError) as error:  # covers JSON syntax and bytes that are no UTF-8
-        raise InputError(f"{path}: not JSON: {error}.") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not a config in JSON: {error}.") from None
 
 
 def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
@@ -121,9 +128,9 @@ def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
 
 
 def run_name(config: Config, changed: Iterable[str] = (), *, many_seeds: bool = False) -> str:
-    """A run directory's name: experiment, dataset and seed, then the `changed` fields with their values.
+    """The default name of a run directory: experiment, dataset and seed, then the `changed` fields with their values.
 
-    many_seeds: the seed is the first of several, whose number may grow.
+    many_seeds: the seed is the first of several. Their number may grow, so it is not part of the name.
     """
     seed = f"seeds-from-{config.seed}" if many_seeds else f"seed{config.seed}"
     in_name = ("experiment", "dataset", "seed")
@@ -132,7 +139,7 @@ def run_name(config: Config, changed: Iterable[str] = (), *, many_seeds: bool = 
 
 
 def as_text(value: Any) -> str:
-    """A field's value as one types it on the command line."""
+    """The value of a field as it is typed on the command line."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -143,7 +150,7 @@ def as_text(value: Any) -> str:
 
 
 def from_text(field: dataclasses.Field, text: str) -> Any:
-    """A field's value from what was typed. Raises ValueError that says what is expected."""
+    """The value of a field from the typed text. Raises ValueError, which says what is expected."""
     kind, optional = kind_of(field)
     text = text.strip()
     if optional and text.lower() == "none":
@@ -175,7 +182,7 @@ def kind_of(field: dataclasses.Field) -> tuple[type, bool]:
 
 
 def _checked(field: dataclasses.Field, value: Any) -> Any:
-    """The value, normalized (whole number to float, list to tuple), or InputError."""
+    """The value, normalized (whole number to float, list to tuple). Raises InputError if it is not allowed."""
     kind, optional = kind_of(field)
     if value is None and optional:
         return None
@@ -207,7 +214,7 @@ def _limit_complaint(limits: Mapping[str, Any], value: Any) -> str | None:
     if "choices" in limits and value not in limits["choices"]:
         return f"must be one of {', '.join(limits['choices'])}"
     if "pattern" in limits and not re.fullmatch(limits["pattern"], value):
-        return "is no name"
+        return "is not a name"
     members: tuple[Any, ...] = value if isinstance(value, tuple) else (value,)
     for member in members:
         if "at_least" in limits and member < limits["at_least"]:
@@ -220,6 +227,6 @@ def _limit_complaint(limits: Mapping[str, Any], value: Any) -> str | None:
 
 
 def _shown(value: Any) -> str:
-    """The value as typed, cut where it is too long for one line."""
+    """The value as it is typed, shortened if it is too long for one line."""
     text = as_text(value) if isinstance(value, (tuple, bool, int, float, str)) else json.dumps(value, default=str)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -11,7 +11,7 @@ import pytest
 from cnn_jax import data
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError
-from cnn_jax.experiment import build
+from cnn_jax.experiment import build_module
 from cnn_jax.models import summary
 from cnn_jax.report.console import Console
 from cnn_jax.runs.execute import execute
@@ -41,7 +41,7 @@ def finished_run(drawn_data_dir: Path, tmp_path_factory: pytest.TempPathFactory)
 
 def test_parameters_have_the_names_and_shapes_of_the_summary(finished_run: Path, tmp_path: Path) -> None:
     path = export.run(workdir=finished_run, output=tmp_path / "parameters.npz")
-    layers = summary.layers(build(TINY, 10), jax.ShapeDtypeStruct((1, 28, 28, 1), "float32"))
+    layers = summary.layers(build_module(TINY, 10), jax.ShapeDtypeStruct((1, 28, 28, 1), "float32"))
     shapes = {f"{layer.name}/{name}": leaf.shape for layer in layers for name, leaf in layer.params.items()}
     with np.load(path, allow_pickle=False) as arrays:
         assert {name: arrays[name].shape for name in arrays} == shapes
