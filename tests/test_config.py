@@ -69,8 +69,8 @@ def test_any_json_is_a_config_or_an_input_error(values: object) -> None:
         ("widths", (32, 0), "must be at least 1"),
         ("widths", (1.5,), "must be whole numbers"),
         ("optimizer", "rmspropp", "must be one of rmsprop"),
-        ("dataset", "../../etc", "is no name"),
-        ("experiment", "../mine", "is no name"),
+        ("dataset", "../../etc", "is not a name"),
+        ("experiment", "../mine", "is not a name"),
         ("seed", -1, "must be at least 0"),
     ],
 )

@@ -268,7 +268,7 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--experiment=os"], "--experiment=os: no such experiment"),
         (["--experiment=not/there.py"], "no such file"),
         (["--dataset=mnits"], "Did you mean mnist?"),
-        (["--dataset=../../etc"], "--dataset=../../etc: is no name"),
+        (["--dataset=../../etc"], "--dataset=../../etc: is not a name"),
         (["--model=dens"], "--model=dens: no such model. Did you mean dense?"),
         (["--mode=trian"], "Did you mean train?"),
         (["--epoch=3"], "Did you mean --epochs?"),
