@@ -21,8 +21,8 @@ import pytest
 
 from cnn_jax import data
 from cnn_jax.data.dataset import Split
-from cnn_jax.data.originals import Original
-from cnn_jax.data.tfds_source import TfdsSource
+from cnn_jax.data.mnist import MnistSource
+from cnn_jax.data.source import Original
 
 TRAIN, TEST = 48, 16
 REPOSITORY = Path(__file__).parents[2]
@@ -44,7 +44,7 @@ def watch(event, arguments):
         forbidden.append([event, str(arguments[0])])
 sys.addaudithook(watch)
 from cnn_jax import data
-from cnn_jax.data.originals import Original
+from cnn_jax.data.source import Original
 from cnn_jax.errors import ProjectError
 if order["originals"]:
     from tensorflow_datasets.core.download import checksums
@@ -81,7 +81,7 @@ class Said:
 class Small:
     """A dataset of the MNIST family with a few generated images. folder: its four files."""
 
-    source: TfdsSource
+    source: MnistSource
     train: Split
     test: Split
     folder: Path

@@ -99,7 +99,7 @@ def test_each_seed_has_a_cache_of_its_own_and_none_is_taken_for_another(few: Non
     assert (first.name, second.name) == ("glyphs-1-seed0.npz", "glyphs-1-seed3.npz")
     shutil.copy(second, first)
     assert data.load("glyphs", data_dir=tmp_path, warn=notes.append).fingerprint == prints[0]
-    assert "made anew" in notes[2]
+    assert "written again" in notes[2]
 
 
 def test_the_command_line_trains_on_the_glyphs_of_a_seed(

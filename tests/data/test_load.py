@@ -16,8 +16,7 @@ import pytest
 from cnn_jax import data
 from cnn_jax.data import idx
 from cnn_jax.data.dataset import Spec, Split
-from cnn_jax.data.notes import Warn
-from cnn_jax.data.source import Source
+from cnn_jax.data.source import Source, Warn
 from cnn_jax.errors import InputError, MachineError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -97,7 +96,7 @@ def test_a_near_miss_is_named() -> None:
 
 
 def test_a_bucket_is_refused_as_data_dir(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="--data_dir=gs://bucket/tfds: must be a folder of this machine"):
+    with pytest.raises(InputError, match="--data_dir=gs://bucket/tfds: must be a folder on this machine"):
         data.load("mnist", data_dir="gs://bucket/tfds")
     monkeypatch.setenv("TFDS_DATA_DIR", "gs://bucket")
     with pytest.raises(InputError, match="gs://bucket"):
@@ -262,7 +261,7 @@ def test_a_damaged_cache_is_made_anew_and_that_is_said(prepared, known, tmp_path
     fingerprint, notes = note_of_load(small, data_dir)
     assert fingerprint == expected
     assert str(path) in notes[0]
-    assert "made anew" in notes[0]
+    assert "written again" in notes[0]
     if path.is_file():
         assert note_of_load(small, data_dir) == (expected, [])
     else:
@@ -335,7 +334,7 @@ def test_a_readonly_data_folder_in_which_nothing_is_prepared_is_refused(
 def test_a_file_in_the_place_of_the_data_folder_is_refused(small, known, tmp_path: Path) -> None:
     known(small)
     (tmp_path / "data").write_text("mine")
-    with pytest.raises(InputError, match=r"cannot be written.*no folder"):
+    with pytest.raises(InputError, match=r"cannot be written.*not a folder"):
         data.load("fashion_mnist", data_dir=tmp_path / "data", manual_dir=small.folder)
     assert (tmp_path / "data").read_text() == "mine"
 

@@ -43,7 +43,7 @@ def test_an_x_has_ink_in_its_middle_and_an_o_has_none(drawn: np.ndarray) -> None
     for label, scene in zip(LABELS, drawn, strict=True):
         mask = _second_colour(scene)
         row, column = np.argwhere(mask).mean(axis=0).round().astype(int)
-        assert mask[row - 2 : row + 3, column - 2 : column + 3].any() == (label == scenes.CROSS)
+        assert mask[row - 2 : row + 3, column - 2 : column + 3].any() == (label == scenes.LABEL_X)
 
 
 def _second_colour(scene: np.ndarray) -> np.ndarray:
@@ -57,7 +57,7 @@ def test_the_dataset_is_drawn_once_and_then_read(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(data, "SOURCES", (dataclasses.replace(scenes.RGB200, spec=spec),))
     notes: list[str] = []
     first, second = (data.load("rgb200", data_dir=tmp_path, warn=notes.append) for _ in range(2))
-    assert notes == ["rgb200: drawing 12 scenes, once; this takes some seconds"]
+    assert notes == ["rgb200: drawing 12 images. This is done once and takes some seconds"]
     assert first.fingerprint == second.fingerprint
     assert first.train.labels.tolist() == [0, 1] * 4
     np.testing.assert_array_equal(first.test.images, scenes.draw(np.arange(12) % 2, seed=0)[8:])
