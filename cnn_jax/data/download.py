@@ -16,7 +16,7 @@ class DownloadError(Exception):
     """The file could not be downloaded; the text is the reason."""
 
 
-def fetch(url: str, size: int, *, silence: float = SILENCE) -> bytes:
+def fetch(url: str, size: int, *, silence: float) -> bytes:
     """The first `size + 1` bytes of the file at a URL, or all if it is shorter: enough to check it.
 
     `requests` takes proxies and certificates from the environment. A slow download may take any time as long as bytes

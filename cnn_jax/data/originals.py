@@ -79,7 +79,7 @@ def _download(original: Original, name: str, originals: Sequence[Original], warn
     )
     warn(f"{name}: downloading {original.url} ({original.size / 1e6:.1f} MB)")
     try:
-        content = download.fetch(original.url, original.size)
+        content = download.fetch(original.url, original.size, silence=download.SILENCE)
     except download.DownloadError as error:
         raise OutOfReachError(f"--dataset={name}: {error}. {advice}") from error
     found = hashlib.sha256(content).hexdigest()

@@ -97,10 +97,10 @@ def test_files_that_tfds_registers_no_hash_of_are_refused(small, tmp_path: Path)
 
 
 def test_seeding_pythons_random_does_not_make_two_processes_share_an_unfinished_folder(
-    small, known, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small, register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """tfds draws the names of its unfinished folders from there."""
-    known(small)
+    register(small)
     folders = []
     original = tempfile.TemporaryDirectory
 
@@ -115,8 +115,8 @@ def test_seeding_pythons_random_does_not_make_two_processes_share_an_unfinished_
     assert Path(folders[0].name).name != Path(folders[1].name).name
 
 
-def test_the_second_of_two_that_finish_keeps_the_first_ones_folder(small, known, tmp_path: Path) -> None:
-    known(small)
+def test_the_second_of_two_that_finish_keeps_the_first_ones_folder(small, register, tmp_path: Path) -> None:
+    register(small)
     array_records.write(small.source, small.source.prepared_folder(tmp_path), small.folder)
     folder = small.source.prepared_folder(tmp_path)
     before = {path: path.stat() for path in folder.iterdir()}
@@ -126,9 +126,9 @@ def test_the_second_of_two_that_finish_keeps_the_first_ones_folder(small, known,
 
 
 def test_preparing_leaves_the_console_alone_and_tfds_progress_bars_on(
-    small, known, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    small, register, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    known(small)
+    register(small)
     array_records.write(small.source, small.source.prepared_folder(tmp_path), small.folder)
     assert capfd.readouterr() == ("", "")
     list(tfds.core.utils.tqdm([1], desc="a bar of somebody else"))
