@@ -114,6 +114,12 @@ def _prepare_mnist(data_dir: Path, mnist_dir: Path) -> None:
 
 
 @pytest.fixture(scope="session")
+def glyphs_data_dir(shared_folder: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """A data folder that holds the cached glyphs of seed 0; tests leave it as it is."""
+    return shared_folder("glyphs_data", lambda folder: data.load("glyphs", data_dir=folder, warn=lambda note: None))
+
+
+@pytest.fixture(scope="session")
 def drawn_data_dir(shared_folder: Callable[[str, Callable[[Path], None]], Path]) -> Path:
     """A data folder whose `mnist` and `fashion_mnist` are drawn: tests of runs need no original files."""
     return shared_folder("drawn_data", _draw_data)

@@ -1,6 +1,7 @@
 """The house keeps its plan: who imports whom, and what an import costs."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -70,6 +71,18 @@ def test_no_study_imports_another() -> None:
         own = ".".join(path.relative_to(PROJECT).with_suffix("").parts[:3])
         for name in imports(path):
             assert not name.startswith("cnn_jax.studies.") or name.startswith(own), f"{path} imports {name}"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """An import within a function counts too: there it would only hide the circle."""
+    modules = {
+        ".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__"): path for path in sources()
+    }
+    graph = {
+        module: {name if name in modules else name.rpartition(".")[0] for name in imports(path)} & modules.keys()
+        for module, path in modules.items()
+    }
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names the modules
 
 
 @pytest.mark.parametrize(

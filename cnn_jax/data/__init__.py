@@ -1,13 +1,13 @@
-"""Where images come from: `load(name)` gives a dataset's arrays. Importing this room loads numpy and nothing larger."""
+"""Datasets by name: `load(name)` gives a dataset's arrays. Importing this room loads numpy and nothing larger."""
 
 import os
 import re
+import sys
 from pathlib import Path
 
-from cnn_jax.data import cache, glyphs, mnist, notes, originals, scenes, x_and_o
+from cnn_jax.data import cache, glyphs, mnist, originals, scenes, x_and_o
 from cnn_jax.data.dataset import Dataset, Spec, fingerprint
-from cnn_jax.data.notes import Warn
-from cnn_jax.data.source import Source
+from cnn_jax.data.source import Source, Warn
 from cnn_jax.errors import InputError, unknown_name
 
 SOURCES: tuple[Source, ...] = (
@@ -26,8 +26,12 @@ def names() -> list[str]:
 
 
 def spec(name: str) -> Spec:
-    """What is known of a dataset without reading any of it. Raises InputError on an unknown name."""
+    """A dataset's description; no file is read. Raises InputError on an unknown name."""
     return _source(name).spec
+
+
+def _print_to_stderr(note: str) -> None:
+    print(note, file=sys.stderr)
 
 
 def load(
@@ -36,43 +40,45 @@ def load(
     data_dir: str | os.PathLike[str] | None = None,
     manual_dir: str | os.PathLike[str] | None = None,
     glyph_seed: int = 0,
-    warn: Warn = notes.to_stderr,
+    warn: Warn = _print_to_stderr,
 ) -> Dataset:
     """A dataset's arrays, read-only: from the cache in a fraction of a second, or else from their source.
 
-    data_dir, manual_dir: as tensorflow_datasets means them; data_dir is by default $TFDS_DATA_DIR, or else
-    ~/tensorflow_datasets. Everything of ours is in its sub-folder `cnn_jax`; the rest of it is left as it is.
-    manual_dir: the original files, checked before anything else. glyph_seed: what glyphs are drawn with; other
-    datasets do without. warn: receives notes for the user, a line each.
+    Each call reads and hashes all arrays, so load a dataset once and pass it on.
 
-    Raises InputError where the arguments, the network or the folders' permissions are in the way, MachineError where
-    the disk is full or the prepared data are damaged.
+    data_dir, manual_dir: as in tensorflow_datasets. data_dir is by default $TFDS_DATA_DIR, or else
+    ~/tensorflow_datasets; only its sub-folder `cnn_jax` is written. manual_dir: a folder with the original files, which
+    are checked first. glyph_seed: the seed that glyphs are drawn with; other datasets ignore it. warn: receives notes
+    for the user, one line each.
+
+    Raises OutOfReachError where the files are not on this machine and cannot be downloaded; InputError where an
+    argument or a folder's permissions are wrong; MachineError where the disk is full or the prepared data are damaged.
     """
     source = _source(name).seeded(glyph_seed)
     folder = _data_folder(data_dir) / "cnn_jax"
-    given = Path(manual_dir).expanduser() if manual_dir else None
-    if given and source.originals:
-        originals.check(given, source.originals)
+    manual = Path(manual_dir).expanduser() if manual_dir else None
+    if manual and source.originals:
+        originals.check(manual, source.originals)
     path = folder / name / f"{name}-{source.version}.npz"
     try:
         cached = cache.read(path, source.spec, source.version)
     except cache.UnusableCache as error:
-        warn(f"{name}: the cache {path} is unusable ({error}) and is made anew")
+        warn(f"{name}: the cache {path} cannot be used ({error}). It is written again")
         cached = None
-    return cached if cached is not None else _produce(source, folder, given, path, warn)
+    return cached if cached is not None else _produce(source, folder, manual, path, warn)
 
 
 def _produce(source: Source, folder: Path, manual_dir: Path | None, cache_path: Path, warn: Warn) -> Dataset:
-    """The dataset from its source, put into the cache."""
+    """Gets the dataset from its source and writes it to the cache."""
     train, test = source.produce(folder, manual_dir, warn)
     for array in (train.images, train.labels, test.images, test.labels):
-        array.flags.writeable = False  # as from the cache
+        array.flags.writeable = False  # as the arrays from the cache are
     dataset = Dataset(source.spec, train, test, fingerprint(train, test))
     try:
         cache.write(cache_path, dataset, source.version)
     except OSError as error:
         reason = error.strerror or error
-        warn(f"{source.spec.name}: the cache {cache_path} cannot be written ({reason}); the next start is slow again")
+        warn(f"{source.spec.name}: the cache {cache_path} cannot be written ({reason}). The next start is slow again")
     return dataset
 
 
@@ -84,8 +90,8 @@ def _source(name: str) -> Source:
 
 
 def _data_folder(data_dir: str | os.PathLike[str] | None) -> Path:
-    """Raises InputError on an address such as gs://bucket, which tfds would take."""
-    given = os.fspath(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-    if re.match(r"\w{2,}:/", given):
-        raise InputError(f"--data_dir={given}: must be a folder of this machine.")
-    return Path(given).expanduser()
+    """Raises InputError on an address such as gs://bucket, which tfds accepts."""
+    folder = os.fspath(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    if re.match(r"\w{2,}:/", folder):
+        raise InputError(f"--data_dir={folder}: must be a folder on this machine.")
+    return Path(folder).expanduser()

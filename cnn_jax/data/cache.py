@@ -1,7 +1,7 @@
 """The decoded arrays of a dataset in one file, so that a second start takes a fraction of a second.
 
-An uncompressed `.npz` that `numpy.load` reads too, without pickle. Shapes and types are known beforehand and the
-fingerprint is stored beside the arrays, so nothing that the file says of itself is relied on.
+An uncompressed `.npz` that `numpy.load` can read too, without pickle. Shapes and dtypes are known before the file is
+read, and its content must have the stored fingerprint, so a damaged or foreign file is never used.
 """
 
 import math
@@ -16,17 +16,17 @@ from cnn_jax.data import disk
 from cnn_jax.data.dataset import Dataset, Spec, Split, check, fingerprint
 
 _LARGEST_HEADER = 256  # bytes; numpy writes 128
-_DAMAGES = (OSError, EOFError, KeyError, MemoryError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
+_DAMAGE_ERRORS = (OSError, EOFError, KeyError, MemoryError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
 
 
 class UnusableCache(Exception):
-    """The file is there and cannot be used; the text says why."""
+    """The file exists but cannot be used; the text is the reason."""
 
 
 def read(path: Path, spec: Spec, version: str) -> Dataset | None:
     """The dataset in a file that `write` wrote, its arrays read-only; None where there is no file.
 
-    Raises UnusableCache where the file is truncated, changed, of another dataset, or no cache at all.
+    Raises UnusableCache where the file is truncated or changed, or is not a cache of this dataset and version.
     """
     try:
         file = path.open("rb")
@@ -37,14 +37,14 @@ def read(path: Path, spec: Spec, version: str) -> Dataset | None:
     with file:
         try:
             return _parse(file, spec, version)
-        except _DAMAGES as error:
+        except _DAMAGE_ERRORS as error:
             raise UnusableCache(str(error).strip("'\"") or type(error).__name__) from error
 
 
 def write(path: Path, dataset: Dataset, version: str) -> None:
-    """Stores a dataset; a reader finds the whole file or none. Raises OSError."""
+    """Stores a dataset. Other processes see the whole file or none. Raises OSError."""
     train, test = dataset.train, dataset.test
-    with disk.whole_file(path) as file:
+    with disk.atomic_file(path) as file:
         np.savez(
             file,
             dataset=_identity(dataset.spec, version),
@@ -57,17 +57,17 @@ def write(path: Path, dataset: Dataset, version: str) -> None:
 
 
 def _parse(file: BinaryIO, spec: Spec, version: str) -> Dataset:
-    """Raises one of `_DAMAGES`."""
+    """Raises one of `_DAMAGE_ERRORS`."""
     with zipfile.ZipFile(file) as archive:
         identity = _identity(spec, version)
         if _member(archive, "dataset", identity.shape, identity.dtype) != identity:
-            raise ValueError("of another dataset")
+            raise ValueError("it holds another dataset")
         stored = _member(archive, "fingerprint", (), np.dtype("<U64")).item()
         train = _split(archive, "train", spec.train_examples, spec)
         test = _split(archive, "test", spec.test_examples, spec)
     check(spec, train, test)
     if fingerprint(train, test) != stored:
-        raise ValueError("its content is not what was written")
+        raise ValueError("its content has changed since it was written")
     return Dataset(spec, train, test, stored)
 
 
@@ -77,7 +77,7 @@ def _split(archive: zipfile.ZipFile, part: str, examples: int, spec: Spec) -> Sp
 
 
 def _member(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array whose shape and dtype are known beforehand: the bytes at the end of numpy's `.npy` format."""
+    """An array of known shape and dtype: the last bytes of numpy's `.npy` format."""
     size = math.prod(shape) * dtype.itemsize
     entry = archive.getinfo(f"{name}.npy")
     if not size <= entry.file_size <= size + _LARGEST_HEADER or entry.compress_type != zipfile.ZIP_STORED:

@@ -1,4 +1,4 @@
-"""What a dataset is to the rest of the project: arrays on the host, and how the device turns them into inputs."""
+"""What a dataset is: its description, its two splits in memory, and the split into training and validation images."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from cnn_jax.errors import InputError
 
 @dataclass(frozen=True)
 class Spec:
-    """What is known of a dataset before any of its files is read.
+    """A dataset's description, known before any of its files is read.
 
-    The network's input is `float32(byte) * scale + offset`; the device computes it inside the step.
+    A network's input is `float32(byte) * scale + offset`, which is computed on the device in each step.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Spec:
     offset: float = 0.0
 
     def inputs(self, images: Any) -> Any:
-        """The network's inputs, float32, for uint8 images: of numpy on the host, of jax on the device."""
+        """A network's inputs, float32, from uint8 images: numpy or jax arrays."""
         return images.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset)
 
 
@@ -46,7 +46,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset in memory. fingerprint: SHA-256 over the arrays of both splits, with their shapes and dtypes."""
+    """A dataset in memory. fingerprint: what the function of that name returns for its splits."""
 
     spec: Spec
     train: Split
@@ -57,16 +57,17 @@ class Dataset:
 def split_training_images(
     dataset: Dataset, train_examples: int | None, validation_examples: int
 ) -> tuple[Split, Split | None]:
-    """The images to train on, the first N (None: all) of those not held out, and the last V, which are held out.
+    """The images to train on, and the validation images, which are the last ones (None where there are none).
 
-    Raises InputError where there are not that many.
+    train_examples: how many of the first images to train on; None means all that are left.
+    Raises InputError where the dataset does not have that many images.
     """
     name, available = dataset.spec.name, len(dataset.train)
     left = available - validation_examples
     if left < 1:
         raise InputError(
             f"--validation_examples={validation_examples}: {name} has {available:,} training images, "
-            "and some must be left to train on."
+            "and some of them must remain to train on."
         )
     if train_examples is not None and train_examples > left:
         beside = f" beside the {validation_examples:,} held out" if validation_examples else ""
@@ -75,7 +76,7 @@ def split_training_images(
 
 
 def fingerprint(train: Split, test: Split) -> str:
-    """SHA-256 over shapes, dtypes and bytes of the four arrays: equal if and only if the data are."""
+    """SHA-256 over shapes, dtypes and bytes of the four arrays, in hexadecimal: equal only for equal data."""
     digest = hashlib.sha256()
     for array in (train.images, train.labels, test.images, test.labels):
         digest.update(f"{array.shape}{array.dtype.str}".encode())
@@ -84,7 +85,7 @@ def fingerprint(train: Split, test: Split) -> str:
 
 
 def check(spec: Spec, train: Split, test: Split) -> None:
-    """Raises ValueError where the arrays are not what the spec says."""
+    """Raises ValueError where shapes, dtypes or labels do not agree with the spec."""
     for split, examples in ((train, spec.train_examples), (test, spec.test_examples)):
         if split.images.shape != (examples, *spec.image_shape) or split.images.dtype != np.uint8:
             raise ValueError(f"images {split.images.shape}, expected {examples} of {spec.image_shape}")

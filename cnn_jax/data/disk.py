@@ -1,4 +1,4 @@
-"""Writing to the data folder: whole files or none, and errors that say what to do."""
+"""Writing to the data folder: a file appears whole or not at all, and errors say what to do."""
 
 import errno
 import os
@@ -10,12 +10,12 @@ from typing import BinaryIO
 
 from cnn_jax.errors import InputError, MachineError
 
-_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that appears at `path` when the block ends well, and leaves nothing otherwise. Raises OSError."""
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears at `path` when the block ends without an error, and otherwise does not. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}.incomplete")
     try:
@@ -27,22 +27,22 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def require_writable(folder: Path) -> None:
-    """Raises InputError unless the folder can be written or, where it does not exist yet, be made."""
+    """Raises InputError unless the folder can be written or, where it does not exist yet, be created."""
     nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
     if not os.path.isdir(nearest):
-        raise _cannot_write(folder, f"{nearest} is no folder")
+        raise _cannot_write(folder, f"{nearest} is not a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise _cannot_write(folder, f"no permission to write to {nearest}")
 
 
 @contextmanager
-def errors_named(folder: Path) -> Iterator[None]:
-    """Turns an OSError into InputError, where the user may not write to the folder, or else MachineError."""
+def errors_explained(folder: Path) -> Iterator[None]:
+    """Turns an OSError into InputError where the user may not write to the folder, and else into MachineError."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        if error.errno in _REFUSED:
+        if error.errno in _NOT_WRITABLE:
             raise _cannot_write(folder, reason) from error
         raise MachineError(f"Writing to the data folder {folder} failed: {reason}.") from error
 

@@ -17,9 +17,9 @@ _UINT8 = 8  # IDX's code for the element type
 
 
 def read(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """The array in a gzip-compressed IDX file: uint8, of the given shape, read-only.
+    """The array in a gzip-compressed IDX file: uint8 of the given shape, read-only.
 
-    The shape must be known: nothing that the file says of itself is trusted with memory. Raises InputError.
+    The caller knows the shape, so that a damaged header cannot ask for more memory. Raises InputError.
     """
     header = struct.pack(f">BBBB{len(shape)}I", 0, 0, _UINT8, len(shape), *shape)
     wanted = len(header) + math.prod(shape)
@@ -27,9 +27,11 @@ def read(path: Path, shape: tuple[int, ...]) -> np.ndarray:
         with gzip.open(path) as file:
             content = file.read(wanted + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: is no readable gzip file ({error}).") from error
+        raise InputError(f"{path}: not a readable gzip file ({error}).") from error
     if content[: len(header)] != header:
-        raise InputError(f"{path}: is no IDX file of {' x '.join(map(str, shape))} bytes.")
+        raise InputError(f"{path}: not an IDX file of {' x '.join(map(str, shape))} bytes.")
     if len(content) != wanted:
-        raise InputError(f"{path}: holds {'more' if len(content) > wanted else 'fewer'} bytes than its header says.")
+        raise InputError(
+            f"{path}: the file holds {'more' if len(content) > wanted else 'fewer'} bytes than its header says."
+        )
     return np.frombuffer(content, np.uint8, offset=len(header)).reshape(shape)

@@ -1,11 +1,15 @@
-"""MNIST and the two datasets in its form: 28 x 28 grey images of ten classes, 60,000 to train on and 10,000 to test.
+"""MNIST and two datasets of the same form: 28 x 28 grey images of ten classes, 60,000 to train on and 10,000 to test.
 
 Addresses, sizes and hashes are those that tensorflow_datasets registers; a test compares them.
 """
 
-from cnn_jax.data.dataset import Spec
-from cnn_jax.data.originals import Original
-from cnn_jax.data.tfds_source import TfdsSource
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cnn_jax.data import disk, originals
+from cnn_jax.data.dataset import Spec, Split
+from cnn_jax.data.source import Original, Source, Warn
 
 _FILENAMES = (
     "train-images-idx3-ubyte.gz",
@@ -15,11 +19,39 @@ _FILENAMES = (
 )
 
 
-def _source(name: str, description: str, classes: str, address: str, *sizes_and_hashes: tuple[int, str]) -> TfdsSource:
+@dataclass(frozen=True)
+class MnistSource(Source):
+    """A dataset of tensorflow_datasets in four IDX files. `spec.name` and `version` are those of tfds.
+
+    originals: training images, training labels, test images, test labels.
+    """
+
+    def prepared_folder(self, folder: Path) -> Path:
+        """Where tfds keeps the prepared dataset below the data folder."""
+        return folder / self.spec.name / self.version
+
+    def produce(self, folder: Path, manual_dir: Path | None, warn: Warn) -> tuple[Split, Split]:
+        from cnn_jax.data import array_records  # loads tensorflow_datasets, which a start from the cache does not need
+
+        prepared = self.prepared_folder(folder)
+        if not os.path.isdir(prepared):
+            disk.require_writable(folder)
+            with disk.errors_explained(folder):
+                manual_dir = manual_dir or self._gather(folder, warn)
+                warn(f"{self.spec.name}: preparing the data in {folder}. This is done once and takes half a minute")
+                array_records.write(self, prepared, manual_dir)
+        return array_records.read(self, prepared)
+
+    def _gather(self, folder: Path, warn: Warn) -> Path:
+        # Our folder is inside tfds's own data folder: what tfds has downloaded is not downloaded again.
+        return originals.gather(self.spec.name, self.originals, folder, folder.parent / "downloads", warn)
+
+
+def _source(name: str, description: str, classes: str, address: str, *sizes_and_hashes: tuple[int, str]) -> MnistSource:
     """sizes_and_hashes: bytes and SHA-256 of each of `_FILENAMES`."""
     spec = Spec(name, description, (28, 28, 1), tuple(classes.split(", ")), train_examples=60_000, test_examples=10_000)
     files = zip(_FILENAMES, sizes_and_hashes, strict=True)
-    return TfdsSource(spec, "3.0.1", tuple(Original(address + filename, *known) for filename, known in files))
+    return MnistSource(spec, "3.0.1", tuple(Original(address + filename, *known) for filename, known in files))
 
 
 MNIST = _source(

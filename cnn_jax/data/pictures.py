@@ -1,8 +1,8 @@
-"""A digit in somebody's own picture, made into what MNIST's images are: light ink on black, centred, 28 x 28.
+"""Turns a picture of a digit into an image like MNIST's: light ink on black, centred, 28 x 28 pixels.
 
 MNIST's digits were scaled to fit 20 x 20 pixels with their aspect kept, and placed in 28 x 28 by their centre of mass
-(LeCun et al., "Gradient-Based Learning Applied to Document Recognition", 1998, section III.A). What comes before that
-here is for pictures that nobody has prepared: uneven light, noise, dust, and a digit anywhere on a page.
+(LeCun et al., "Gradient-Based Learning Applied to Document Recognition", 1998, section III.A). The steps before that
+handle pictures as people take them: uneven light, noise, dust, and a digit anywhere on a page.
 """
 
 import warnings
@@ -14,27 +14,27 @@ from scipy import ndimage
 
 from cnn_jax.errors import InputError
 
-LARGEST = 50_000_000  # pixels of a picture that is decoded; a photograph has some 12 million
-SIDE, BOX = 28, 20  # of an image and of the digit in it
-_WORKING_SIDE = 1600  # larger pictures are averaged down to it: a digit of a fiftieth of the page keeps 32 pixels
-_SURFACE_SIDE = 64  # what the paper's brightness is fitted on
-_FAINTEST = 0.08  # ink differs from its paper by this share of the way from black to white, or it is none
-_NOISE_STEPS = 7.0  # and by so many standard deviations of the noise; the largest of a million is at five
+LARGEST = 50_000_000  # pixels; a larger picture is not decoded. A photograph has about 12 million
+SIDE, BOX = 28, 20  # pixels, of an image and of the digit in it
+_WORKING_SIDE = 1600  # pixels; larger pictures are reduced to it. A digit of 1/50 of the page keeps 32 pixels
+_SURFACE_SIDE = 64  # pixels; the paper's brightness is fitted on a picture reduced to it
+_MIN_CONTRAST = 0.08  # smallest difference between ink and paper, as a share of the range from black to white
+_MIN_SIGNAL_TO_NOISE = 7.0  # and in standard deviations of the noise, whose largest of a million values is at five
 
 
 class UnusablePicture(InputError):
-    """A picture in which no digit can be read. The text is the reason, without the file's name."""
+    """A picture in which no digit can be read. The text is the reason, without the name of the file."""
 
 
 def read(path: Path) -> np.ndarray:
-    """A PNG or JPEG file as colours: uint8 [H, W, 3], upright as its EXIF has it, nothing transparent any more.
+    """The pixels of a PNG or JPEG file: uint8 [H, W, 3], rotated as its EXIF data say, without transparency.
 
-    Raises UnusablePicture where the file is none, is damaged or has over 50 million pixels, which are not decoded.
+    Raises UnusablePicture where the file is of another kind, is damaged, or has more than LARGEST pixels.
     """
     try:
         if path.stat().st_size == 0:
             raise UnusablePicture("the file is empty")
-        # What Pillow warns of is either refused below or does not change the picture.
+        # The causes of Pillow's warnings are either refused below or do not change the picture.
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("PNG", "JPEG")) as image:
             if image.width * image.height > LARGEST:
                 raise UnusablePicture(f"{image.width:,} x {image.height:,} pixels are over {LARGEST // 10**6} million")
@@ -47,13 +47,13 @@ def read(path: Path) -> np.ndarray:
         raise UnusablePicture("neither a PNG nor a JPEG picture") from None
     except PermissionError:
         raise UnusablePicture("no permission to read it") from None
-    except Exception as error:  # decoders answer a stranger's bytes with errors of many types
+    except Exception as error:  # decoders raise errors of many types on damaged files
         raise UnusablePicture(f"truncated or damaged ({str(error) or type(error).__name__})") from None
 
 
 def _colours(image: Image.Image) -> np.ndarray:
-    """Any mode as uint8 [H, W, 3]."""
-    if image.mode.startswith(("I", "F")):  # 16 bits, of which a scanner may use 12: the largest value is white
+    """An image of any mode as uint8 [H, W, 3]."""
+    if image.mode.startswith(("I", "F")):  # 16 bits, of which a scanner may use only 12, so the largest value is white
         values = np.asarray(image, np.float32)
         grey = values * np.float32(255 / max(values.max(), 255))
         return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
@@ -63,9 +63,10 @@ def _colours(image: Image.Image) -> np.ndarray:
 
 
 def _on_paper(pixels: np.ndarray) -> np.ndarray:
-    """Puts something behind transparent pixels: uint8 [H, W, 4] -> [H, W, 3].
+    """Fills transparent pixels with paper: uint8 [H, W, 4] -> [H, W, 3].
 
-    A picture with paper and ink of its own gets more of the paper; ink on nothing gets what differs from it most.
+    A picture that shows paper and ink gets the colour of its paper; one of ink alone gets white or black, whichever
+    differs more from the ink.
     """
     alpha = pixels[..., 3:].astype(np.float32) / 255
     greys = pixels[..., :3].mean(axis=2)[pixels[..., 3] > 127]
@@ -79,58 +80,58 @@ def _on_paper(pixels: np.ndarray) -> np.ndarray:
 
 
 def as_mnist(pixels: np.ndarray) -> np.ndarray:
-    """The digit in a picture as MNIST has its digits: uint8 [28, 28, 1], 255 where ink is, 0 where none is.
+    """The digit in a picture, in the form of MNIST: uint8 [28, 28, 1], from 0 (paper) to 255 (ink).
 
-    pixels: uint8 [H, W, 3], colours; dark on light or light on dark. Raises UnusablePicture where there is no ink.
+    pixels: uint8 [H, W, 3], dark ink on light paper or the reverse. Raises UnusablePicture where there is no ink.
     """
     grey = _grey(pixels)
-    digit, rows, columns = _digit(*_strength(grey))
+    digit, rows, columns = _cut_out(*_ink_strength(grey))
     if _is_sheet(digit):
-        edge = max(2, max(digit.shape) // 40)  # where the sheet and what it lies on mix
-        digit, _, _ = _digit(*_strength(grey[rows, columns][edge:-edge, edge:-edge]))
-    return _placed(_scaled(digit))
+        edge = max(2, max(digit.shape) // 40)  # pixels in which the sheet and what it lies on mix
+        digit, _, _ = _cut_out(*_ink_strength(grey[rows, columns][edge:-edge, edge:-edge]))
+    return _centred(_scaled(digit))
 
 
 def _is_sheet(digit: np.ndarray) -> bool:
-    """Whether this is rather a sheet on something darker, or lighter: as good as full, and no bar as a one may be."""
+    """Whether this is a sheet of paper on a darker or lighter surface: almost full, and not a bar as a one may be."""
     return bool(min(digit.shape) > SIDE and 2 * min(digit.shape) > max(digit.shape) and (digit > 0.5).mean() > 0.8)
 
 
 def _grey(pixels: np.ndarray) -> np.ndarray:
-    """Brightness, float32 [h, w] in [0, 1], of at most the working size."""
+    """Brightness, float32 [h, w] in [0, 1], reduced to the working size."""
     image = Image.fromarray(pixels).convert("L")
     factor = -(-max(image.size) // _WORKING_SIDE)
     return np.asarray(image.reduce(factor), np.float32) / 255
 
 
-def _strength(grey: np.ndarray) -> tuple[np.ndarray, float]:
-    """How far each pixel is from the paper on the ink's side: float32 [h, w], about 0 on paper; and the noise of that.
+def _ink_strength(grey: np.ndarray) -> tuple[np.ndarray, float]:
+    """The amount of ink in each pixel, float32 [h, w], about 0 on paper; and the standard deviation of its noise.
 
-    The rarer side is the ink. Raises UnusablePicture where nothing stands out.
+    Ink is either darker or lighter than paper, whichever is rarer. Raises UnusablePicture where nothing stands out.
     """
     difference = grey - _paper(grey)
     blur = max(grey.shape) / 2000
     smooth = ndimage.gaussian_filter(difference, blur)
-    noise = _noise(grey) * min(1.0, 1 / (2 * np.sqrt(np.pi) * blur))  # as blurring leaves of white noise
+    noise = _noise(grey) * min(1.0, 1 / (2 * np.sqrt(np.pi) * blur))  # what blurring leaves of white noise
     beyond = np.sign(smooth) * np.maximum(np.abs(smooth) - 3 * noise, 0) ** 2
     strength = smooth if beyond.sum() > 0 else -smooth
-    if strength.max() < max(_FAINTEST, _NOISE_STEPS * noise):
+    if strength.max() < max(_MIN_CONTRAST, _MIN_SIGNAL_TO_NOISE * noise):
         raise UnusablePicture("blank: no ink stands out from the paper")
     return strength, noise
 
 
 def _noise(grey: np.ndarray) -> float:
-    """The noise's standard deviation, from differences between neighbours: edges of ink are few among them."""
+    """The noise's standard deviation, from differences between neighbours, of which only a few are edges of ink."""
     steps = np.abs(np.diff(grey, axis=0)), np.abs(np.diff(grey, axis=1))
     noise = 1.4826 / np.sqrt(2) * float(np.median(np.concatenate([step.ravel() for step in steps] + [[0.0]])))
     is_clipped = float(((grey == 0) | (grey == 1)).mean()) > 0.25
-    return noise / 0.43 if is_clipped else noise  # half of it is cut off there; 0.43: what is left of the median
+    return noise / 0.43 if is_clipped else noise  # black and white cut off half of it, and 0.43 of the median is left
 
 
 def _paper(grey: np.ndarray) -> np.ndarray:
-    """The paper's brightness under uneven light: a quadratic surface through most pixels, whatever the others are.
+    """The paper's brightness under uneven light: a quadratic surface through most pixels; the others have no influence.
 
-    Iteratively reweighted least squares with Geman and McClure's weights, from the median on.
+    Iteratively reweighted least squares with the weights of Geman and McClure, starting from the median.
     """
     small = Image.fromarray(grey)
     small.thumbnail((_SURFACE_SIDE, _SURFACE_SIDE), Image.Resampling.BOX)
@@ -140,7 +141,7 @@ def _paper(grey: np.ndarray) -> np.ndarray:
     surface = np.full_like(flat, np.median(flat))
     for _ in range(20):
         error = flat - surface
-        # No wider than uneven light goes from one place to the next, or the surface would bend to a desk's too.
+        # A limit, because with a larger value the surface would also follow a desk around the paper.
         spread = float(np.clip(2 * 1.4826 * np.median(np.abs(error)), 0.02, 0.15))
         weighted = terms.T / (1 + (error / spread) ** 2) ** 2
         coefficients, *_ = np.linalg.lstsq(weighted @ terms, weighted @ flat)
@@ -155,8 +156,8 @@ def _quadratic(shape: tuple[int, ...]) -> list[np.ndarray]:
     return [np.ones_like(x), x, y, x * x, x * y, y * y]
 
 
-def _digit(strength: np.ndarray, noise: float) -> tuple[np.ndarray, slice, slice]:
-    """The digit cut out, float32 [h, w] in [0, 1], without dust, lines, and what lies around the paper; and where."""
+def _cut_out(strength: np.ndarray, noise: float) -> tuple[np.ndarray, slice, slice]:
+    """The digit, float32 [h, w] in [0, 1], without dust, lines and surroundings of the paper; its rows and columns."""
     found, count = ndimage.label(strength > max(0.25 * strength.max(), 4 * noise), np.ones((3, 3)))
     weights = ndimage.sum_labels(strength, found, np.arange(count + 1)) * (np.arange(count + 1) > 0)
     weights = _without_surroundings(weights, found)
@@ -170,9 +171,9 @@ def _digit(strength: np.ndarray, noise: float) -> tuple[np.ndarray, slice, slice
 
 
 def _without_surroundings(weights: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """The weights of parts, zero for those in a corner or from side to side: a desk, a shadow, a ruled line.
+    """The weights of parts, with zero for parts in a corner or from side to side: a desk, a shadow, a ruled line.
 
-    A digit may do that too, where a picture was cut tightly; so all stay where what is left is no more than dust.
+    In a tightly cut picture the digit may be such a part. So all are kept where the rest is no more than dust.
     """
     corners = found[[0, 0, -1, -1], [0, -1, 0, -1]]
     across = np.intersect1d(found[:, 0], found[:, -1]), np.intersect1d(found[0], found[-1])
@@ -184,15 +185,15 @@ def _without_surroundings(weights: np.ndarray, found: np.ndarray) -> np.ndarray:
 
 
 def _scaled(ink: np.ndarray) -> np.ndarray:
-    """The digit at the size that fits 20 x 20: float32 [h, w], its darkest pixel 1."""
+    """The digit scaled to fit 20 x 20 pixels: float32 [h, w], its darkest pixel 1."""
     factor = BOX / max(ink.shape)
     height, width = (max(1, round(side * factor)) for side in ink.shape)
     small = np.asarray(Image.fromarray(ink).resize((width, height), Image.Resampling.BILINEAR))
     return small / small.max()
 
 
-def _placed(digit: np.ndarray) -> np.ndarray:
-    """The digit in an image, uint8 [28, 28, 1], its centre of mass as near to pixel (14, 14) as whole pixels allow."""
+def _centred(digit: np.ndarray) -> np.ndarray:
+    """The digit in an image, uint8 [28, 28, 1], moved by whole pixels: its centre of mass is nearest to (14, 14)."""
     image = np.zeros((SIDE, SIDE), np.uint8)
     corner = [
         int(np.clip(round(SIDE / 2 - centre), 0, SIDE - side))

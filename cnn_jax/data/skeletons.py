@@ -1,15 +1,15 @@
-"""The digits as people write them: for each, several skeletons, and how often each of them is seen.
+"""The digits as people write them: several variants of each, and how frequent each variant is.
 
-A line is a weight and strokes, in the notation of `splines.skeleton`: points `x,y` in percent of the height, y
-downwards, smooth but for corners at `|`. What there is, and the weights, was found by looking at the training images
-of MNIST that a network misread after it had learnt from these digits alone.
+A variant is a weight and its strokes, in the notation of `splines.skeleton`: points `x,y` in percent of the height, y
+downwards, joined by a smooth curve with corners at `|`. Variants and weights were found by looking at the training
+images of MNIST that a network got wrong after it was trained on these digits alone.
 """
 
 from collections.abc import Sequence
 
-Writings = Sequence[tuple[float, Sequence[str]]]
+Variants = Sequence[tuple[float, Sequence[str]]]
 
-_ZERO: Writings = (
+_ZERO: Variants = (
     (4, ["36,0 12,16 0,50 8,84 28,100 52,84 62,50 54,14 30,2"]),
     (2, ["44,4 20,8 2,36 4,74 26,100 50,88 62,54 52,16 30,6"]),  # begins at the upper right
     (2, ["44,2 14,12 0,50 12,90 36,100 58,74 61,34 50,10"]),  # open
@@ -17,7 +17,7 @@ _ZERO: Writings = (
     (1, ["40,0 12,14 0,52 10,90 34,100 58,86 66,46 56,10 30,0 14,10"]),  # overlapping
 )
 
-_ONE: Writings = (
+_ONE: Variants = (
     (11, ["14,0 8,50 0,100"]),
     (2, ["0,26 28,0 | 25,50 20,100"]),  # with an upstroke
     (1, ["0,22 22,0 | 20,100", "-4,100 46,99"]),  # and a base
@@ -25,7 +25,7 @@ _ONE: Writings = (
     (2, ["4,0 4,50 0,100"]),
 )
 
-_TWO: Writings = (
+_TWO: Variants = (
     (2, ["3,22 26,0 54,16 48,46 24,76 0,98 | 30,96 62,98"]),
     (2, ["4,18 30,0 54,16 44,48 18,80 2,96 | 20,90 42,98 64,90"]),
     (1, ["0,8 26,0 52,10 46,40 24,72 4,98 | 60,94"]),
@@ -43,7 +43,7 @@ _TWO: Writings = (
     (1, ["6,16 28,0 46,20 34,60 16,92 0,96 -6,78 10,64 30,80 44,100"]),
 )
 
-_THREE: Writings = (
+_THREE: Variants = (
     (4, ["4,12 28,0 50,16 38,40 18,47 | 44,54 56,76 36,99 0,92"]),
     (2, ["4,10 30,0 50,18 38,40 20,48 16,42 28,43 54,60 52,88 26,100 0,88"]),  # with a loop
     (2, ["6,8 32,0 48,18 32,45 50,66 44,92 18,100 0,94"]),
@@ -55,7 +55,7 @@ _THREE: Writings = (
     (1, ["0,8 22,0 40,12 30,40 10,50 | 38,52 52,72 44,94 24,100 4,84 0,70"]),
 )
 
-_FOUR: Writings = (
+_FOUR: Variants = (
     (3, ["8,4 2,52 | 58,50", "50,0 46,100"]),  # open
     (2, ["10,4 2,44 16,56 52,50", "54,4 48,100"]),
     (2, ["8,6 2,42 22,54 46,38 56,4 | 50,50 46,100"]),  # in one stroke
@@ -68,7 +68,7 @@ _FOUR: Writings = (
     (1, ["46,4 20,24 0,54 | 34,54 70,50", "50,2 44,50 40,100"]),
 )
 
-_FIVE: Writings = (
+_FIVE: Variants = (
     (3, ["16,4 10,42 | 34,36 54,62 40,92 0,96", "16,4 58,2"]),
     (3, ["58,2 16,5 | 8,44 | 34,38 54,62 42,94 16,100 0,90"]),
     (2, ["56,0 24,5 12,34 36,52 48,72 34,96 0,98"]),  # like an S
@@ -86,7 +86,7 @@ _FIVE: Writings = (
     (1, ["70,0 30,6 | 24,46 36,66 30,92 6,100 0,88"]),
 )
 
-_SIX: Writings = (
+_SIX: Variants = (
     (2, ["40,0 12,34 0,70 16,98 42,94 52,74 36,58 6,72"]),
     (3, ["32,0 8,38 0,76 18,100 42,90 44,68 26,60 4,78"]),
     (2, ["54,0 20,30 2,70 20,100 44,86 40,66 16,70 4,84"]),
@@ -99,7 +99,7 @@ _SIX: Writings = (
     (2, ["26,0 4,34 0,74 18,100 54,92 66,70 50,58 28,74 22,94"]),
 )
 
-_SEVEN: Writings = (
+_SEVEN: Variants = (
     (4, ["0,6 54,4 | 40,44 24,100"]),
     (2, ["4,20 2,6 | 54,4 | 28,100"]),  # with a serif
     (2, ["0,10 26,2 52,6 46,36 24,100"]),  # rounded
@@ -115,7 +115,7 @@ _SEVEN: Writings = (
     (1, ["0,20 14,4 34,12 56,4 | 34,50 14,100"]),
 )
 
-_EIGHT: Writings = (
+_EIGHT: Variants = (
     (5, ["50,14 28,0 6,18 22,42 48,66 42,92 22,100 2,84 14,60 40,40 52,18 40,4"]),
     (2, ["28,0 8,12 10,36 28,47 46,36 48,12 26,0", "28,47 6,62 4,88 28,100 52,88 50,62 26,47"]),
     (2, ["54,8 28,0 8,20 24,46 46,72 28,100 4,82 22,52 50,24 58,6"]),  # open
@@ -130,7 +130,7 @@ _EIGHT: Writings = (
     (1, ["52,10 28,0 4,16 16,40 34,60 32,92 22,100 16,88 24,62 44,36 54,14"]),
 )
 
-_NINE: Writings = (
+_NINE: Variants = (
     (3, ["50,14 26,0 2,26 16,48 44,34 52,8 | 50,56 46,100"]),
     (2, ["48,28 22,48 2,26 24,0 48,14 44,58 30,100"]),
     (2, ["50,12 24,0 0,24 18,46 46,28 52,6 | 52,62 38,96 8,94"]),  # with a hook
@@ -145,4 +145,4 @@ _NINE: Writings = (
     (2, ["40,6 16,0 0,20 10,42 36,34 48,8 | 60,46 68,100"]),  # the stem falls to the right
 )
 
-DIGITS: Sequence[Writings] = (_ZERO, _ONE, _TWO, _THREE, _FOUR, _FIVE, _SIX, _SEVEN, _EIGHT, _NINE)
+DIGITS: Sequence[Variants] = (_ZERO, _ONE, _TWO, _THREE, _FOUR, _FIVE, _SIX, _SEVEN, _EIGHT, _NINE)

@@ -1,19 +1,35 @@
-"""What the loader asks of a dataset's source. A new one is a file with a subclass, and a line in `SOURCES`."""
+"""What the loader needs of a dataset. A new dataset is a file with a `Source`, and a line in `SOURCES`."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from cnn_jax.data.dataset import Spec, Split
-from cnn_jax.data.notes import Warn
-from cnn_jax.data.originals import Original
+
+Warn = Callable[[str], None]  # receives notes for the user, one line each
+
+
+@dataclass(frozen=True)
+class Original:
+    """A file as its authors published it and as tensorflow_datasets registers it. size: bytes."""
+
+    url: str
+    size: int
+    sha256: str
+
+    @property
+    def filename(self) -> str:
+        return self.url.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
 class Source(ABC):
-    """One dataset: what it is, and where its arrays come from.
+    """A dataset: its description, and a function that gives its two splits.
 
-    version: part of the cache's file name; a source that begins to give other arrays gets another version.
+    version: a part of the cache's file name. A source that starts to give other arrays needs another version.
     originals: the files that it reads, if any.
     """
 
@@ -22,13 +38,38 @@ class Source(ABC):
     originals: tuple[Original, ...] = ()
 
     def seeded(self, seed: int) -> "Source":
-        """The source that draws with this seed; itself, where nothing is drawn."""
+        """The same dataset drawn with this seed. A source that does not depend on a seed returns itself."""
         return self
 
     @abstractmethod
     def produce(self, folder: Path, manual_dir: Path | None, warn: Warn) -> tuple[Split, Split]:
-        """The training and the test split, as `spec` describes them. May take long: the result is cached.
+        """The training and the test split, as `spec` describes them. It may take long: the result is cached.
 
-        folder: where files may be kept. manual_dir: holds the originals, checked; None: they must be found.
-        Raises InputError, MachineError.
+        folder: where the source may keep files. manual_dir: a folder with the originals, already checked; None means
+        that the source finds or downloads them. Raises InputError, MachineError.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnSource(Source):
+    """A dataset that is drawn and needs no file. Image i has label i % classes, so that every part is balanced.
+
+    draw: a pure function of labels, int32 [N], and a seed; returns uint8 [N, height, width, channels].
+    has_seeds: the user may choose the seed, which is then a part of the version. is_slow: the user is told to wait.
+    """
+
+    draw: Callable[[np.ndarray, int], np.ndarray]
+    seed: int = 0
+    has_seeds: bool = False
+    is_slow: bool = False
+
+    def seeded(self, seed: int) -> Source:
+        return replace(self, seed=seed, version=f"{self.version}-seed{seed}") if self.has_seeds else self
+
+    def produce(self, folder: Path, manual_dir: Path | None, warn: Warn) -> tuple[Split, Split]:
+        train, total = self.spec.train_examples, self.spec.train_examples + self.spec.test_examples
+        if self.is_slow:
+            warn(f"{self.spec.name}: drawing {total:,} images. This is done once and takes some seconds")
+        labels = np.arange(total, dtype=np.int32) % len(self.spec.classes)
+        images = self.draw(labels, self.seed)
+        return Split(images[:train], labels[:train]), Split(images[train:], labels[train:])

@@ -33,7 +33,7 @@ def require_comparable(configs: Sequence[Config]) -> None:
                 f"--experiments: {config.experiment} and {names[0]} are of glyphs drawn with different seeds. "
                 "Train all on one with --glyph_seed=N."
             )
-        if TASKS[config.view].main is not None:
+        if TASKS[config.view].main_output is not None:
             raise InputError(
                 f"--experiments: {config.experiment} has several outputs. Only models of one can be compared."
             )

@@ -132,7 +132,7 @@ class RunDirectory:
 
         Raises InputError if they are damaged.
         """
-        file, main = self.path / "predictions.npz", TASKS[self.config().view].main
+        file, main = self.path / "predictions.npz", TASKS[self.config().view].main_output
         try:
             if file.stat().st_size > _LARGEST_PREDICTIONS:
                 raise ValueError(f"over {_LARGEST_PREDICTIONS:,} bytes")

@@ -5,6 +5,7 @@ import dataclasses
 import gzip
 import hashlib
 import json
+import resource
 import socket
 import struct
 import subprocess
@@ -20,23 +21,20 @@ import numpy as np
 import pytest
 
 from cnn_jax import data
-from cnn_jax.data.dataset import Split
-from cnn_jax.data.originals import Original
-from cnn_jax.data.tfds_source import TfdsSource
+from cnn_jax.data.dataset import Dataset, Split
+from cnn_jax.data.mnist import MnistSource
+from cnn_jax.data.source import Original
 
 TRAIN, TEST = 48, 16
 REPOSITORY = Path(__file__).parents[2]
 
-# Says what `load` gave or raised, after giving a dataset the sizes and hashes of the generated files.
+# Loads a dataset in a process of its own and prints what came of it as JSON. A generated dataset is registered first.
 PROGRAM = """
 import dataclasses, json, sys
 order = json.loads(sys.argv[1])
 if order["is_unprivileged"] and sys.platform == "linux":
     import ctypes, struct
     ctypes.CDLL(None).capset(struct.pack("Ii", 0x20080522, 0), bytes(24))  # root then obeys file permissions too
-if order["largest_file"]:
-    import resource
-    resource.setrlimit(resource.RLIMIT_FSIZE, (order["largest_file"],) * 2)
 forbidden = []
 def watch(event, arguments):
     to_network = event in ("socket.connect", "socket.getaddrinfo")
@@ -44,30 +42,29 @@ def watch(event, arguments):
         forbidden.append([event, str(arguments[0])])
 sys.addaudithook(watch)
 from cnn_jax import data
-from cnn_jax.data.originals import Original
+from cnn_jax.data.source import Original
 from cnn_jax.errors import ProjectError
-if order["originals"]:
-    from tensorflow_datasets.core.download import checksums
-    originals = tuple(Original(**original) for original in order["originals"])
-    [source] = [source for source in data.SOURCES if source.spec.name == order["name"]]
-    spec = dataclasses.replace(source.spec, train_examples=order["train"], test_examples=order["test"])
-    data.SOURCES = (dataclasses.replace(source, spec=spec, originals=originals),)
-    for original in originals:
-        info = checksums.UrlInfo(size=original.size, checksum=original.sha256, filename=original.filename)
-        checksums.get_all_url_infos()[original.url] = info
+from tensorflow_datasets.core.download import checksums
+originals = tuple(Original(**original) for original in order["originals"])
+[source] = [source for source in data.SOURCES if source.spec.name == order["name"]]
+spec = dataclasses.replace(source.spec, train_examples=order["train"], test_examples=order["test"])
+data.SOURCES = (dataclasses.replace(source, spec=spec, originals=originals),)
+for original in originals:
+    info = checksums.UrlInfo(size=original.size, checksum=original.sha256, filename=original.filename)
+    checksums.get_all_url_infos()[original.url] = info
 try:
     dataset = data.load(order["name"], data_dir=order["data_dir"], manual_dir=order["manual_dir"])
-    said = {"fingerprint": dataset.fingerprint}
+    outcome = {"fingerprint": dataset.fingerprint}
 except ProjectError as error:
-    said = {"error": type(error).__name__, "text": str(error)}
-said |= {"forbidden": forbidden, "modules": sorted(set(name.partition(".")[0] for name in sys.modules))}
-print(json.dumps(said))
+    outcome = {"error": type(error).__name__, "text": str(error)}
+outcome |= {"forbidden": forbidden, "modules": sorted(set(name.partition(".")[0] for name in sys.modules))}
+print(json.dumps(outcome))
 """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Said:
-    """What a process found. forbidden: network calls and imports of TensorFlow that were tried. modules: imported."""
+class Outcome:
+    """What came of loading in a process. forbidden: network calls and imports of TensorFlow that were tried."""
 
     fingerprint: str = ""
     error: str = ""
@@ -78,32 +75,31 @@ class Said:
 
 
 @dataclasses.dataclass(frozen=True)
-class Small:
+class SmallDataset:
     """A dataset of the MNIST family with a few generated images. folder: its four files."""
 
-    source: TfdsSource
+    source: MnistSource
     train: Split
     test: Split
     folder: Path
 
-    def served_from(self, address: str) -> "Small":
-        """The same, to be downloaded from `address`."""
+    def served_from(self, address: str) -> "SmallDataset":
+        """The same dataset, to be downloaded from `address`."""
         moved = tuple(dataclasses.replace(o, url=f"{address}/{o.filename}") for o in self.source.originals)
         return dataclasses.replace(self, source=dataclasses.replace(self.source, originals=moved))
 
-    def start(
-        self,
-        data_dir: Path,
-        manual_dir: Path | None = None,
-        *,
-        largest_file: int | None = None,
-        is_unprivileged: bool = False,
-        **options: Any,
-    ) -> subprocess.Popen[str]:
-        """A process that loads it, with warnings as errors.
+    def load(self, data_dir: Path, manual_dir: Path | None = None) -> tuple[str, list[str]]:
+        """Loads it in this process, where it is registered; returns the fingerprint and the notes."""
+        notes: list[str] = []
+        name = self.source.spec.name
+        return data.load(name, data_dir=data_dir, manual_dir=manual_dir, warn=notes.append).fingerprint, notes
 
-        largest_file: bytes after which writing fails, as on a full disk. is_unprivileged: also where the tests run as
-        root, it may write only what file permissions allow.
+    def start(
+        self, data_dir: Path, manual_dir: Path | None = None, *, is_unprivileged: bool = False, **options: Any
+    ) -> subprocess.Popen[str]:
+        """Starts a process that loads it, with warnings as errors.
+
+        is_unprivileged: the process may only write what file permissions allow, even if the tests run as root.
         """
         spec = self.source.spec
         order = {
@@ -113,24 +109,23 @@ class Small:
             "originals": [dataclasses.asdict(original) for original in self.source.originals],
             "data_dir": str(data_dir),
             "manual_dir": manual_dir and str(manual_dir),
-            "largest_file": largest_file,
             "is_unprivileged": is_unprivileged,
         }
         command = [sys.executable, "-W", "error", "-c", PROGRAM, json.dumps(order)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(command, cwd=REPOSITORY, **pipes, **options)
 
-    def load_elsewhere(self, data_dir: Path, manual_dir: Path | None = None, **options: Any) -> Said:
-        """What a process says that loads it."""
+    def load_in_process(self, data_dir: Path, manual_dir: Path | None = None, **options: Any) -> Outcome:
+        """Loads it in a process of its own."""
         return self.outcome(self.start(data_dir, manual_dir, **options))
 
     @staticmethod
-    def outcome(process: subprocess.Popen[str]) -> Said:
-        """What a process of `start` says once it has ended."""
+    def outcome(process: subprocess.Popen[str]) -> Outcome:
+        """Waits for a process of `start`."""
         output, notes = process.communicate(timeout=60)
         assert process.returncode == 0, notes
         assert output.count("\n") == 1, f"more than the program's own line: {output}"
-        return Said(**json.loads(output), notes=notes.splitlines())
+        return Outcome(**json.loads(output), notes=notes.splitlines())
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -139,10 +134,11 @@ def write_idx(path: Path, array: np.ndarray) -> None:
     )
 
 
-def generate(name: str, folder: Path, seed: int = 0) -> Small:
+def generate(name: str, folder: Path, seed: int = 0) -> SmallDataset:
     """Writes the four files of a small dataset."""
     random = np.random.default_rng(seed)
     [source] = [source for source in data.SOURCES if source.spec.name == name]
+    assert isinstance(source, MnistSource)
     splits = [
         Split(random.integers(0, 256, (n, 28, 28, 1), np.uint8), random.integers(0, 10, n).astype(np.int32))
         for n in (TRAIN, TEST)
@@ -155,7 +151,17 @@ def generate(name: str, folder: Path, seed: int = 0) -> Small:
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         originals.append(Original(original.url, path.stat().st_size, sha256))
     spec = dataclasses.replace(source.spec, train_examples=TRAIN, test_examples=TEST)
-    return Small(dataclasses.replace(source, spec=spec, originals=tuple(originals)), *splits, folder)
+    return SmallDataset(dataclasses.replace(source, spec=spec, originals=tuple(originals)), *splits, folder)
+
+
+def register_with(monkeypatch: pytest.MonkeyPatch, small: SmallDataset) -> None:
+    """Makes a small dataset the one that `load` and tensorflow_datasets know under its name."""
+    from tensorflow_datasets.core.download import checksums
+
+    monkeypatch.setattr(data, "SOURCES", (small.source,))
+    for o in small.source.originals:
+        info = checksums.UrlInfo(size=o.size, checksum=o.sha256, filename=o.filename)
+        monkeypatch.setitem(checksums.get_all_url_infos(), o.url, info)
 
 
 @pytest.fixture(autouse=True)
@@ -165,7 +171,7 @@ def loopback_without_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Small:
+def small(tmp_path: Path) -> SmallDataset:
     """Generated files in the place of Fashion-MNIST's."""
     folder = tmp_path / "originals"
     folder.mkdir()
@@ -173,28 +179,42 @@ def small(tmp_path: Path) -> Small:
 
 
 @pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch) -> Callable[[Small], Small]:
+def register(monkeypatch: pytest.MonkeyPatch) -> Callable[[SmallDataset], None]:
     """Makes a small dataset the one that `load` and tensorflow_datasets know under its name."""
-    from tensorflow_datasets.core.download import checksums
-
-    def register(small: Small) -> Small:
-        monkeypatch.setattr(data, "SOURCES", (small.source,))
-        for o in small.source.originals:
-            info = checksums.UrlInfo(size=o.size, checksum=o.sha256, filename=o.filename)
-            monkeypatch.setitem(checksums.get_all_url_infos(), o.url, info)
-        return small
-
-    return register
+    return partial(register_with, monkeypatch)
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Small, Path]:
-    """A small dataset and a data folder in which it is prepared and cached; tests copy it."""
-    originals = tmp_path_factory.mktemp("originals")
-    small = generate("kmnist", originals)
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallDataset, Path]:
+    """A small dataset and a data folder in which it is prepared and cached; tests copy the folder."""
+    small = generate("kmnist", tmp_path_factory.mktemp("originals"))
     data_dir = tmp_path_factory.mktemp("data")
-    assert small.load_elsewhere(data_dir, originals).fingerprint
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        register_with(monkeypatch, small)
+        small.load(data_dir, small.folder)
     return small, data_dir
+
+
+@contextlib.contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.fixture
+def full_disk() -> Callable[[int], contextlib.AbstractContextManager[None]]:
+    """`with full_disk(size)`: writing a file fails after so many bytes, as on a full disk."""
+    return file_size_limit
+
+
+@pytest.fixture(scope="session")
+def glyphs_dataset(glyphs_data_dir: Path) -> Dataset:
+    """The glyphs of seed 0."""
+    return data.load("glyphs", data_dir=glyphs_data_dir)
 
 
 @contextlib.contextmanager
@@ -260,7 +280,7 @@ def refusing_address() -> str:
 
 
 @pytest.fixture
-def file_server(small: Small) -> Iterator[str]:
+def file_server(small: SmallDataset) -> Iterator[str]:
     """A web server for the files of `small`."""
 
     class Handler(SimpleHTTPRequestHandler):

@@ -3,31 +3,15 @@
 import dataclasses
 import json
 import shutil
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import run
 from cnn_jax import data
 from cnn_jax.data import glyphs
 from cnn_jax.data.dataset import Dataset
-
-
-@pytest.fixture(scope="module")
-def data_dir(shared_folder: Callable[[str, Callable[[Path], None]], Path]) -> Path:
-    """A data folder that holds the cached glyphs of seed 0."""
-    return shared_folder("glyphs", _draw)
-
-
-def _draw(data_dir: Path) -> None:
-    data.load("glyphs", data_dir=data_dir, warn=lambda note: None)
-
-
-@pytest.fixture(scope="module")
-def dataset(data_dir: Path) -> Dataset:
-    return data.load("glyphs", data_dir=data_dir)
 
 
 @pytest.fixture
@@ -37,19 +21,19 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "SOURCES", (dataclasses.replace(glyphs.GLYPHS, spec=spec),))
 
 
-def test_every_part_has_as_many_of_each_digit(dataset: Dataset) -> None:
-    assert (len(dataset.train), len(dataset.test)) == (60_000, 10_000)
-    for part in (dataset.train, dataset.test, dataset.train[:640], dataset.train[-5_000:]):
+def test_every_part_has_as_many_of_each_digit(glyphs_dataset: Dataset) -> None:
+    assert (len(glyphs_dataset.train), len(glyphs_dataset.test)) == (60_000, 10_000)
+    for part in (glyphs_dataset.train, glyphs_dataset.test, glyphs_dataset.train[:640], glyphs_dataset.train[-5_000:]):
         np.testing.assert_array_equal(np.bincount(part.labels), len(part) // 10)
 
 
-def test_no_image_is_there_twice(dataset: Dataset) -> None:
-    images = {bytes(image) for split in (dataset.train, dataset.test) for image in split.images}
+def test_no_image_is_there_twice(glyphs_dataset: Dataset) -> None:
+    images = {bytes(image) for split in (glyphs_dataset.train, glyphs_dataset.test) for image in split.images}
     assert len(images) == 70_000
 
 
-def test_a_seed_draws_the_same_again_and_another_seed_something_else(dataset: Dataset) -> None:
-    first = dataset.train[:500]
+def test_a_seed_draws_the_same_again_and_another_seed_something_else(glyphs_dataset: Dataset) -> None:
+    first = glyphs_dataset.train[:500]
     np.testing.assert_array_equal(glyphs.draw(first.labels, seed=0), first.images)
     other = glyphs.draw(first.labels, seed=1)
     assert (other != first.images).any(axis=(1, 2, 3)).all()
@@ -82,8 +66,8 @@ def ink_statistics(images: np.ndarray) -> dict[str, np.ndarray]:
         ("width", 2.46, 0.63, 0.3),
     ],
 )
-def test_the_ink_is_like_mnists(dataset: Dataset, what: str, mean: float, deviation: float, band: float) -> None:
-    found = ink_statistics(dataset.train.images[:10_000])[what]
+def test_the_ink_is_like_mnists(glyphs_dataset: Dataset, what: str, mean: float, deviation: float, band: float) -> None:
+    found = ink_statistics(glyphs_dataset.train.images[:10_000])[what]
     assert found.mean() == pytest.approx(mean, abs=band)
     assert found.std() == pytest.approx(deviation, abs=band)
 
@@ -99,14 +83,13 @@ def test_each_seed_has_a_cache_of_its_own_and_none_is_taken_for_another(few: Non
     assert (first.name, second.name) == ("glyphs-1-seed0.npz", "glyphs-1-seed3.npz")
     shutil.copy(second, first)
     assert data.load("glyphs", data_dir=tmp_path, warn=notes.append).fingerprint == prints[0]
-    assert "made anew" in notes[2]
+    assert "written again" in notes[2]
 
 
 def test_the_command_line_trains_on_the_glyphs_of_a_seed(
-    dataset: Dataset, data_dir: Path, tmp_path: Path, run_py: Callable[..., subprocess.CompletedProcess[str]]
+    glyphs_dataset: Dataset, glyphs_data_dir: Path, tmp_path: Path
 ) -> None:
-    small = ("--model=logistic", "--epochs=1", "--train_examples=640")
-    finished = run_py("--dataset=glyphs", f"--data_dir={data_dir}", "--workdir=run", *small)
-    assert finished.returncode == 0, finished.stderr
+    folders = (f"--data_dir={glyphs_data_dir}", f"--workdir={tmp_path / 'run'}")
+    assert run.main(["--dataset=glyphs", *folders, "--model=logistic", "--epochs=1", "--train_examples=640"]) == 0
     assert json.loads((tmp_path / "run/config.json").read_text())["glyph_seed"] == 0
-    assert json.loads((tmp_path / "run/machine.json").read_text())["data_fingerprint"] == dataset.fingerprint
+    assert json.loads((tmp_path / "run/machine.json").read_text())["data_fingerprint"] == glyphs_dataset.fingerprint

@@ -34,11 +34,11 @@ def test_reads_what_the_format_says(tmp_path: Path) -> None:
         (HEADER + bytes(ARRAY)[:-1], "fewer bytes"),
         (HEADER + bytes(ARRAY) + b"x", "more bytes"),
         (HEADER, "fewer bytes"),
-        (b"", "no IDX file"),
-        (HEADER[:7], "no IDX file"),
-        (struct.pack(">BBBB3I", 0, 0, 8, 3, 5, 3, 4) + bytes(ARRAY), "no IDX file of 5 x 4 x 3"),
-        (struct.pack(">BBBB3I", 0, 0, 13, 3, *SHAPE) + bytes(ARRAY), "no IDX file"),
-        (struct.pack(">BBBB3I", 0, 0, 8, 3, *[2**32 - 1] * 3) + bytes(ARRAY), "no IDX file"),
+        (b"", "not an IDX file"),
+        (HEADER[:7], "not an IDX file"),
+        (struct.pack(">BBBB3I", 0, 0, 8, 3, 5, 3, 4) + bytes(ARRAY), "not an IDX file of 5 x 4 x 3"),
+        (struct.pack(">BBBB3I", 0, 0, 13, 3, *SHAPE) + bytes(ARRAY), "not an IDX file"),
+        (struct.pack(">BBBB3I", 0, 0, 8, 3, *[2**32 - 1] * 3) + bytes(ARRAY), "not an IDX file"),
     ],
 )
 def test_refuses_a_file_of_another_length_shape_or_type_by_name(tmp_path: Path, content: bytes, says: str) -> None:

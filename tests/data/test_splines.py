@@ -1,4 +1,4 @@
-"""Skeletons: what is written by hand becomes arrays of one shape, smooth where it should be."""
+"""Skeletons: points in a table become arrays of one shape, smooth where they should be."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from cnn_jax.data import skeletons, splines
 from cnn_jax.data.splines import CONTROLS, STROKES, VERTICES
 
-WRITINGS = [strokes for writings in skeletons.DIGITS for _, strokes in writings]
+STROKES_OF_DIGITS = [strokes for variants in skeletons.DIGITS for _, strokes in variants]
 
 
 def vertices(skeleton: splines.Skeleton) -> np.ndarray:
@@ -30,7 +30,7 @@ def test_a_curve_goes_through_its_points_and_turns_only_at_corners() -> None:
         assert sharpest[0] <= turns.max() <= sharpest[1]
 
 
-def test_equal_points_move_together_and_strokes_are_told_apart() -> None:
+def test_equal_points_move_together_and_strokes_are_kept_apart() -> None:
     four = splines.skeleton(["50,0 0,60 | 60,60", "50,0 50,100"])
     assert np.count_nonzero(np.any(four.controls != 0, axis=1)) == 4
     assert four.stroke[:, :2].sum(0).sum() == VERTICES
@@ -39,8 +39,8 @@ def test_equal_points_move_together_and_strokes_are_told_apart() -> None:
     np.testing.assert_array_equal(four.curves[starts[0]], four.curves[starts[1]])
 
 
-@pytest.mark.parametrize("strokes", WRITINGS, ids=" / ".join)
-def test_every_writing_becomes_arrays_of_the_same_shape(strokes: list[str]) -> None:
+@pytest.mark.parametrize("strokes", STROKES_OF_DIGITS, ids=" / ".join)
+def test_every_variant_of_a_digit_becomes_arrays_of_the_same_shape(strokes: list[str]) -> None:
     skeleton = splines.skeleton(strokes)
     assert [array.shape for array in skeleton] == [(CONTROLS, 2), (VERTICES, CONTROLS), (VERTICES, STROKES)]
     assert all(array.dtype == np.float32 for array in skeleton)

@@ -5,37 +5,37 @@ import numpy as np
 import pytest
 
 from cnn_jax.data import splines, strokes
-from cnn_jax.data.strokes import BOX, SIZE, Hand, Style
+from cnn_jax.data.strokes import BOX, SIZE, Style, StyleSample
 
-STILL = Style(*(0.0 for _ in Style._fields))._replace(radius=0.05, softness=1.0)  # no hand differs from another
+STILL = Style(*(0.0 for _ in Style._fields))._replace(radius=0.05, softness=1.0)  # no variation
 SKELETONS = splines.stacked([splines.skeleton(parts) for parts in (["0,0 0,100"], ["0,0 100,100", "100,0 0,100"])])
 DRAW = jax.jit(strokes.draw)
-HAND = jax.jit(strokes.hand)
+SAMPLE = jax.jit(strokes.sample_style)
 
 
-def drawn(which: int, hand: Hand, style: Style) -> np.ndarray:
-    return np.asarray(DRAW(jax.tree.map(lambda array: array[which], SKELETONS), hand, style))
+def drawn(which: int, sample: StyleSample, style: Style) -> np.ndarray:
+    return np.asarray(DRAW(jax.tree.map(lambda array: array[which], SKELETONS), sample, style))
 
 
 @pytest.fixture(scope="module")
-def hands() -> list[Hand]:
-    return [HAND(jax.random.key(seed)) for seed in range(20)]
+def samples() -> list[StyleSample]:
+    return [SAMPLE(jax.random.key(seed)) for seed in range(20)]
 
 
-def test_without_variation_a_straight_stroke_is_a_bar_of_the_pens_width(hands: list[Hand]) -> None:
-    bar = drawn(0, hands[0], STILL)
+def test_without_variation_a_straight_stroke_is_a_bar_of_the_pens_width(samples: list[StyleSample]) -> None:
+    bar = drawn(0, samples[0], STILL)
     width = 2 * 0.05 * BOX / 1.1  # a stroke of height 1 and its pen's radius at both ends fill the box
     np.testing.assert_allclose(bar[10:20].sum(axis=1), width, rtol=0.1)
     assert bar.any(axis=1).sum() == BOX
-    np.testing.assert_array_equal(bar, drawn(0, hands[1], STILL))
+    np.testing.assert_array_equal(bar, drawn(0, samples[1], STILL))
 
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_the_inks_longer_side_is_20_pixels_and_its_mass_is_in_the_middle_as_in_mnist(
-    hands: list[Hand], which: int
+    samples: list[StyleSample], which: int
 ) -> None:
-    for hand in hands:
-        ink = drawn(which, hand, Style())
+    for sample in samples:
+        ink = drawn(which, sample, Style())
         box = [np.ptp(np.flatnonzero((ink > 0.2).any(axis=axis))) + 1 for axis in (0, 1)]
         assert max(box) in (BOX, BOX - 1)
         centre = [ink.sum(axis=axis) @ np.arange(SIZE) / ink.sum() for axis in (0, 1)]
@@ -44,8 +44,8 @@ def test_the_inks_longer_side_is_20_pixels_and_its_mass_is_in_the_middle_as_in_m
         assert 0.3 < ink.max() <= 1
 
 
-def test_between_two_strokes_the_pen_is_up(hands: list[Hand]) -> None:
-    cross = drawn(1, hands[0], STILL)
+def test_between_two_strokes_the_pen_is_up(samples: list[StyleSample]) -> None:
+    cross = drawn(1, samples[0], STILL)
     edges = np.concatenate([cross[4, 9:19], cross[23, 9:19], cross[9:19, 4], cross[9:19, 23]])
     assert edges.max() == 0
     assert cross[13:15, 13:15].min() > 0.5

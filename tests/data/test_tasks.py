@@ -1,4 +1,4 @@
-"""What a model is shown: the same pixels in another order, and the numbers beside an image."""
+"""What a model is given: the same pixels in another order, and the numbers beside an image."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +18,7 @@ def metadata(*rows: str) -> list[float]:
     return np.asarray(tasks.with_metadata(images(*rows))["metadata"])[0].tolist()
 
 
-def test_config_offers_every_view() -> None:
+def test_config_offers_every_task() -> None:
     assert set(FIELDS["view"].metadata["choices"]) == TASKS.keys()
 
 

@@ -77,5 +77,5 @@ def _step_by_step(bitmap: np.ndarray, pattern: np.ndarray) -> dict[str, np.ndarr
 def _told_apart(dataset: Dataset, split: Split) -> tuple[np.ndarray, np.ndarray]:
     """Inputs of a split's images without their channel, and labels that the templates alone give them."""
     bitmaps = dataset.spec.inputs(split.images[..., 0])
-    answers = np.where(template.looks_like_x(bitmaps), x_and_o.CROSS, x_and_o.RING)
+    answers = np.where(template.looks_like_x(bitmaps), x_and_o.LABEL_X, x_and_o.LABEL_O)
     return bitmaps, answers.astype(np.int32)

@@ -106,7 +106,7 @@ def _inference(directory: RunDirectory, spec: Spec) -> Infer:
     def infer(images: np.ndarray) -> np.ndarray:
         split = Split(images, np.zeros(len(images), np.int32))
         logits = programs.compile_inference(config, spec, split, mesh).logits(params)
-        return TASKS[config.view].of_classes(logits)
+        return TASKS[config.view].select_main_output(logits)
 
     return infer
 

@@ -126,7 +126,7 @@ def test_where_no_window_votes_the_larger_mean_decides() -> None:
 def test_templates_alone_tell_more_than_three_of_four_training_images() -> None:
     labels = np.arange(5_000, 6_000) % 2
     images = x_and_o.X_AND_O.spec.inputs(x_and_o.draw(np.arange(6_000) % 2, seed=0)[5_000:, :, :, 0])
-    assert np.mean(template.looks_like_x(images) == (labels == x_and_o.CROSS)) > 0.75
+    assert np.mean(template.looks_like_x(images) == (labels == x_and_o.LABEL_X)) > 0.75
 
 
 @given(arrays(np.float64, (4, 3, 3), elements=st.floats(-2, 2, width=32)))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from cnn_jax.data import prepared as preparing
+from cnn_jax.data import array_records
 from cnn_jax.errors import MachineError
 
 TRAIN_RECORDS = "kmnist-train.array_record-00000-of-00001"
@@ -26,7 +26,10 @@ def test_images_and_labels_are_those_of_the_originals_in_tfds_order(prepared, co
     small, _ = prepared
     builder = tfds.builder_cls("kmnist")(data_dir=copy, file_format="array_record")
     for name, split, original in zip(
-        ("train", "test"), preparing.read(small.source, copy), (small.train, small.test), strict=True
+        ("train", "test"),
+        array_records.read(small.source, small.source.prepared_folder(copy)),
+        (small.train, small.test),
+        strict=True,
     ):
         by_tfds = list(builder.as_data_source(name))
         np.testing.assert_array_equal(split.images, [example["image"] for example in by_tfds])
@@ -72,7 +75,7 @@ def test_a_damaged_folder_is_named_with_what_to_do_and_left_as_it_is(
     damage(folder / file)
     before = {path: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(MachineError) as refusal:
-        preparing.read(small.source, copy)
+        array_records.read(small.source, small.source.prepared_folder(copy))
     assert str(folder) in str(refusal.value)
     assert "Delete that folder" in str(refusal.value)
     assert "\n" not in str(refusal.value)
@@ -83,21 +86,21 @@ def test_an_empty_folder_is_a_damaged_one(prepared, tmp_path: Path) -> None:
     small, _ = prepared
     small.source.prepared_folder(tmp_path).mkdir(parents=True)
     with pytest.raises(MachineError, match="Delete that folder"):
-        preparing.read(small.source, tmp_path)
+        array_records.read(small.source, small.source.prepared_folder(tmp_path))
 
 
 def test_files_that_tfds_registers_no_hash_of_are_refused(small, tmp_path: Path) -> None:
     source = small.served_from("http://127.0.0.1:9").source
     with pytest.raises(MachineError, match="Missing checksums"):
-        preparing.prepare(source, tmp_path, small.folder)
+        array_records.write(source, source.prepared_folder(tmp_path), small.folder)
     assert [path for path in tmp_path.rglob("*") if path.is_file() and path.parent != small.folder] == []
 
 
 def test_seeding_pythons_random_does_not_make_two_processes_share_an_unfinished_folder(
-    small, known, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small, register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """tfds draws the names of its unfinished folders from there."""
-    known(small)
+    register(small)
     folders = []
     original = tempfile.TemporaryDirectory
 
@@ -108,25 +111,25 @@ def test_seeding_pythons_random_does_not_make_two_processes_share_an_unfinished_
     monkeypatch.setattr(tempfile, "TemporaryDirectory", watched)
     for place in ("a", "b"):
         random.seed(0)
-        preparing.prepare(small.source, tmp_path / place, small.folder)
+        array_records.write(small.source, small.source.prepared_folder(tmp_path / place), small.folder)
     assert Path(folders[0].name).name != Path(folders[1].name).name
 
 
-def test_the_second_of_two_that_finish_keeps_the_first_ones_folder(small, known, tmp_path: Path) -> None:
-    known(small)
-    preparing.prepare(small.source, tmp_path, small.folder)
+def test_the_second_of_two_that_finish_keeps_the_first_ones_folder(small, register, tmp_path: Path) -> None:
+    register(small)
+    array_records.write(small.source, small.source.prepared_folder(tmp_path), small.folder)
     folder = small.source.prepared_folder(tmp_path)
     before = {path: path.stat() for path in folder.iterdir()}
-    preparing.prepare(small.source, tmp_path, small.folder)
+    array_records.write(small.source, small.source.prepared_folder(tmp_path), small.folder)
     assert {path: path.stat() for path in folder.iterdir()} == before
     assert list(folder.parent.iterdir()) == [folder]
 
 
 def test_preparing_leaves_the_console_alone_and_tfds_progress_bars_on(
-    small, known, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    small, register, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    known(small)
-    preparing.prepare(small.source, tmp_path, small.folder)
+    register(small)
+    array_records.write(small.source, small.source.prepared_folder(tmp_path), small.folder)
     assert capfd.readouterr() == ("", "")
     list(tfds.core.utils.tqdm([1], desc="a bar of somebody else"))
     assert "a bar of somebody else" in capfd.readouterr().err

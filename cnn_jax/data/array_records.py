@@ -1,7 +1,7 @@
-"""A dataset's prepared form: ArrayRecord files that tensorflow_datasets writes and reads, without TensorFlow.
+"""A prepared dataset: ArrayRecord files that tensorflow_datasets writes and reads, without TensorFlow.
 
-tfds's own builders of the MNIST family need TensorFlow to read the IDX files and to encode the images. Subclasses that
-read with numpy and yield PIL images do not; examples, order and folder are tfds's.
+tfds's own builders of the MNIST family need TensorFlow to read the IDX files and to encode the images. The builders
+here read with numpy and give PIL images, and do without it. Examples, order and folder are those of tfds.
 """
 
 import errno
@@ -19,44 +19,46 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from cnn_jax.data import idx
 from cnn_jax.data.dataset import Spec, Split, check
-from cnn_jax.data.tfds_source import TfdsSource
+from cnn_jax.data.source import Source
 from cnn_jax.errors import MachineError, ProjectError
 
 
-def prepare(source: TfdsSource, folder: Path, manual_dir: Path) -> None:
-    """Writes `source.prepared_folder(folder)` from the originals in `manual_dir`. Raises OSError, MachineError."""
-    final = source.prepared_folder(folder)
-    final.parent.mkdir(parents=True, exist_ok=True)
+def write(source: Source, prepared: Path, manual_dir: Path) -> None:
+    """Prepares the dataset from the originals in `manual_dir`: four files, as `mnist.MnistSource` has them.
+
+    prepared: `<name>/<version>` below a data folder of tfds. Raises OSError, MachineError.
+    """
+    prepared.parent.mkdir(parents=True, exist_ok=True)
     config = tfds.download.DownloadConfig(
         manual_dir=manual_dir, try_download_gcs=False, force_checksums_validation=True
     )
-    # In a folder of its own: tfds names its unfinished folders by `random`, which two seeded processes would share.
-    with tempfile.TemporaryDirectory(dir=final.parent, prefix="incomplete.") as staging, _quiet():
+    # In a folder of its own: tfds names unfinished folders with `random`, and two seeded processes would share one.
+    with tempfile.TemporaryDirectory(dir=prepared.parent, prefix="incomplete.") as staging, _quiet():
         builder = _builder(source, Path(staging))
         try:
             builder.download_and_prepare(download_dir=staging, download_config=config)
         except (OSError, ProjectError):
             raise
         except Exception as error:  # tfds and its writers have no common error type
-            raise MachineError(f"{source.spec.name}: preparing it in {final} failed: {_brief(error)}.") from error
-        _move(builder.data_path, final)
+            raise MachineError(f"{source.spec.name}: preparing {prepared} failed: {_brief(error)}.") from error
+        _move(Path(builder.data_path), prepared)
 
 
-def read(source: TfdsSource, folder: Path) -> tuple[Split, Split]:
-    """The training and the test split from `source.prepared_folder(folder)`, in tfds's order. Raises MachineError."""
+def read(source: Source, prepared: Path) -> tuple[Split, Split]:
+    """The training and the test split of a prepared dataset, in tfds's order. Raises MachineError."""
     try:
-        builder = _builder(source, folder)
+        builder = _builder(source, prepared.parents[1])
         train, test = (_decode(_records(builder, split), source.spec) for split in ("train", "test"))
         check(source.spec, train, test)
         return train, test
-    except Exception as error:  # a damaged folder shows in whichever library meets the damage
+    except Exception as error:  # damage appears as an error of whichever library meets it first
         raise MachineError(
-            f"The prepared data in {source.prepared_folder(folder)} cannot be read: {_brief(error)}. "
-            "Delete that folder and start again: it is then prepared anew."
+            f"The prepared data in {prepared} cannot be read: {_brief(error)}. "
+            "Delete that folder and start again: the data are then prepared again."
         ) from error
 
 
-def _builder(source: TfdsSource, data_dir: Path) -> Any:
+def _builder(source: Source, data_dir: Path) -> Any:
     """A tfds builder of the source's dataset whose `data_path` is below `data_dir`."""
     parent: Any = tfds.builder_cls(source.spec.name)
     split_files = {"train": source.originals[:2], "test": source.originals[2:]}
@@ -87,7 +89,7 @@ def _records(builder: Any, split: str) -> Sequence[bytes]:
 
 
 def _decode(records: Sequence[bytes], spec: Spec) -> Split:
-    """The images and labels in serialized `tf.train.Example`s. Raises whatever a damaged one makes of it."""
+    """The images and labels in serialized `tf.train.Example`s. A damaged example raises an error of any type."""
     images = np.empty((len(records), *spec.image_shape), np.uint8)
     labels = np.empty(len(records), np.int32)
     for i, record in enumerate(records):
@@ -98,10 +100,10 @@ def _decode(records: Sequence[bytes], spec: Spec) -> Split:
     return Split(images, labels)
 
 
-def _move(prepared: Path, final: Path) -> None:
-    """Renames a finished folder, unless another process has put its own there in the meantime. Raises OSError."""
+def _move(finished: Path, prepared: Path) -> None:
+    """Renames a finished folder, unless another process was faster and its folder is there. Raises OSError."""
     try:
-        Path(prepared).rename(final)
+        finished.rename(prepared)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
@@ -109,7 +111,7 @@ def _move(prepared: Path, final: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps tfds's progress bars and its announcements on standard output away: the loader's notes are enough."""
+    """Silences tfds's progress bars and its messages on standard output: the loader's notes are enough."""
     tfds.disable_progress_bar()
     try:
         with redirect_stdout(io.StringIO()):
