@@ -38,8 +38,8 @@ class Estimate:
 class Wilcoxon:
     """The signed-rank test.
 
-    p: None where all differences are 0. smallest_p: the p-value for this number of pairs when all differences are in the
-    same direction; it cannot be smaller.
+    p: None where all differences are 0. smallest_p: the p-value when all differences are in the same direction, which
+    is the smallest that this number of pairs can give.
     """
 
     p: float | None
@@ -187,9 +187,8 @@ def power(n: int, effect: float) -> float:
     critical = scipy.stats.t.ppf(1 - SIGNIFICANCE / 2, n - 1)
     shift = min(abs(effect) * math.sqrt(n), 1e3)  # beyond that the chance is 1, and scipy's far tails are undefined
     # scipy gives NaN for the opposite tail where it is too small to matter.
-    return float(
-        scipy.stats.nct.sf(critical, n - 1, shift) + np.nan_to_num(scipy.stats.nct.cdf(-critical, n - 1, shift))
-    )
+    opposite_tail = np.nan_to_num(scipy.stats.nct.cdf(-critical, n - 1, shift))
+    return float(scipy.stats.nct.sf(critical, n - 1, shift) + opposite_tail)
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
