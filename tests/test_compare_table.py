@@ -1,4 +1,4 @@
-"""The comparison of models in the README is the stored result's, and cannot differ."""
+"""The README's comparison of models is made from the stored result and cannot differ from it."""
 
 import subprocess
 import sys

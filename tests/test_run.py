@@ -83,7 +83,7 @@ def test_training_prints_test_numbers_and_a_second_start_prints_them_again(run_p
     first = run_py(*SHORT)
     assert (first.returncode, first.stderr) == (0, "")
     result = json.loads((tmp_path / "runs/smoke-mnist-seed0-train_examples=640/result.json").read_text())
-    printed = f"mnist test loss {result['test_loss']:.4f}  accuracy {result['test_accuracy']:.2%}"
+    printed = f"mnist test loss {result['test_loss']:.4f}  accuracy {100 * result['test_accuracy']:.2f} %"
     assert printed in first.stdout
     second = run_py(*SHORT)
     assert second.returncode == 0
@@ -523,7 +523,7 @@ def test_progress_bar_moves_on_a_terminal(started_run: Start) -> None:
     process.communicate(timeout=120)
     bars = [(at, text) for at, text in shown if "images/s" in text and "left" in text]
     assert len({text for _, text in bars}) > 3
-    assert re.search(r"epoch \d+/20 .*loss \d\.\d+ .*accuracy [\d.]+% .*images/s .* left", bars[-1][1])
+    assert re.search(r"epoch \d+/20 .*loss \d\.\d+ .*accuracy [\d.]+ % .*images/s .* left", bars[-1][1])
     gaps = [later[0] - earlier[0] for earlier, later in itertools.pairwise(bars)]
     assert sorted(gaps)[len(gaps) // 2] < 1.0
 

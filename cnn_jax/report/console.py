@@ -1,134 +1,227 @@
-"""What a command says on the terminal: results on standard output, progress and notes on standard error."""
+"""The terminal: results go to standard output, progress and notes to standard error."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console as RichConsole
-from rich.table import Table
-from tqdm import tqdm
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
+from rich.table import Table as RichTable
+
+from cnn_jax.report.format import percent, plus_minus
+from cnn_jax.report.tables import Table
+
+_REFRESH_SECONDS = 0.25
+_BAR_AND_TIME_WIDTH = 17  # columns for a short bar and the remaining time
+_WIDTH_OF_A_FILE = 200  # a file or a pipe has no width: lines stay whole there
+_PADDING = 3  # columns between two cells of a table, with the line between them
+_LONGEST_WORD = 24  # longer ones, as paths, may be broken
+
+ShowProgress = Callable[[int, float, float, float], None]  # step, loss, accuracy, images a second
 
 
 class Console:
     """A terminal, or a file that stands in for one.
 
-    progress: show a bar; None: where a person can see it move. rows: say what each epoch came to.
+    progress: whether to show a progress bar; None means only on a terminal. rows: whether to print a line for each
+    epoch.
     """
 
     def __init__(self, *, progress: bool | None = None, rows: bool = True):
         self.shows_rows = rows
         self.shows_progress = sys.stderr.isatty() if progress is None else progress
-        self._write: Callable[..., None] = print
+        self._progress: Progress | None = None
 
     def line(self, text: str) -> None:
-        """A line of the result."""
-        self._write(text, file=sys.stdout)
-        sys.stdout.flush()
+        """Prints a line of the result."""
+        self._print(text, sys.stdout)
 
     def note(self, text: str) -> None:
-        """A line that the user should know of, beside the result."""
-        self._write(text, file=sys.stderr)
+        """Prints a line that the user should know, but that is no result."""
+        self._print(text, sys.stderr)
+
+    def _print(self, text: str, file: TextIO) -> None:
+        if self._progress is None:
+            print(text, file=file, flush=True)
+            return
+        self._progress.stop()  # takes the bar away, so that the text does not end up in the same line
+        print(text, file=file, flush=True)
+        self._start_progress()
+
+    def _start_progress(self) -> None:
+        assert self._progress is not None
+        self._progress.start()
+        # A process that is killed cannot show the cursor again: it is never hidden.
+        self._progress.console.show_cursor(True)
 
     @contextmanager
-    def bar(self, epochs: int, epoch_steps: int) -> Iterator[Callable[[int, float, float, float], None]]:
-        """A progress bar; gives a function of (step, loss, accuracy, images a second) that moves it."""
-        layout = "{desc} |{bar}| {percentage:3.0f} % · {remaining} left"
-        with tqdm(
-            total=epochs * epoch_steps,
-            bar_format=layout,
-            leave=False,
-            disable=not self.shows_progress,
-            dynamic_ncols=True,
-            mininterval=0.0,
-            file=sys.stderr,
-        ) as bar:
+    def bar(self, epochs: int, epoch_steps: int) -> Iterator[ShowProgress]:
+        """A progress bar for `epochs * epoch_steps` steps, in one line that disappears at the end.
 
-            def show(step: int, loss: float, accuracy: float, images_per_second: float) -> None:
-                bar.set_description_str(
-                    f"epoch {-(-step // epoch_steps)}/{epochs} · loss {loss:.4f} · accuracy {accuracy:.2%} · "
-                    f"{images_per_second:,.0f} images/s",
-                    refresh=False,
-                )
-                bar.update(step - bar.n)
+        Gives a function of (step, loss, accuracy, images a second) that updates the bar a few times a second at most.
+        """
+        if not self.shows_progress:
+            yield lambda *_: None
+            return
+        self._progress = _one_line_progress()
+        task = self._progress.add_task(f"epoch 1/{epochs}", total=epochs * epoch_steps)
+        last_refresh = 0.0
 
-            self._write = bar.write  # which moves the bar out of the way
-            try:
-                yield show
-            finally:
-                self._write = print
+        def show(step: int, loss: float, accuracy: float, images_per_second: float) -> None:
+            nonlocal last_refresh
+            assert self._progress is not None
+            parts = [
+                f"epoch {-(-step // epoch_steps)}/{epochs}",
+                f"loss {loss:.4f}",
+                f"accuracy {percent(accuracy)}",
+                f"{images_per_second:,.0f} images/s",
+            ]
+            text = _fitting(parts, self._progress.console.width - _BAR_AND_TIME_WIDTH)
+            is_due = time.monotonic() - last_refresh >= _REFRESH_SECONDS
+            self._progress.update(task, completed=step, description=text, refresh=is_due)
+            if is_due:
+                last_refresh = time.monotonic()
+
+        self._start_progress()
+        try:
+            yield show
+        finally:
+            self._progress.stop()
+            self._progress = None
 
     def row(self, row: Mapping[str, Any], epochs: int) -> None:
-        """A finished epoch."""
+        """Prints a finished epoch. row: as in `metrics.jsonl`."""
         if not self.shows_rows:
             return
-        held_out = ""
+        validation = ""
         if "validation_loss" in row:
-            held_out = f"   validation {row['validation_loss']:.4f}  {row['validation_accuracy']:.2%}"
+            validation = f"   validation {row['validation_loss']:.4f}  {percent(row['validation_accuracy'])}"
         self.line(
             f"epoch {row['epoch']:{len(str(epochs))}}/{epochs}   train loss {row['train_loss']:.4f}  accuracy "
-            f"{row['train_accuracy']:.2%}{held_out}   {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s"
+            f"{percent(row['train_accuracy'])}{validation}   {row['seconds']:.1f} s  "
+            f"{row['images_per_second']:,.0f} images/s"
         )
 
     def score(
         self, dataset: str, loss: float, accuracy: float, examples: int, outputs: Mapping[str, tuple[float, float]] = {}
     ) -> None:
-        """What a dataset's test images say of a model. outputs: loss and accuracy of each, where it has several."""
+        """Prints a model's score on a dataset's test images.
+
+        outputs: loss and accuracy of each output, where a model has several.
+        """
         hits = f"mean of {len(outputs)} outputs" if outputs else f"{round(accuracy * examples):,} of {examples:,}"
-        self.line(f"{dataset} test loss {loss:.4f}  accuracy {accuracy:.2%} ({hits})")
+        self.line(f"{dataset} test loss {loss:.4f}  accuracy {percent(accuracy)} ({hits})")
         for name, score in outputs.items():
             self.score(f"  {name}", *score, examples)
 
     def result(self, result: Mapping[str, Any]) -> None:
-        """A finished run's numbers."""
+        """Prints a finished run's numbers. result: as in `result.json`."""
         outputs = {name: (by["test_loss"], by["test_accuracy"]) for name, by in (result["outputs"] or {}).items()}
         loss, accuracy, examples = (result[f"test_{name}"] for name in ("loss", "accuracy", "examples"))
         self.score(result["dataset"], loss, accuracy, examples, outputs)
         host, saving = (result[f"{name}_seconds"] / (result["train_seconds"] or 1) for name in ("host", "saving"))
-        stopped = f" until its time was over, {result['steps']:,} steps" if result["status"] == "stopped" else ""
+        stopped = f" until the time limit, {result['steps']:,} steps" if result["status"] == "stopped" else ""
         self.line(
             f"trained {result['train_seconds']:.1f} s{stopped} ({result['images_per_second']:,.0f} images/s, "
-            f"{host:.2%} of it waiting for the host, {saving:.2%} for checkpoints), "
+            f"{percent(host)} host overhead, {percent(saving)} checkpoints), "
             f"compiled {result['compile_seconds']:.1f} s, evaluated {result['evaluate_seconds']:.1f} s"
         )
 
     def seeds(self, result: Mapping[str, Any]) -> None:
-        """The numbers of many seeds, each and all."""
-        names, shown = ("test_loss", "test_accuracy", "train_seconds"), ("{:.4f}", "{:.2%}", "{:.1f}")
+        """Prints the numbers of several seeds, of each and of all. result: as in their common `result.json`."""
         rows = [
-            [str(seed["seed"]), seed["status"]]
-            + [
-                text.format(seed[name]) if seed["test_loss"] is not None else "-"
-                for name, text in zip(names, shown, strict=True)
-            ]
+            [str(seed["seed"]), seed["status"], *_seed_numbers(seed, has_score=seed["test_loss"] is not None)]
             for seed in result["seeds"]
         ]
-        self.table(f"{len(rows)} seeds", ["seed", "status", "test loss", "test accuracy", "trained, s"], rows)
+        headings = ["seed", "status", "test loss", "test accuracy", "training time"]
+        self.table(Table(f"{len(rows)} seeds", headings, rows))
         if result["n"] == 0:
-            self.line("no seed is done: nothing can be said of the model")
+            self.line("no seed is done: there is no score of the model")
             return
-        for title, name, scale, form, unit in (
-            ("test loss", "test_loss", 1, ".4f", ""),
-            ("test accuracy", "test_accuracy", 100, ".2f", " %"),
-            ("training time", "train_seconds", 1, ".1f", " s a seed"),
+        for title, name, scale, digits, unit in (
+            ("test loss", "test_loss", 1, 4, ""),
+            ("test accuracy", "test_accuracy", 100, 2, " %"),
+            ("training time", "train_seconds", 1, 1, " s a seed"),
         ):
-            mean, interval = result["mean"][name], result["ci95"][name]
-            spread = f" ± {scale * (interval[1] - mean):{form}}" if interval else ""
-            self.line(
-                f"{result['dataset']} {title} {scale * mean:{form}}{spread}{unit} "
-                f"({'95 % CI, ' if interval else 'no interval, '}n = {result['n']})"
-            )
+            interval = result["ci95"][name] and [scale * bound for bound in result["ci95"][name]]
+            number = plus_minus(scale * result["mean"][name], interval, digits)
+            kind = "95 % CI, " if interval else "no interval, "
+            self.line(f"{result['dataset']} {title} {number}{unit} ({kind}n = {result['n']})")
         if result["n"] == 1:
-            self.line("one seed says nothing of the spread: train more for an interval")
+            self.line("one seed does not show how much seeds differ: train more seeds for an interval")
 
-    def table(self, title: str, headings: list[str], rows: list[list[str]], footer: str = "") -> None:
-        """A table; columns whose first entry begins with a digit are set to the right."""
-        table = Table(title=title, title_justify="left", caption=footer, caption_justify="left")
-        for index, heading in enumerate(headings):
-            numeric = bool(rows) and rows[0][index][:1].isdigit()
-            table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*row)
-        # A file or a pipe has no width: lines stay whole there.
-        width = None if sys.stdout.isatty() else 200
-        RichConsole(highlight=False, markup=False, width=width).print(table)
+    def table(self, table: Table) -> None:
+        """Prints a table. Where its columns would have to break words to fit the terminal, each row becomes a list."""
+        width = RichConsole(file=sys.stdout).width if sys.stdout.isatty() else _WIDTH_OF_A_FILE
+        widths = _column_widths(table, width)
+        if widths is None:
+            self._print_as_lists(table)
+            return
+        shown = RichTable(title=table.title, title_justify="left")
+        for column, heading in enumerate(table.headings):
+            justify: Any = "right" if table.is_numeric(column) else "left"
+            shown.add_column(heading, justify=justify, overflow="fold", width=widths[column])
+        for row in table.rows:
+            shown.add_row(*row)
+        RichConsole(file=sys.stdout, highlight=False, markup=False, width=width).print(shown)
+
+    def _print_as_lists(self, table: Table) -> None:
+        """Prints each row as a list of its headings and cells."""
+        widest = max(map(len, table.headings))
+        self.line(table.title)
+        for row in table.rows:
+            self.line("")
+            for heading, cell in zip(table.headings, row, strict=True):
+                self.line(f"  {heading:<{widest}}  {cell}".rstrip())
+        self.line("")
+
+
+def _one_line_progress() -> Progress:
+    """A progress bar that only `update` and `start` draw: no thread of its own runs beside the training."""
+    return Progress(
+        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=None),
+        TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+        TextColumn("left", table_column=Column(no_wrap=True)),
+        console=RichConsole(stderr=True, force_terminal=True),
+        transient=True,
+        auto_refresh=False,
+        redirect_stdout=False,
+        redirect_stderr=False,
+        expand=True,
+    )
+
+
+def _fitting(parts: list[str], width: int) -> str:
+    """The first of the parts, as many as fit into the width; at least one."""
+    count = len(parts)
+    while count > 1 and len(" · ".join(parts[:count])) > width:
+        count -= 1
+    return " · ".join(parts[:count])
+
+
+def _seed_numbers(seed: Mapping[str, Any], *, has_score: bool) -> list[str]:
+    if not has_score:
+        return ["-", "-", "-"]
+    return [f"{seed['test_loss']:.4f}", percent(seed["test_accuracy"]), f"{seed['train_seconds']:.1f} s"]
+
+
+def _column_widths(table: Table, width: int) -> list[int] | None:
+    """The columns' widths in a table that fits into `width`; None where that would break words."""
+    columns = [[heading, *cells] for heading, *cells in zip(table.headings, *table.rows, strict=True)]
+    least = [max(_longest_word(cell) for cell in column) for column in columns]
+    widths = [max(map(len, column)) for column in columns]
+    available = width - _PADDING * len(columns) - 1
+    if sum(least) > available:
+        return None
+    while sum(widths) > available:  # narrows the column that has the most to spare
+        spare = [now - fewest for now, fewest in zip(widths, least, strict=True)]
+        widths[spare.index(max(spare))] -= 1
+    return widths
+
+
+def _longest_word(cell: str) -> int:
+    return max((min(len(word), _LONGEST_WORD) for word in cell.split()), default=0)

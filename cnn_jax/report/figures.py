@@ -1,12 +1,12 @@
-"""Figures for pages, in one style: legible in grey, by colour-blind people, on paper and on a dark screen.
+"""Figures for pages, in one style that can be read in grey, by colour-blind people, on paper and on a dark screen.
 
-Lines and letters take the page's own colour. Colours are Okabe and Ito's ("Color Universal Design", 2008), and what a
-colour says, a marker says too.
+Lines and text take the colour of the page's text. The other colours are Okabe and Ito's ("Color Universal Design",
+2008), and each goes with a marker of its own.
 """
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 from markupsafe import Markup
@@ -15,14 +15,16 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from cnn_jax.report.format import percent
+
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
-INK = "#010203"  # stands for the page's colour until the drawing is done: for lines and letters of one's own
-_WIDEST = 48  # rem, the width of a figure on a wide page; what is drawn 7 inches wide fills it
+INK = "#010203"  # becomes the colour of the page's text when the drawing is done
+_WIDEST = 48  # rem; the width on a wide page of a figure that is 7 inches wide
 _STYLE: Any = {
     "figure.constrained_layout.use": True,
-    "svg.fonttype": "none",  # letters stay letters: they can be searched, read aloud and scaled
+    "svg.fonttype": "none",  # text stays text: it can be searched, read aloud and scaled
     "svg.hashsalt": "cnn_jax",  # the same drawing gives the same file
     "font.family": "sans-serif",
     "font.size": 11,
@@ -34,26 +36,26 @@ _STYLE: Any = {
 
 
 def draw(alt: str, paint: Callable[[Axes], None], *, size: tuple[float, float] = (7.0, 4.5)) -> Markup:
-    """A drawing of one diagram as inline SVG. alt: what it shows, for who cannot see it. size: in inches."""
+    """A drawing of one diagram as inline SVG. alt: what it shows, in words. size: width and height in inches."""
     return compose(alt, lambda drawing: paint(drawing.add_subplot()), size=size)
 
 
 def compose(alt: str, paint: Callable[[Drawing], None], *, size: tuple[float, float]) -> Markup:
-    """A drawing as inline SVG whose diagrams `paint` adds itself. alt, size: as in `draw`."""
+    """A drawing as inline SVG, to which `paint` adds the diagrams itself. alt, size: as in `draw`."""
     with matplotlib.rc_context(_STYLE):
         drawing = Drawing(figsize=size)
         paint(drawing)
         stream = io.StringIO()
         drawing.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     svg = stream.getvalue()[stream.getvalue().index("<svg") :].replace(INK, "currentColor")
-    # A narrow drawing is not blown up to the page's width: letters are of one size in all figures.
+    # A narrow drawing is not scaled up to the page's width, so that text has one size in all figures.
     widest = min(_WIDEST, size[0] * _WIDEST / 7)
     label = Markup('<svg role="img" aria-label="{}" style="max-width: {:.4g}rem"').format(alt, widest)
     return Markup(svg.replace("<svg", label, 1))
 
 
-def alone(svg: Markup) -> str:
-    """An inline drawing as a file of its own: black on white, whatever it is opened with."""
+def as_svg_file(svg: Markup) -> str:
+    """The text of an SVG file with an inline drawing, black on white in every viewer."""
     root, rest = svg.split(">", 1)
     paper = '<rect width="100%" height="100%" fill="#ffffff"/>'
     return f'<?xml version="1.0" encoding="utf-8"?>\n{root} color="#000000">{paper}{rest}\n'
@@ -72,18 +74,28 @@ def panels(
     return compose(alt, paint, size=(cell[0] * columns, cell[1] * rows))
 
 
+def line_style(index: int) -> dict[str, Any]:
+    """The colour and the marker of one of several lines: the same index looks the same in all figures."""
+    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+
+
+def grid(axes: Axes, axis: Literal["both", "x", "y"] = "both") -> None:
+    """Faint grid lines."""
+    axes.grid(axis=axis, color=INK, alpha=0.15)
+
+
 def plain_logarithmic(axis: Axis) -> None:
-    """Plain numbers, 1, 2, 5, 10, ..., on an axis with a logarithmic scale; from a thousand on with commas."""
+    """Writes plain numbers, 1, 2, 5, 10, ..., at an axis with a logarithmic scale, from 1,000 on with commas."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(lambda value, _: f"{value:g}" if value < 1000 else f"{value:,.0f}")
     axis.set_minor_formatter(NullFormatter())
 
 
 def roofline(title: str, roofs: Mapping[str, float], places: Sequence[Mapping[str, Any]]) -> Markup:
-    """The roofs of a device, and below them the places of pieces of work that multiply.
+    """A roofline plot: what a device can do at best, and how fast the parts of a training step run.
 
-    roofs: multiply_adds_per_second and bytes_per_second. places: each with name, share, multiply_adds_per_byte and
-    multiply_adds_per_second.
+    roofs: the device's peaks, multiply_adds_per_second and bytes_per_second. places: the parts, each with name, share,
+    bound, multiply_adds, multiply_adds_per_byte and multiply_adds_per_second. Parts without multiply-adds are left out.
     """
     peak, bandwidth = roofs["multiply_adds_per_second"], roofs["bytes_per_second"]
     points = [place for place in places if place["multiply_adds"]]
@@ -98,18 +110,17 @@ def roofline(title: str, roofs: Mapping[str, float], places: Sequence[Mapping[st
             axes.plot(
                 point["multiply_adds_per_byte"],
                 point["multiply_adds_per_second"] / 1e9,
-                marker=MARKERS[index % len(MARKERS)],
-                color=COLOURS[index % len(COLOURS)],
                 markersize=9,
                 linestyle="none",
-                label=f"{point['name']}, {point['share']:.0%} of its bound",
+                **line_style(index),
+                label=f"{point['name']}, {percent(point['share'], 0)} of its bound",
             )
-        axes.set_xlabel("multiply-adds a byte that must move")
-        axes.set_ylabel("billion multiply-adds a second")
+        axes.set_xlabel("multiply-adds per byte moved")
+        axes.set_ylabel("billion multiply-adds per second")
         for axis in (axes.xaxis, axes.yaxis):
             plain_logarithmic(axis)
-        axes.grid(which="major", color=INK, alpha=0.15)
+        grid(axes)
         axes.legend(loc="lower right", fontsize=10)
 
-    said = "; ".join(f"{p['name']} reaches {p['share']:.0%} of its {p['bound']} bound" for p in points)
+    said = "; ".join(f"{p['name']} reaches {percent(p['share'], 0)} of its {p['bound']} bound" for p in points)
     return draw(f"{title}: {said}.", paint)

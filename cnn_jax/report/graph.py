@@ -1,7 +1,8 @@
-"""A model's graph as a drawing, from top to bottom: boxes with names and shapes, arrows for what flows between them.
+"""A model's graph as a drawing from top to bottom: boxes with names and shapes, and arrows between them.
 
-Layered as by Sugiyama, Tagawa and Toda, "Methods for Visual Understanding of Hierarchical System Structures" (1981):
-rows by the longest way from an input, an order in each row that follows the neighbours, long arrows bent around boxes.
+The layout is that of Sugiyama, Tagawa and Toda, "Methods for Visual Understanding of Hierarchical System Structures"
+(1981): a node's row is its longest path from an input, the order in a row follows the neighbours in other rows, and
+long arrows bend around boxes.
 """
 
 from collections import Counter
@@ -23,27 +24,27 @@ from cnn_jax.report import figures
 
 Edge = tuple[int, int]
 
-# Inches. Letters are a little narrower in most fonts than the width given, which leaves room for the others.
+# All in inches. Most letters of most fonts are narrower than this; a few are wider.
 _LETTER, _BOX_HEIGHT, _ROW, _BETWEEN, _MARGIN = 0.095, 0.46, 0.74, 0.3, 0.12
-_BEND = 0.2  # the place that an arrow takes that passes a row
+_BEND = 0.2  # the width that an arrow needs where it passes a row
 _SWEEPS = 20
 _FILL = {"input": figures.COLOURS[2], "output": figures.COLOURS[1], "layer": figures.COLOURS[0], "operation": "none"}
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where things are. x: the middle of each item; row: counted from the top; ways: each edge's items in order.
+    """Where the items are. Items are the nodes and, numbered after them, the bends, where an edge passes a row.
 
-    Items are the nodes and, numbered after them, the bends: where an edge passes a row.
+    x: the middle of each item. row: of each item, counted from the top. paths: the items of each edge, in order.
     """
 
     x: Sequence[float]
     row: Sequence[int]
-    ways: Sequence[Sequence[int]]
+    paths: Sequence[Sequence[int]]
 
 
 def drawing(title: str, record: Mapping[str, Any]) -> Markup:
-    """The graph as inline SVG. record: nodes, each with name, kind and shape, and edges between their places."""
+    """The graph as inline SVG. record: nodes, each with name, kind and shape, and edges, pairs of indices of nodes."""
     nodes, edges = record["nodes"], record["edges"]
     widths = [_width(node) for node in nodes]
     plan = layout(widths, edges)
@@ -58,61 +59,64 @@ def drawing(title: str, record: Mapping[str, Any]) -> Markup:
         axes.set_axis_off()
         axes.set_xlim(left, right)
         axes.set_ylim(bottom, 0)
-        for way in plan.ways:
-            _arrow(axes, [(plan.x[item], _middle(plan.row[item])) for item in way])
+        for path in plan.paths:
+            _arrow(axes, [(plan.x[item], _middle(plan.row[item])) for item in path])
         for node, x, row, width in zip(nodes, plan.x, plan.row, widths, strict=False):
             _box(axes, node, x, _middle(row), width)
 
-    alt = f"{title}: " + "; ".join(_in_words(nodes, edges, place) for place in range(len(nodes))) + "."
+    alt = f"{title}: " + "; ".join(_in_words(nodes, edges, index) for index in range(len(nodes))) + "."
     return figures.compose(alt, paint, size=(right - left, bottom))
 
 
 def layout(widths: Sequence[float], edges: Sequence[Edge]) -> Layout:
-    """Places nodes of these widths, each of which comes after those that it reads, so that arrows point down."""
+    """Places nodes so that all arrows point down.
+
+    widths: of the nodes, in inches. edges: pairs (source, target) of indices; a source comes before its target.
+    """
     row = _rows(len(widths), edges)
-    ways: list[list[int]] = []
+    paths: list[list[int]] = []
     for source, target in edges:
         bends = range(row[source] + 1, row[target])
-        ways.append([source, *range(len(row), len(row) + len(bends)), target])
+        paths.append([source, *range(len(row), len(row) + len(bends)), target])
         row.extend(bends)
-    room = [*widths, *[_BEND] * (len(row) - len(widths))]
-    links = [link for way in ways for link in pairwise(way)]
+    item_widths = [*widths, *[_BEND] * (len(row) - len(widths))]
+    links = [link for path in paths for link in pairwise(path)]
     items = [[item for item in range(len(row)) if row[item] == level] for level in range(max(row) + 1)]
-    return Layout(_placed(_ordered(items, links), links, room), row, ways)
+    return Layout(_placed(_ordered(items, links), links, item_widths), row, paths)
 
 
 def _rows(count: int, edges: Sequence[Edge]) -> list[int]:
-    """The longest way from an input; what reads one node or none then goes down to right above its first reader."""
+    """The longest path from an input. Nodes with at most one source then move down to just above their first reader."""
     row = [0] * count
     for source, target in sorted(edges, key=lambda edge: edge[1]):
         row[target] = max(row[target], row[source] + 1)
     reads = Counter(target for _, target in edges)
-    for place in reversed(range(count)):
-        readers = [row[target] for source, target in edges if source == place]
-        if readers and reads[place] <= 1:
-            row[place] = min(readers) - 1
+    for index in reversed(range(count)):
+        readers = [row[target] for source, target in edges if source == index]
+        if readers and reads[index] <= 1:
+            row[index] = min(readers) - 1
     return row
 
 
 def _ordered(items: list[list[int]], links: Sequence[Edge]) -> list[list[int]]:
-    """Each row in the order of the mean places of its neighbours in the row before, downward and upward in turn."""
+    """Sorts each row by the mean position of the neighbours in other rows, going down and up the rows in turn."""
     near = _neighbours(links)
     for sweep in range(_SWEEPS):
-        place = {item: index - len(level) / 2 for level in items for index, item in enumerate(level)}
+        position = {item: index - len(level) / 2 for level in items for index, item in enumerate(level)}
         for level in items[:: -1 if sweep % 2 else 1]:
-            before = {item: place[item] for item in level}
-            others = {item: [place[other] for other in near.get(item, ()) if other not in before] for item in level}
+            before = {item: position[item] for item in level}
+            others = {item: [position[other] for other in near.get(item, ()) if other not in before] for item in level}
             level.sort(key=lambda item: fmean(others[item]) if others[item] else before[item])
-            place |= {item: index - len(level) / 2 for index, item in enumerate(level)}
+            position |= {item: index - len(level) / 2 for index, item in enumerate(level)}
     return items
 
 
-def _placed(items: Sequence[Sequence[int]], links: Sequence[Edge], room: Sequence[float]) -> list[float]:
-    """Middles that keep the order and the distances of each row, with the least sideways way of all arrows together.
+def _placed(items: Sequence[Sequence[int]], links: Sequence[Edge], widths: Sequence[float]) -> list[float]:
+    """The middle of each item: rows keep their order and distances, and arrows go sideways as little as possible.
 
     A linear program, as in Gansner et al., "A Technique for Drawing Directed Graphs" (1993), section 4.
     """
-    count, total = len(room), len(room) + len(links)
+    count, total = len(widths), len(widths) + len(links)
     rows, limits = [], []
 
     def at_least(high: int, low: int, distance: float, slack: int | None = None) -> None:
@@ -125,12 +129,12 @@ def _placed(items: Sequence[Sequence[int]], links: Sequence[Edge], room: Sequenc
 
     for level in items:
         for one, other in pairwise(level):
-            at_least(other, one, (room[one] + room[other]) / 2 + _BETWEEN)
+            at_least(other, one, (widths[one] + widths[other]) / 2 + _BETWEEN)
     for slack, (one, other) in enumerate(links, start=count):
         at_least(one, other, 0, slack)
         at_least(other, one, 0, slack)
-    # A bend counts for more than a box, so that long arrows are straight.
-    cost = [(1 + (room[one] == _BEND)) * (1 + (room[other] == _BEND)) for one, other in links]
+    # Bends cost more than boxes, so that long arrows are straight.
+    cost = [(1 + (widths[one] == _BEND)) * (1 + (widths[other] == _BEND)) for one, other in links]
     if not rows:
         return [0.0] * count
     return linprog([0] * count + cost, A_ub=np.array(rows), b_ub=limits).x[:count].tolist()
@@ -171,7 +175,7 @@ def _box(axes: Axes, node: Mapping[str, Any], x: float, y: float, width: float) 
 
 
 def _arrow(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
-    """From the lower side of the first box through the bends to the upper side of the last."""
+    """An arrow from the lower side of the first box through the bends to the upper side of the last box."""
     half = _BOX_HEIGHT / 2
     vertices, codes = [(points[0][0], points[0][1] + half)], [Path.MOVETO]
     for x, y in points[1:]:
@@ -194,7 +198,7 @@ def _arrow(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
     axes.add_patch(arrow)
 
 
-def _in_words(nodes: Sequence[Mapping[str, Any]], edges: Sequence[Edge], place: int) -> str:
-    sources = [nodes[source]["name"] for source, target in edges if target == place]
+def _in_words(nodes: Sequence[Mapping[str, Any]], edges: Sequence[Edge], index: int) -> str:
+    sources = [nodes[source]["name"] for source, target in edges if target == index]
     reads = f" from {' and '.join(sources)}" if sources else ""
-    return f"{nodes[place]['name']} ({_shape(nodes[place])}){reads}"
+    return f"{nodes[index]['name']} ({_shape(nodes[index])}){reads}"

@@ -1,6 +1,6 @@
-"""Pages for people: one self-contained HTML file each, of sections with text, tables and figures.
+"""HTML pages: one self-contained file each, with sections of text, tables and figures.
 
-Everything that a page shows is escaped; only figures drawn by `figures.py` enter as they are.
+Everything that a page shows is escaped; only drawings made by `figures.py` are inserted as they are.
 """
 
 import base64
@@ -10,25 +10,12 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-
-@dataclass(frozen=True)
-class Table:
-    """Headings and rows of text."""
-
-    title: str
-    headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-    def is_numeric(self, column: int) -> bool:
-        """Whether the column's entries are numbers, to be set to the right."""
-        return bool(self.rows) and all(
-            row[column].lstrip("+-\u2212")[:1].isdigit() or row[column] in ("", "-") for row in self.rows
-        )
+from cnn_jax.report.tables import Table
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing with the words that stand for it. svg: from `figures.py`."""
+    """A drawing with its caption. svg: from `figures.py`."""
 
     svg: Markup
     caption: str
@@ -36,7 +23,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Picture:
-    """An image of pixels. alt: what it shows, for who cannot see it. media_type: `image/png` or `image/jpeg`."""
+    """An image of pixels. alt: what it shows, in words. media_type: `image/png` or `image/jpeg`."""
 
     content: bytes
     media_type: str
@@ -45,13 +32,13 @@ class Picture:
 
     @property
     def address(self) -> str:
-        """The image itself as an address, so that the page needs no other file."""
+        """The image as a data address, so that the page needs no other file."""
         return f"data:{self.media_type};base64,{base64.b64encode(self.content).decode()}"
 
 
 @dataclass(frozen=True)
 class Card:
-    """Pictures of one thing side by side, a sentence on it, and shares of 1 as bars."""
+    """Pictures of one thing side by side, a sentence about it, and shares of 1 as bars."""
 
     title: str
     words: str
@@ -61,17 +48,17 @@ class Card:
 
 @dataclass(frozen=True)
 class Row:
-    """Figures side by side where there is room for them, else below each other."""
+    """Figures side by side where there is room for them, otherwise below each other."""
 
     figures: Sequence[Figure]
 
 
-Block = str | Table | Figure | Row | Card  # text: a paragraph
+Block = str | Table | Figure | Row | Card  # a string is a paragraph
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page that the table of contents names."""
+    """A part of a page, listed in the table of contents."""
 
     title: str
     blocks: Sequence[Block]

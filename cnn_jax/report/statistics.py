@@ -1,30 +1,31 @@
-"""What a few runs can say: means with intervals, paired tests, and how many runs a difference would need.
+"""What a few runs can show: means with intervals, paired tests, and how many runs a difference would need.
 
-All intervals are of 95 %, all tests two-sided. Where numbers do not suffice for one, it is None: never a NaN.
+All intervals are 95 % intervals and all tests are two-sided. Where there are too few numbers for an interval or a
+test, it is None, never NaN.
 """
 
 import bisect
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy  # scipy.stats is loaded where it is first used: its import takes longer than all others of a run
 
 CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
 POWER = 0.8
-MOST_SEEDS = 100_000  # nobody trains more, and the search for a number has to end
+MOST_SEEDS = 100_000  # where the search of `seeds_needed` gives up
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Mean, standard deviation of the sample (n - 1) and Student's interval of the mean.
+    """Mean, standard deviation of the sample (n - 1) and Student's confidence interval of the mean.
 
-    std is None for a single value; interval is None for that, and for values without any spread, which do not say
-    how far they could have been apart.
+    std is None for a single value. interval is None for a single value and for equal values, which do not show how much
+    values can differ.
     """
 
     n: int
@@ -35,20 +36,24 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Wilcoxon:
-    """The signed-rank test. smallest_p: what it gives at the least for so many pairs, all in one direction."""
+    """The signed-rank test.
+
+    p: None where all differences are 0. smallest_p: the p-value when all differences are in the same direction, which
+    is the smallest that this number of pairs can give.
+    """
 
     p: float | None
     smallest_p: float
 
     @property
     def is_powerless(self) -> bool:
-        """Whether it could not show a difference whatever the values are."""
+        """Whether there are too few pairs to show a difference, whatever the values are."""
         return self.smallest_p > SIGNIFICANCE
 
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Differences of pairs, first minus second. p: of the paired t-test; None where `estimate` has no interval."""
+    """Differences of pairs, first minus second. p: of the paired t-test, None where the estimate has no interval."""
 
     estimate: Estimate
     p: float | None
@@ -57,7 +62,7 @@ class PairedDifference:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A geometric mean of ratios, first over second, with its interval and the p of the paired t-test of logarithms."""
+    """A geometric mean of ratios, first over second, with its interval. p: of the paired t-test of the logarithms."""
 
     ratio: float
     interval: tuple[float, float] | None
@@ -65,8 +70,8 @@ class Ratio:
 
 
 @dataclass(frozen=True)
-class Discordance:
-    """McNemar's exact test. only_first, only_second: the images that one alone gets right."""
+class McNemarResult:
+    """McNemar's exact test. only_first, only_second: the number of images that only this classifier gets right."""
 
     only_first: int
     only_second: int
@@ -74,7 +79,7 @@ class Discordance:
 
 
 def estimate(values: Sequence[float] | np.ndarray) -> Estimate:
-    """Mean, deviation and interval of at least one finite value."""
+    """Mean, standard deviation and interval of one or more finite values."""
     sample = np.asarray(values, np.float64)
     n, mean = len(sample), float(np.mean(sample))
     if n == 1:
@@ -82,8 +87,18 @@ def estimate(values: Sequence[float] | np.ndarray) -> Estimate:
     std = float(np.std(sample, ddof=1)) if np.ptp(sample) else 0.0
     if std == 0:
         return Estimate(n, mean, 0.0, None)
-    low, high = stats.t.interval(CONFIDENCE, n - 1, mean, stats.sem(sample))
-    return Estimate(n, mean, std, (float(low), float(high)))
+    margin = float(margins(sample))
+    return Estimate(n, mean, std, (mean - margin, mean + margin))
+
+
+def margins(values: np.ndarray) -> np.ndarray:
+    """Margins of error: half the width of Student's confidence interval of each mean over the last axis.
+
+    values: float [..., n] with n of 2 or more. Returns float64 [...]. Student, "The probable error of a mean" (1908).
+    """
+    n = values.shape[-1]
+    t = scipy.stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)
+    return np.asarray(t * np.std(values, axis=-1, ddof=1, dtype=np.float64) / math.sqrt(n))
 
 
 def summary(values: Sequence[float] | np.ndarray) -> dict[str, Any]:
@@ -91,69 +106,72 @@ def summary(values: Sequence[float] | np.ndarray) -> dict[str, Any]:
     return dataclasses.asdict(estimate(values)) | {"values": np.asarray(values, np.float64).tolist()}
 
 
-def margins(values: np.ndarray) -> np.ndarray:
-    """Half the width of Student's interval of each mean over the last axis; 0 where there is no spread."""
-    factor = stats.t.ppf((1 + CONFIDENCE) / 2, values.shape[-1] - 1)
-    return np.asarray(factor * stats.sem(values, axis=-1))
-
-
 def paired_difference(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> PairedDifference:
-    """The paired t-test and Wilcoxon's of values that belong together, as two models' with the same seed."""
+    """The paired t-test and Wilcoxon's test of values in pairs, such as the accuracies of two models by seed."""
     differences = _differences(np.asarray(first, np.float64), np.asarray(second, np.float64))
     found = estimate(differences)
-    p = float(stats.ttest_1samp(differences, 0.0).pvalue) if found.interval else None
+    p = float(scipy.stats.ttest_1samp(differences, 0.0).pvalue) if found.interval else None
     return PairedDifference(found, p, _wilcoxon(differences))
 
 
 def _differences(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The differences without the noise of rounding, which would make equal ones unequal and zeros none."""
+    """First minus second, rounded: float errors would make equal differences unequal, and zeros different from 0."""
     largest = max(float(np.max(np.abs(first))), float(np.max(np.abs(second))))
     digits = min(12 - math.ceil(math.log10(largest)), 300) if largest else 0
     return np.round(first - second, digits)
 
 
 def _wilcoxon(differences: np.ndarray) -> Wilcoxon:
-    """scipy's own choice: exact for up to 50 pairs, by all permutations where few are tied, else approximately."""
-    smallest = float(stats.wilcoxon(np.arange(1.0, len(differences) + 1), method="exact").pvalue)
-    apart = differences[differences != 0]
-    return Wilcoxon(float(stats.wilcoxon(apart).pvalue) if len(apart) else None, smallest)
+    """The test as scipy chooses it: exact for up to 50 pairs, by permutations where some are tied, else approximate."""
+    smallest = float(scipy.stats.wilcoxon(np.arange(1.0, len(differences) + 1), method="exact").pvalue)
+    nonzero = differences[differences != 0]
+    return Wilcoxon(float(scipy.stats.wilcoxon(nonzero).pvalue) if len(nonzero) else None, smallest)
 
 
 def ratio(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> Ratio:
-    """How many times larger the first values are than the second ones that they belong to; all above 0."""
+    """How many times as large the first values are as the second ones, pair by pair. All values are above 0."""
     found = paired_difference(np.log(first), np.log(second))
     interval = found.estimate.interval
     bounds = (math.exp(interval[0]), math.exp(interval[1])) if interval else None
     return Ratio(math.exp(found.estimate.mean), bounds, found.p)
 
 
-def mcnemar(first_hits: np.ndarray, second_hits: np.ndarray) -> Discordance:
-    """Whether two classifiers differ on the same images; hits: bool [N] each, right or wrong.
+def mcnemar(first_hits: np.ndarray, second_hits: np.ndarray) -> McNemarResult:
+    """Whether two classifiers differ on the same images. first_hits, second_hits: bool [N], True where it is right.
 
     McNemar, "Note on the sampling error of the difference between correlated proportions" (1947), in its exact form:
-    of the images that one alone gets right, each is a fair coin where the two are equally good.
+    when the two are equally good, each image that only one of them gets right is a fair coin toss between them.
     """
     only_first, only_second = int(np.sum(first_hits & ~second_hits)), int(np.sum(second_hits & ~first_hits))
     discordant = only_first + only_second
-    p = float(stats.binomtest(only_first, discordant).pvalue) if discordant else 1.0
-    return Discordance(only_first, only_second, p)
+    p = float(scipy.stats.binomtest(only_first, discordant).pvalue) if discordant else 1.0
+    return McNemarResult(only_first, only_second, p)
 
 
-def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
-    """p-values of several tests, corrected so that the chance of any false one stays at the level.
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """p-values of several tests, corrected so that the chance of any false positive stays at the significance level.
 
-    Holm, "A simple sequentially rejective multiple test procedure" (1979). Tests that were not made stay None.
+    Tests that were not made are None and stay None. Holm, "A simple sequentially rejective multiple test procedure"
+    (1979).
     """
-    made = sorted((p, name) for name, p in p_values.items() if p is not None)
-    factors = np.arange(len(made), 0, -1)
-    corrected = np.minimum(1.0, np.maximum.accumulate(factors * np.array([p for p, _ in made])))
-    return dict.fromkeys(p_values, None) | {name: float(p) for (_, name), p in zip(made, corrected, strict=True)}
+    ordered = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    factors = np.arange(len(ordered), 0, -1)
+    corrected = np.minimum(1.0, np.maximum.accumulate(factors * np.array([p for p, _ in ordered])))
+    found: list[float | None] = [None] * len(p_values)
+    for (_, index), p in zip(ordered, corrected, strict=True):
+        found[index] = float(p)
+    return found
+
+
+def is_significant(difference: float, p: float | None) -> bool:
+    """Whether a test shows a difference. p: of the test, after any correction; None where no test was made."""
+    return p is not None and p < SIGNIFICANCE and difference != 0
 
 
 def seeds_needed(difference: float, std: float | None) -> int | None:
-    """The pairs of runs that show a true difference with 80 % power in a paired t-test at 5 %.
+    """How many pairs of runs show a true difference with 80 % power in a paired t-test at 5 %.
 
-    std: of the differences. None where it is not known, or where `MOST_SEEDS` do not suffice.
+    std: standard deviation of the differences. Returns None where std is None, or where `MOST_SEEDS` are too few.
     """
     if std is None:
         return None
@@ -165,8 +183,18 @@ def seeds_needed(difference: float, std: float | None) -> int | None:
 
 
 def power(n: int, effect: float) -> float:
-    """The chance that a two-sided paired t-test at 5 % shows a difference of so many standard deviations."""
-    critical = stats.t.ppf(1 - SIGNIFICANCE / 2, n - 1)
+    """The chance that a paired t-test of n pairs at 5 % shows a true difference of `effect` standard deviations."""
+    critical = scipy.stats.t.ppf(1 - SIGNIFICANCE / 2, n - 1)
     shift = min(abs(effect) * math.sqrt(n), 1e3)  # beyond that the chance is 1, and scipy's far tails are undefined
-    # The opposite tail is lost in rounding where scipy has no number for it.
-    return float(stats.nct.sf(critical, n - 1, shift) + np.nan_to_num(stats.nct.cdf(-critical, n - 1, shift)))
+    # scipy gives NaN for the opposite tail where it is too small to matter.
+    opposite_tail = np.nan_to_num(scipy.stats.nct.cdf(-critical, n - 1, shift))
+    return float(scipy.stats.nct.sf(critical, n - 1, shift) + opposite_tail)
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Logarithms of the predicted probabilities, in float64. logits: float [..., classes]. Returns the same shape.
+
+    A probability of 1e-400 is 0 in float64, but its logarithm is not: use it for likelihoods.
+    """
+    exact = logits.astype(np.float64)
+    return exact - np.logaddexp.reduce(exact, axis=-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""TensorBoard events, written without TensorFlow."""
+"""TensorBoard event files, written without TensorFlow."""
 
 import time
 from collections.abc import Mapping
@@ -8,14 +8,14 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.summary import scalar
 
-_NOT_CURVES = ("seed", "epoch", "step")
+_NO_CURVES = ("seed", "epoch", "step")
 
 
 class EventWriter:
-    """Writes the rows of a run as curves over the step. Raises OSError where the disk does not take them.
+    """Writes the rows of a run as curves over the step. Raises OSError when the disk cannot take them.
 
-    tensorboardX's own SummaryWriter hands events to a thread: where that dies of a full disk, the run would wait for
-    it forever.
+    tensorboardX's own SummaryWriter writes in a thread: when that thread dies because the disk is full, the run waits
+    for it forever.
     """
 
     def __init__(self, folder: Path):
@@ -28,8 +28,8 @@ class EventWriter:
         self._writer.close()
 
     def write(self, row: Mapping[str, float]) -> None:
-        """Adds every number of a `metrics.jsonl` row under its name, and shows it to TensorBoard at once."""
-        for name in sorted(row.keys() - set(_NOT_CURVES)):
+        """Adds every number of a `metrics.jsonl` row under its name and flushes the file, so that it is shown soon."""
+        for name in sorted(row.keys() - set(_NO_CURVES)):
             summary = scalar(name, row[name])
             self._writer.write_event(Event(step=int(row["step"]), wall_time=time.time(), summary=summary))
         self._writer.flush()

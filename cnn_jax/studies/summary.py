@@ -11,6 +11,7 @@ from cnn_jax.models.summary import Layer
 from cnn_jax.report import figures
 from cnn_jax.report import graph as drawings
 from cnn_jax.report.console import Console
+from cnn_jax.report.tables import Table
 from cnn_jax.runs import directory
 from cnn_jax.training import programs
 
@@ -34,11 +35,8 @@ def run(config: Config, *, graph: Path | None = None) -> list[Layer]:
         for layer in layers
     ]
     totals = (sum(layer.parameters for layer in layers), sum(layer.multiply_adds for layer in layers))
-    console.table(
-        title,
-        ["layer", "output shape", "parameters", "multiply-adds an image"],
-        [*rows, ["total", "", *(f"{total:,}" for total in totals)]],
-    )
+    headings = ["layer", "output shape", "parameters", "multiply-adds an image"]
+    console.table(Table(title, headings, [*rows, ["total", "", *(f"{total:,}" for total in totals)]]))
     if graph is not None:
         console.line(f"{graph} written")
     return layers
@@ -53,6 +51,6 @@ def _require_new_svg(path: Path) -> None:
 
 def _write(path: Path, drawing: figures.Markup) -> None:
     try:
-        directory.write_at_once(path, figures.alone(drawing))
+        directory.write_at_once(path, figures.as_svg_file(drawing))
     except OSError as error:
         raise InputError(f"--graph={path}: cannot be written: {error.strerror}.") from None

@@ -1,4 +1,4 @@
-"""Graphs are laid out from top to bottom, nothing upon anything else, and drawn with every name and shape."""
+"""Graphs are laid out from top to bottom without overlaps, and drawn with every name and shape."""
 
 import itertools
 from xml.etree import ElementTree
@@ -17,17 +17,17 @@ TWO_INPUTS = [(0, 2), (2, 3), (3, 4), (1, 4), (4, 5), (4, 6)]
     "edges", [CHAIN, RESIDUAL, TWO_INPUTS, [(0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (3, 4), (0, 4)]]
 )
 def test_arrows_point_down_and_boxes_lie_apart(edges: list[tuple[int, int]]) -> None:
-    widths = [1.0 + place % 3 for place in range(1 + max(target for _, target in edges))]
+    widths = [1.0 + index % 3 for index in range(1 + max(target for _, target in edges))]
     plan = layout(widths, edges)
-    for way in plan.ways:
-        assert [plan.row[item] for item in way] == list(range(plan.row[way[0]], plan.row[way[-1]] + 1))
-    room = [*widths, *[0.0] * (len(plan.row) - len(widths))]
+    for path in plan.paths:
+        assert [plan.row[item] for item in path] == list(range(plan.row[path[0]], plan.row[path[-1]] + 1))
+    item_widths = [*widths, *[0.0] * (len(plan.row) - len(widths))]
     for one, other in itertools.combinations(range(len(plan.row)), 2):
         if plan.row[one] == plan.row[other]:
-            assert abs(plan.x[one] - plan.x[other]) > (room[one] + room[other]) / 2
+            assert abs(plan.x[one] - plan.x[other]) > (item_widths[one] + item_widths[other]) / 2
 
 
-def test_chain_is_straight_and_a_second_input_stands_by_its_reader() -> None:
+def test_chain_is_straight_and_a_second_input_is_next_to_its_reader() -> None:
     assert len(set(layout([1.0, 2.0, 1.5, 1.0], CHAIN).x)) == 1
     plan = layout([1.0] * 7, TWO_INPUTS)
     assert plan.row[1] == plan.row[4] - 1
@@ -39,12 +39,12 @@ def test_model_of_one_node_is_drawn() -> None:
     )
 
 
-def test_names_from_elsewhere_are_escaped_and_shapes_are_written() -> None:
+def test_names_are_escaped_and_shapes_are_written() -> None:
     nasty = '<script>"$x^2$"&amp;</script>'
     nodes = [{"name": nasty, "kind": "input", "shape": (28, 28, 1)}, {"name": "Conv_0", "kind": "layer", "shape": ()}]
     svg = drawing(nasty, {"nodes": nodes, "edges": [(0, 1)]})
     assert "<script" not in svg
-    root = ElementTree.fromstring(figures.alone(svg).encode())
+    root = ElementTree.fromstring(figures.as_svg_file(svg).encode())
     assert [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")] == [
         nasty,
         "28 x 28 x 1",

@@ -1,8 +1,10 @@
-"""The statistics are those of the textbooks, and defined for whatever runs come to."""
+"""The statistics are those of textbooks, and are defined for all numbers that runs can give."""
 
 import dataclasses
 import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -75,13 +77,13 @@ def test_mcnemar_counts_the_images_that_one_alone_gets_right() -> None:
     found = statistics.mcnemar(first, second)
     assert (found.only_first, found.only_second) == (10, 3)
     assert found.p == pytest.approx(2 * sum(math.comb(13, k) for k in range(4)) / 2**13)
-    assert statistics.mcnemar(first, first) == statistics.Discordance(0, 0, 1.0)
+    assert statistics.mcnemar(first, first) == statistics.McNemarResult(0, 0, 1.0)
 
 
 def test_holm_is_that_of_r() -> None:
-    found = statistics.holm({"a": 0.01, "b": 0.04, "c": None, "d": 0.03, "e": 0.005})
+    found = statistics.holm([0.01, 0.04, None, 0.03, 0.005])
     # R: p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm")
-    assert found == {"a": pytest.approx(0.03), "b": 0.06, "c": None, "d": 0.06, "e": pytest.approx(0.02)}
+    assert found == [pytest.approx(0.03), 0.06, None, 0.06, pytest.approx(0.02)]
 
 
 @pytest.mark.parametrize(("effect", "seeds"), [(0.2, 199), (0.5, 34), (0.8, 15), (1.0, 10)])
@@ -147,13 +149,13 @@ def test_ratio_of_times_is_a_geometric_mean_with_its_interval() -> None:
     assert found.interval == pytest.approx((4 * math.exp(-half), 4 * math.exp(half)))
 
 
-@given(st.dictionaries(st.text(max_size=3), probability, min_size=1, max_size=6))
-def test_holm_never_helps_and_never_costs_more_than_bonferroni(p_values: dict[str, float]) -> None:
+@given(st.lists(probability, min_size=1, max_size=6))
+def test_holm_is_between_the_raw_p_and_bonferroni(p_values: list[float]) -> None:
     corrected = statistics.holm(p_values)
-    for name, p in p_values.items():
-        assert p <= corrected[name] <= min(1.0, len(p_values) * p)
-    order = sorted(p_values, key=lambda name: p_values[name])
-    assert [corrected[name] for name in order] == sorted(corrected.values())
+    for raw, p in zip(p_values, corrected, strict=True):
+        assert raw <= p <= min(1.0, len(p_values) * raw)
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    assert [corrected[index] for index in order] == sorted(corrected)
 
 
 def test_margins_are_half_the_intervals_of_estimates() -> None:
@@ -161,3 +163,14 @@ def test_margins_are_half_the_intervals_of_estimates() -> None:
     for margin, sample in zip(statistics.margins(values), values, strict=True):
         low, high = statistics.estimate(sample).interval or (0.0, 0.0)
         assert margin == pytest.approx((high - low) / 2)
+
+
+def test_log_softmax_keeps_what_probabilities_lose() -> None:
+    logs = statistics.log_softmax(np.array([[0.0, 2000.0], [0.0, 0.0]], np.float32))
+    assert logs.dtype == np.float64
+    np.testing.assert_allclose(logs, [[-2000.0, 0.0], [-math.log(2), -math.log(2)]])
+
+
+def test_start_of_a_run_does_not_load_scipy_s_statistics() -> None:
+    check = "import sys; from cnn_jax.report import console, statistics; assert 'scipy.stats' not in sys.modules"
+    subprocess.run([sys.executable, "-c", check], check=True, timeout=60)

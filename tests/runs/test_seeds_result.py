@@ -117,7 +117,7 @@ def test_file_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
             "accuracy 99.05 ± 0.64 % (95 % CI, n = 2)",
         ),
         ([result(0, 0.03, 0.991)], "accuracy 99.10 % (no interval, n = 1)\n"),
-        ([result(0, 0.03, 0.991)], "one seed says nothing of the spread"),
+        ([result(0, 0.03, 0.991)], "one seed does not show how much seeds differ"),
         ([result(0, status="diverged")], "no seed is done"),
     ],
 )

@@ -151,7 +151,7 @@ def _print(console: Console, content: dict[str, Any]) -> None:
     tables += [report.roofline(part) for part in content["rooflines"]]
     tables += [report.profile(content)] if "profile" in content else []
     for table in tables:
-        console.table(table.title, list(table.headings), [list(row) for row in table.rows])
+        console.table(table)
     for part in content["rooflines"]:
         console.line(f"{report.roofs_line(part)} {report.operations_line(part)}")
 

@@ -1,6 +1,7 @@
-"""Models compared by the runs of several seeds: every number of `compare.json` that does not come from a file."""
+"""The numbers of a comparison: models, every pair of them, and the images that hardly any run gets right."""
 
 import dataclasses
+import datetime
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,18 +14,20 @@ from cnn_jax.report import statistics
 
 NUMBERS = ("test_loss", "test_accuracy", "train_seconds", "images_per_second")
 CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
-DETECTABLE = 0.0005  # the difference in accuracy, 0.05 points, whose detection `seeds_needed` is about
-DISAGREEMENTS = 8  # images in each direction, most telling first
-HARDEST = 24
+FORMAT = 1
+DETECTABLE = 0.0005  # a difference of 0.05 percentage points; `seeds_needed` says how many seeds would show it
+DISAGREEMENTS = 8  # images shown for each direction of a pair
+HARDEST = 24  # images shown
 NEARLY_ALL = 0.9  # of a model's seeds
+MACHINE_FACTS = ("device", "cores", "system", "python", "versions", "xla_flags", "git_commit")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A model's finished runs. The config is that of every seed, but for the seed.
+    """A model's finished runs, which differ in their seed only.
 
     numbers: float [seeds] for each of `NUMBERS`. predicted: the predicted classes, int [seeds, test images].
-    rows: each seed's rows of `metrics.jsonl`.
+    rows: the rows of `metrics.jsonl` of each seed. machines: `machine.json` of each seed.
     """
 
     name: str
@@ -35,21 +38,26 @@ class Variant:
     numbers: Mapping[str, np.ndarray]
     predicted: np.ndarray
     rows: Sequence[Sequence[Mapping[str, float]]]
+    machines: Sequence[Mapping[str, Any]]
 
     def of(self, seeds: Sequence[int]) -> "Variant":
-        """The same with these of its seeds alone, in this order."""
-        places = [self.seeds.index(seed) for seed in seeds]
+        """The same model with only these of its seeds, in this order."""
+        indices = [self.seeds.index(seed) for seed in seeds]
         return dataclasses.replace(
             self,
             seeds=tuple(seeds),
-            numbers={name: values[places] for name, values in self.numbers.items()},
-            predicted=self.predicted[places],
-            rows=[self.rows[place] for place in places],
+            numbers={name: values[indices] for name, values in self.numbers.items()},
+            predicted=self.predicted[indices],
+            rows=[self.rows[index] for index in indices],
+            machines=[self.machines[index] for index in indices],
         )
 
 
-def names(configs: Sequence[Config]) -> list[str]:
-    """A name for each config: its experiment, the fields that tell it from its namesakes, and at last a number."""
+def variant_names(configs: Sequence[Config]) -> list[str]:
+    """A name for each config: its experiment, then the fields in which configs of this experiment differ.
+
+    Configs that are equal get a number.
+    """
     found = []
     for config in configs:
         namesakes = [other for other in configs if other.experiment == config.experiment]
@@ -64,11 +72,38 @@ def common_seeds(one: Sequence[int], other: Sequence[int]) -> list[int]:
     return sorted(set(one) & set(other))
 
 
-def compare(variants: Sequence[Variant], labels: np.ndarray) -> dict[str, Any]:
-    """The models, every pair of them that has seeds in common, and the images that hardly any run gets right.
+def comparison_record(variants: Sequence[Variant], labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """The content of `compare.json`. labels: int [test images]. classes: their names, by label."""
+    return {
+        "format": FORMAT,
+        "date": datetime.date.today().isoformat(),
+        "dataset": variants[0].config.dataset,
+        "classes": list(classes),
+        **_machines([machine for variant in variants for machine in variant.machines]),
+        **compare(variants, labels),
+    }
 
-    labels: int [test images]. All numbers are plain Python's, for JSON.
-    """
+
+def _machines(machines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The different machines of the runs, and the facts in which they differ."""
+    known = [_machine(machine) for machine in machines]
+    different = [machine for index, machine in enumerate(known) if machine not in known[:index]]
+    facts = [name for name in MACHINE_FACTS if any(machine[name] != known[0][name] for machine in different)]
+    return {
+        "machines": [machine | {"runs": known.count(machine)} for machine in different],
+        "machines_differ_in": facts,
+    }
+
+
+def _machine(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What is compared of a `machine.json`. The command line is left out, because it may name folders."""
+    versions = content.get("versions")
+    facts = {name: "none" if content.get(name) is None else str(content[name]) for name in MACHINE_FACTS}
+    return facts | {"versions": {str(k): str(v) for k, v in versions.items()} if isinstance(versions, dict) else {}}
+
+
+def compare(variants: Sequence[Variant], labels: np.ndarray) -> dict[str, Any]:
+    """All statistics of a comparison, as plain numbers for JSON. labels: int [test images]."""
     return {
         "settings": {
             "test_examples": len(labels),
@@ -97,7 +132,7 @@ def _model(variant: Variant) -> dict[str, Any]:
 
 
 def _curves(rows: Sequence[Sequence[Mapping[str, float]]]) -> dict[str, list[dict[str, float]]]:
-    """Mean, lowest and highest over the seeds at each epoch that all of them reached, of what all of them recorded."""
+    """Mean, lowest and highest over the seeds, for the epochs and the measures that all seeds have."""
     epochs = min(map(len, rows))
     measures = [name for name in CURVES if epochs and all(name in row for seed in rows for row in seed[:epochs])]
     return {name: [_band([seed[epoch][name] for seed in rows]) for epoch in range(epochs)] for name in measures}
@@ -108,37 +143,37 @@ def _band(values: Sequence[float]) -> dict[str, float]:
 
 
 def _pairs(variants: Sequence[Variant], labels: np.ndarray) -> list[dict[str, Any]]:
-    """Every pair, with p-values that are corrected over all pairs; the verdict is theirs on the accuracy."""
+    """Every pair with common seeds. p-values are corrected over all pairs; accuracy decides the verdict."""
     pairs = []
     for one, other in itertools.combinations(variants, 2):
         seeds = common_seeds(one.seeds, other.seeds)
         if seeds:
             pairs.append(_pair(one.of(seeds), other.of(seeds), labels))
     for measure in ("test_accuracy", "test_loss"):
-        corrected = statistics.holm({str(i): _deciding_p(pair, measure) for i, pair in enumerate(pairs)})
-        for index, pair in enumerate(pairs):
-            pair[measure]["p_holm"] = corrected[str(index)]
+        corrected = statistics.holm([_deciding_p(pair, measure) for pair in pairs])
+        for pair, p in zip(pairs, corrected, strict=True):
+            pair[measure]["p_holm"] = p
     for pair in pairs:
         pair["verdict"] = verdict(pair["test_accuracy"]["mean"], pair["test_accuracy"]["p_holm"])
     return pairs
 
 
 def _deciding_p(pair: dict[str, Any], measure: str) -> float | None:
-    """Of the seeds where there are several; where there is one, of the test images."""
+    """The p-value over the seeds; for single runs that over the test images."""
     if measure == "test_accuracy" and pair["mcnemar"]:
         return pair["mcnemar"]["p"]
     return pair[measure]["p"]
 
 
 def verdict(difference: float, p: float | None) -> str:
-    """What may be said of the first of two models. difference: of accuracies, first minus second. p: corrected."""
-    if p is None or p >= statistics.SIGNIFICANCE or difference == 0:
+    """What the first of two models is. difference: of accuracies, first minus second. p: after Holm's correction."""
+    if not statistics.is_significant(difference, p):
         return "no difference shown"
     return "better" if difference > 0 else "worse"
 
 
 def _pair(one: Variant, other: Variant, labels: np.ndarray) -> dict[str, Any]:
-    """Two models by the seeds that they have in common."""
+    """Two models with the same seeds."""
     accuracy, loss = (_difference(one, other, name) for name in ("test_accuracy", "test_loss"))
     is_single = len(one.seeds) == 1
     hits = [variant.predicted == labels for variant in (one, other)]
@@ -165,26 +200,26 @@ def _difference(one: Variant, other: Variant, name: str) -> dict[str, Any]:
 
 
 def _disagreements(right: Variant, wrong: Variant, labels: np.ndarray) -> list[dict[str, Any]]:
-    """The images that more seeds of one model get right than of the other, those with the largest gap first."""
+    """The images that more seeds of `right` than of `wrong` get right, the largest difference first."""
     rates = [np.mean(variant.predicted == labels, axis=0) for variant in (right, wrong)]
-    order = np.argsort(rates[1] - rates[0], kind="stable")[:DISAGREEMENTS]
+    indices = np.argsort(rates[1] - rates[0], kind="stable")[:DISAGREEMENTS]
     return [
         _image(index, wrong.predicted, labels)
         | {"right_share": float(rates[0][index]), "other_right_share": float(rates[1][index])}
-        for index in order.tolist()
+        for index in indices.tolist()
         if rates[0][index] > rates[1][index]
     ]
 
 
 def _hardest(variants: Sequence[Variant], labels: np.ndarray) -> dict[str, Any]:
-    """The images that nearly all seeds of every model get wrong: how many, and the worst of them."""
+    """The images that nearly all seeds of every model get wrong: how many there are, and the worst of them."""
     wrong = np.stack([np.mean(variant.predicted != labels, axis=0) for variant in variants])
-    # Means of counts: 9 wrong of 10 are 0.9 only up to rounding.
+    # The mean of 9 ones and a 0 is 0.9 only up to rounding.
     hard = np.flatnonzero(wrong.min(axis=0) >= NEARLY_ALL - 1e-9)
-    order = hard[np.argsort(-wrong[:, hard].mean(axis=0), kind="stable")][:HARDEST]
+    indices = hard[np.argsort(-wrong[:, hard].mean(axis=0), kind="stable")][:HARDEST]
     predicted = np.concatenate([variant.predicted for variant in variants])
     images = [
-        _image(index, predicted, labels) | {"wrong_share": float(wrong[:, index].mean())} for index in order.tolist()
+        _image(index, predicted, labels) | {"wrong_share": float(wrong[:, index].mean())} for index in indices.tolist()
     ]
     return {"count": len(hard), "images": images}
 

@@ -1,7 +1,4 @@
-"""Overfitting: how much better models do on the images they learned than on others, by the number of these images.
-
-Every number of `overfitting.json` that does not come from a run.
-"""
+"""The numbers of an overfitting study: the gap between training and test accuracy, by the number of training images."""
 
 import dataclasses
 import itertools
@@ -14,13 +11,14 @@ import numpy as np
 from cnn_jax.report import statistics
 
 MEASURES = ("train_accuracy", "test_accuracy", "train_loss", "test_loss")
+VERDICTS = ("smaller", "larger", "no difference shown")
 
 
 @dataclass(frozen=True)
-class Learner:
-    """A model trained on the first N images, for one N, with several seeds.
+class DataSizeResult:
+    """A model trained on the first N training images with several seeds.
 
-    scores: float [seeds] for each of `MEASURES`, of the parameters at the end. epochs, steps: of each seed.
+    scores: float [seeds] for each of `MEASURES`, at the end of training. epochs, steps: of each seed.
     """
 
     name: str
@@ -36,85 +34,85 @@ class Learner:
         """Training accuracy minus test accuracy, float [seeds]."""
         return self.scores["train_accuracy"] - self.scores["test_accuracy"]
 
+    def indices(self, seeds: Sequence[int]) -> list[int]:
+        """Where these seeds are in the arrays."""
+        return [self.seeds.index(seed) for seed in seeds]
+
 
 def epochs_for(train_examples: int, batch_size: int, epochs: int, least_steps: int) -> int:
-    """The epochs that take at least so many steps, and at least the given ones: few images are seen more often."""
+    """The given number of epochs, or as many more as `least_steps` steps take when there are few images."""
     epoch_steps = -(-train_examples // min(batch_size, train_examples))
     return max(epochs, -(-least_steps // epoch_steps))
 
 
-def compare(learners: Sequence[Learner]) -> dict[str, Any]:
-    """Each learner's scores with intervals, and every two models' gaps against each other at every size.
+def compare(results: Sequence[DataSizeResult]) -> dict[str, Any]:
+    """Scores and gaps with intervals, and the gaps of every two models compared at each number of images.
 
-    All numbers are plain Python's, for JSON.
+    All numbers are plain numbers for JSON.
     """
-    pairs = _pairs(learners)
+    pairs = _pairs(results)
     return {
         "confidence": statistics.CONFIDENCE,
         "significance": statistics.SIGNIFICANCE,
-        "learners": [_learner(learner) for learner in learners],
+        "learners": [_result(result) for result in results],
         "pairs": pairs,
-        "verdicts": _verdicts(learners, pairs),
+        "verdicts": _verdicts(results, pairs),
     }
 
 
-def _learner(learner: Learner) -> dict[str, Any]:
-    about = {f.name: getattr(learner, f.name) for f in dataclasses.fields(learner) if f.name not in ("scores", "seeds")}
-    measured = {name: statistics.summary(values) for name, values in {**learner.scores, "gap": learner.gap}.items()}
-    return about | {"seeds": list(learner.seeds)} | measured
+def _result(result: DataSizeResult) -> dict[str, Any]:
+    names = [field.name for field in dataclasses.fields(result) if field.name not in ("scores", "seeds")]
+    measured = {name: statistics.summary(values) for name, values in {**result.scores, "gap": result.gap}.items()}
+    return {name: getattr(result, name) for name in names} | {"seeds": list(result.seeds)} | measured
 
 
-def _pairs(learners: Sequence[Learner]) -> list[dict[str, Any]]:
-    """Two models of one size each, over their common seeds; p-values are corrected over all of them."""
-    found = [
-        _pair(*_ordered(one, other))
-        for one, other in itertools.combinations(learners, 2)
+def _pairs(results: Sequence[DataSizeResult]) -> list[dict[str, Any]]:
+    """Every two models with the same number of images and common seeds. p-values are corrected over all pairs."""
+    pairs = [
+        _pair(*sorted((one, other), key=lambda result: result.parameters))
+        for one, other in itertools.combinations(results, 2)
         if one.train_examples == other.train_examples and set(one.seeds) & set(other.seeds)
     ]
-    corrected = statistics.holm({str(index): pair["gap"]["p"] for index, pair in enumerate(found)})
-    for index, pair in enumerate(found):
-        pair["gap"]["p_holm"] = corrected[str(index)]
-        pair["verdict"] = _verdict(pair["gap"]["mean"], corrected[str(index)])
-    return found
+    corrected = statistics.holm([pair["gap"]["p"] for pair in pairs])
+    for pair, p in zip(pairs, corrected, strict=True):
+        pair["gap"]["p_holm"] = p
+        pair["verdict"] = _verdict(pair["gap"]["mean"], p)
+    return pairs
 
 
-def _ordered(one: Learner, other: Learner) -> tuple[Learner, Learner]:
-    """The model with fewer parameters first."""
-    return (other, one) if other.parameters < one.parameters else (one, other)
-
-
-def _pair(fewer: Learner, more: Learner) -> dict[str, Any]:
+def _pair(fewer: DataSizeResult, more: DataSizeResult) -> dict[str, Any]:
+    """fewer, more: the models with fewer and with more parameters. Differences are fewer minus more."""
     seeds = sorted(set(fewer.seeds) & set(more.seeds))
-    gaps, tests = (
-        statistics.paired_difference(*(values(one)[[one.seeds.index(s) for s in seeds]] for one in (fewer, more)))
-        for values in (lambda one: one.gap, lambda one: one.scores["test_accuracy"])
+    first, second = fewer.indices(seeds), more.indices(seeds)
+    gap = statistics.paired_difference(fewer.gap[first], more.gap[second])
+    test_accuracy = statistics.paired_difference(
+        fewer.scores["test_accuracy"][first], more.scores["test_accuracy"][second]
     )
     return {
         "fewer": fewer.name,
         "more": more.name,
         "train_examples": fewer.train_examples,
         "seeds": seeds,
-        "gap": dataclasses.asdict(gaps.estimate) | {"p": gaps.p},
-        "test_accuracy": dataclasses.asdict(tests.estimate) | {"p": tests.p},
+        "gap": dataclasses.asdict(gap.estimate) | {"p": gap.p},
+        "test_accuracy": dataclasses.asdict(test_accuracy.estimate) | {"p": test_accuracy.p},
     }
 
 
 def _verdict(difference: float, p: float | None) -> str:
-    """What may be said of the gap of the model with fewer parameters. p: corrected."""
-    if p is None or p >= statistics.SIGNIFICANCE or difference == 0:
+    """What the gap of the model with fewer parameters is. p: after Holm's correction."""
+    if not statistics.is_significant(difference, p):
         return "no difference shown"
     return "smaller" if difference < 0 else "larger"
 
 
-def _verdicts(learners: Sequence[Learner], pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """For every two models the sizes by verdict, and what they say of "fewer parameters overfit less"."""
-    parameters = {learner.name: learner.parameters for learner in learners}
+def _verdicts(results: Sequence[DataSizeResult], pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """For every two models: the numbers of images by verdict, and whether fewer parameters overfit less."""
+    parameters = {result.name: result.parameters for result in results}
     verdicts = []
     for names in dict.fromkeys((pair["fewer"], pair["more"]) for pair in pairs):
         of_both = [pair for pair in pairs if (pair["fewer"], pair["more"]) == names]
         sizes = {
-            word: [pair["train_examples"] for pair in of_both if pair["verdict"] == word]
-            for word in ("smaller", "larger", "no difference shown")
+            verdict: [pair["train_examples"] for pair in of_both if pair["verdict"] == verdict] for verdict in VERDICTS
         }
         fewer, more = names
         verdicts.append(
@@ -123,15 +121,15 @@ def _verdicts(learners: Sequence[Learner], pairs: Sequence[Mapping[str, Any]]) -
                 "more": more,
                 "parameters": [parameters[fewer], parameters[more]],
                 "sizes": sizes,
-                "fewer_parameters_overfit_less": _statement(sizes, parameters[fewer] < parameters[more]),
+                "fewer_parameters_overfit_less": _claim(sizes, parameters[fewer] < parameters[more]),
             }
         )
     return verdicts
 
 
-def _statement(sizes: Mapping[str, Sequence[int]], differ: bool) -> str:
-    """Whether the sizes bear out that fewer parameters overfit less."""
-    if not differ:
+def _claim(sizes: Mapping[str, Sequence[int]], parameters_differ: bool) -> str:
+    """Whether the claim that fewer parameters overfit less holds."""
+    if not parameters_differ:
         return "not asked: equally many parameters"
     if sizes["smaller"] and sizes["larger"]:
         return "depends on the number of images"

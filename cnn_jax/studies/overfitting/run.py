@@ -1,4 +1,4 @@
-"""Train models on more and more images, and see how far what they learned holds for images they have not seen."""
+"""Train models on more and more images, and compare their accuracy on the training images and on the test images."""
 
 import dataclasses
 import datetime
@@ -14,19 +14,19 @@ from cnn_jax.config import Config, run_name
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import InputError
 from cnn_jax.report.console import Console
+from cnn_jax.report.format import counted
 from cnn_jax.runs import directory, experiments, machine, trained
 from cnn_jax.runs.execute import Place
-from cnn_jax.studies.overfitting import numbers as overfitting
-from cnn_jax.studies.overfitting import page as report
-from cnn_jax.studies.overfitting.numbers import Learner
-from cnn_jax.training import mesh as meshes
+from cnn_jax.studies.overfitting.numbers import DataSizeResult, compare, epochs_for
+from cnn_jax.studies.overfitting.page import console_tables, render_page, sentences
 from cnn_jax.training import programs
+from cnn_jax.training.mesh import over_all_devices
 
 RUNS = Path("runs")
 FORMAT = 1
 SEEDS = 3
 SIZES = (100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)  # and all images
-LEAST_STEPS = 500  # also of few images, so that a model has the time to learn them
+LEAST_STEPS = 500  # so that a model has time to learn few images too
 
 
 def run(
@@ -44,22 +44,23 @@ def run(
     compilation_cache: bool = True,
     command_line: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """Trains each config on the first N training images for several N and seeds; prints, writes and returns the record.
+    """Trains each config on the first N training images, for several N and seeds; prints, writes, returns the record.
 
-    sizes: the Ns; none: 100, 300, 1,000 and so on, and all. seeds: for each; None: 3. Each config takes its own epochs,
-    and so many more that there are `LEAST_STEPS` steps. Runs are folders of many seeds in `workdir`; the same command
-    goes on with them. Raises InputError, and writes nothing, where something cannot be trained.
+    sizes: the values of N; none means 100, 300, 1,000 and so on, and all images. seeds: how many for each N; None means
+    3. Each run takes the epochs of its config, or as many more as `LEAST_STEPS` steps take. The runs are folders of
+    several seeds in `workdir`; the same command resumes them. Raises InputError, and writes nothing, when something
+    cannot be trained.
     """
     compilation.start(persistent_cache=compilation_cache)
-    console = Console(progress=progress, rows=False)  # few images make hundreds of epochs
+    console = Console(progress=progress, rows=False)  # runs on few images have hundreds of epochs
     _require_models(configs, changed)
-    chosen = _sizes(configs, sizes)
-    folder = workdir or RUNS / _name(configs, changed)
+    wanted_sizes = _sizes(configs, sizes)
+    folder = workdir or RUNS / _folder_name(configs, changed)
     directory.require_writable(folder, flag="workdir")
     place = Place(
         workdir=folder, data_dir=data_dir, manual_dir=manual_dir, overwrite=overwrite, command_line=command_line
     )
-    images = data.load(
+    dataset = data.load(
         configs[0].dataset,
         data_dir=data_dir,
         manual_dir=manual_dir,
@@ -67,29 +68,34 @@ def run(
         warn=console.note,
     )
     number, strategy = SEEDS if seeds is None else seeds, seed_strategy or "auto"
-    learners = [
-        _learner(_of_size(config, size), size, images, number, place, strategy, console)
+    results = [
+        _result(_with_size(config, size), size, dataset, number, place, strategy, console)
         for config in configs
-        for size in chosen
+        for size in wanted_sizes
     ]
-    content = _record(configs, learners, images, command_line)
-    _write(folder, content)
-    _print(console, content)
+    record = overfitting_record(configs, results, dataset, machine.describe(list(command_line)))
+    files = {"overfitting.html": render_page(record)}
+    files["overfitting.json"] = json.dumps(record, indent=1, allow_nan=False) + "\n"
+    directory.write_files(folder, files)
+    for table in console_tables(record):
+        console.table(table)
+    for sentence in sentences(record):
+        console.line(sentence)
     console.line(f"{folder}: overfitting.json and overfitting.html written")
-    return content
+    return record
 
 
 def _require_models(configs: Sequence[Config], changed: Collection[str]) -> None:
-    """Raises InputError where these cannot be trained and set beside one another."""
+    """Raises InputError when these models cannot be compared."""
     if not configs:
         raise InputError("--mode=overfitting: name the models with --experiments=NAME,NAME.")
     if "train_examples" in changed:
-        raise InputError("--train_examples: is what --mode=overfitting varies. Name the numbers with --sizes=N,N.")
+        raise InputError("--train_examples: --mode=overfitting varies it. Give the numbers of images with --sizes=N,N.")
     experiments.require_comparable(configs)
 
 
 def _sizes(configs: Sequence[Config], asked: Sequence[int]) -> list[int]:
-    """How many images to train on, in ascending order. Raises InputError where there are not so many."""
+    """The numbers of images to train on, in ascending order. Raises InputError when there are fewer images."""
     available = min(_available(config) for config in configs)
     if available < 1:
         raise InputError("--validation_examples: leaves no image to train on.")
@@ -103,78 +109,63 @@ def _available(config: Config) -> int:
     return data.spec(config.dataset).train_examples - config.validation_examples
 
 
-def _of_size(config: Config, size: int) -> Config:
-    """The config of a run on so many images."""
-    epochs = overfitting.epochs_for(size, config.batch_size, config.epochs, LEAST_STEPS)
+def _with_size(config: Config, size: int) -> Config:
+    """The config of a run on the first `size` images."""
+    epochs = epochs_for(size, config.batch_size, config.epochs, LEAST_STEPS)
     return dataclasses.replace(config, train_examples=None if size == _available(config) else size, epochs=epochs)
 
 
-def _name(configs: Sequence[Config], changed: Collection[str]) -> str:
+def _folder_name(configs: Sequence[Config], changed: Collection[str]) -> str:
     names = "-".join(config.experiment for config in configs)
     label = dataclasses.replace(configs[0], experiment=names[:100])
     return f"overfitting-{run_name(label, changed, many_seeds=True)}"
 
 
-def _learner(
-    config: Config, size: int, images: Dataset, seeds: int, place: Place, strategy: str, console: Console
-) -> Learner:
-    """Trains a config's seeds, where they are not, and scores what they ended with on what they learned from.
+def _result(
+    config: Config, size: int, dataset: Dataset, seeds: int, place: Place, strategy: str, console: Console
+) -> DataSizeResult:
+    """Trains the seeds of a config that are not finished, and scores each on the images that it was trained on.
 
-    Raises DivergedError where none of them came to an end.
+    Raises DivergedError when all seeds diverge.
     """
     folder = place.workdir / config.experiment / f"train_examples={size}"
     runs = experiments.trained(config, seeds, dataclasses.replace(place, workdir=folder), strategy, console)
-    ends = [run.finished_result() for run in runs.values()]
-    inference = programs.compile_inference(config, images.spec, images.train[:size], meshes.over_all_devices())
-    learned = [inference.score(trained.params(run)) for run in runs.values()]
-    console.line(f"{folder}: {len(runs)} seeds of {config.epochs:,} epochs are done")
+    results = [run.finished_result() for run in runs.values()]
+    inference = programs.compile_inference(config, dataset.spec, dataset.train[:size], over_all_devices())
+    train_scores = [inference.score(trained.params(run)) for run in runs.values()]
+    console.line(f"{folder}: {counted(len(runs), 'seed')} of {counted(config.epochs, 'epoch')} done")
     scores = {
-        "train_accuracy": [score.accuracy for score in learned],
-        "test_accuracy": [end.test_accuracy for end in ends],
-        "train_loss": [score.loss for score in learned],
-        "test_loss": [end.test_loss for end in ends],
+        "train_accuracy": [score.accuracy for score in train_scores],
+        "test_accuracy": [result.test_accuracy for result in results],
+        "train_loss": [score.loss for score in train_scores],
+        "test_loss": [result.test_loss for result in results],
     }
-    return Learner(
+    return DataSizeResult(
         name=config.experiment,
-        parameters=ends[0].parameters,
+        parameters=results[0].parameters,
         train_examples=size,
         epochs=config.epochs,
-        steps=ends[0].steps,
+        steps=results[0].steps,
         seeds=tuple(runs),
         scores={name: np.array(values, np.float64) for name, values in scores.items()},
     )
 
 
-def _record(
-    configs: Sequence[Config], learners: Sequence[Learner], images: Dataset, command_line: Sequence[str]
+def overfitting_record(
+    configs: Sequence[Config], results: Sequence[DataSizeResult], dataset: Dataset, on_machine: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The content of `overfitting.json`."""
+    """The content of `overfitting.json`. on_machine: as in `machine.json`."""
     varied = ("seed", "epochs", "train_examples")
-    content = {
+    record = {
         "format": FORMAT,
         "date": datetime.date.today().isoformat(),
-        "dataset": images.spec.name,
-        "data_fingerprint": images.fingerprint,
-        "test_examples": len(images.test),
+        "dataset": dataset.spec.name,
+        "data_fingerprint": dataset.fingerprint,
+        "test_examples": len(dataset.test),
         "least_steps": LEAST_STEPS,
-        "machine": {k: v for k, v in machine.describe(list(command_line)).items() if k != "command_line"},
+        "machine": {name: value for name, value in on_machine.items() if name != "command_line"},  # may name folders
         "configs": [{k: v for k, v in dataclasses.asdict(c).items() if k not in varied} for c in configs],
-        **overfitting.compare(learners),
+        **compare(results),
     }
-    plain: dict[str, Any] = json.loads(json.dumps(content, allow_nan=False))  # what a reader of the file will find
+    plain: dict[str, Any] = json.loads(json.dumps(record, allow_nan=False))  # exactly what a reader of the file gets
     return plain
-
-
-def _write(folder: Path, content: Mapping[str, Any]) -> None:
-    files = {
-        "overfitting.html": report.page(content),
-        "overfitting.json": json.dumps(content, indent=1, allow_nan=False) + "\n",
-    }
-    directory.write_files(folder, files)
-
-
-def _print(console: Console, content: Mapping[str, Any]) -> None:
-    for table in (report.scores(content), *([report.differences(content)] if content["pairs"] else [])):
-        console.table(table.title, list(table.headings), [list(row) for row in table.rows])
-    for sentence in report.sentences(content):
-        console.line(sentence)

@@ -16,7 +16,7 @@ HEADINGS = ["file", "class", "probability", "second", "probability", "why not"]
 
 def show(console: Console, rows: Sequence[Row]) -> None:
     """The rows on the console."""
-    console.table(_told(rows), HEADINGS, [_cells(row) for row in rows])
+    console.table(Table(_told(rows), HEADINGS, [_cells(row) for row in rows]))
 
 
 def page(model: str, rows: Sequence[Row], most: int) -> str:

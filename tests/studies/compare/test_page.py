@@ -1,103 +1,114 @@
-"""A comparison's page and sentences say what the record holds, and stay small."""
+"""A comparison's page and sentences report the record of its runs, and the page stays small."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from cnn_jax import data
 from cnn_jax.config import Config
-from cnn_jax.studies.compare import numbers as comparison
-from cnn_jax.studies.compare import page as report
-from cnn_jax.studies.compare.numbers import Variant
+from cnn_jax.runs.seeds import finished
+from cnn_jax.studies.compare.numbers import comparison_record
+from cnn_jax.studies.compare.page import console_tables, images_shown, render_page, sentences
+from cnn_jax.studies.compare.run import read_variants
+from tests import fabricated
 
-LABELS = np.resize(np.arange(10), 400)
-MACHINE = dict.fromkeys(("device", "cores", "system", "python", "xla_flags", "git_commit"), "x") | {
-    "versions": {},
-    "runs": 1,
-}
-
-
-def variant(name: str, wrong: Sequence[int], *, seconds: float = 10.0, seeds: int = 3) -> Variant:
-    """A model whose seeds are all wrong on these images, and seed i on image 100 + i."""
-    predicted = np.stack([LABELS] * seeds)
-    for seed in range(seeds):
-        places = [*wrong, 100 + seed]
-        predicted[seed, places] = (LABELS[places] + 1) % 10
-    spread = 1 + 0.01 * np.arange(seeds)
-    numbers = dict.fromkeys(("test_loss", "train_seconds", "images_per_second"), seconds * spread)
-    numbers["test_accuracy"] = np.mean(predicted == LABELS, axis=1)
-    rows = [[{"train_loss": 1.0, "train_accuracy": 0.5}, {"train_loss": 0.5, "train_accuracy": 0.75}]] * seeds
-    return Variant(name, Config(), 1, 1, tuple(range(seeds)), numbers, predicted, rows)
+Model = tuple[str, Sequence[int], dict[str, Any]]
+Compared = Callable[..., dict[str, Any]]
 
 
-def record(*variants: Variant) -> dict[str, Any]:
-    about = {"date": "2026-12-01", "dataset": "mnist", "classes": [f"class {i}" for i in range(10)]}
-    return {**about, "machines": [MACHINE], "machines_differ_in": [], **comparison.compare(variants, LABELS)}
+def model(name: str, wrong: Sequence[int], *, seeds: int = 3, **changes: Any) -> Model:
+    """A model whose seeds are all wrong on these images, and seed i also on image 100 + i."""
+    return name, [[*wrong, 100 + seed] for seed in range(seeds)], changes
 
 
-def images(content: dict[str, Any]) -> dict[int, np.ndarray]:
+@pytest.fixture
+def compared(tmp_path: Path) -> Compared:
+    """The record of fabricated runs of these models."""
+
+    def record(*models: Model) -> dict[str, Any]:
+        runs = []
+        for number, (name, wrong, changes) in enumerate(models):
+            config = Config(experiment=name, model="logistic")
+            runs.append(finished(fabricated.seeds(tmp_path / str(number), config, wrong, **changes)))
+        variants, labels = read_variants(runs)
+        return comparison_record(variants, labels, data.spec("fashion_mnist").classes)
+
+    return record
+
+
+def images(record: dict[str, Any]) -> dict[int, np.ndarray]:
     noise = np.random.default_rng(0)
-    return {index: noise.integers(0, 256, (28, 28, 1), np.uint8) for index in report.images_shown(content)}
+    return {index: noise.integers(0, 256, (28, 28, 1), np.uint8) for index in images_shown(record)}
 
 
-ONE, OTHER = variant("one", [1, 2]), variant("other", [2, 3, 4], seconds=30.0)
+ONE, OTHER = model("one", [1, 2]), model("other", [2, 3, 4], train_seconds=30.0)
 
 
-def test_every_image_of_the_record_is_drawn_once_in_each_gallery() -> None:
-    content = record(ONE, OTHER)
-    assert report.images_shown(content) == [1, 2, 3, 4]
-    page = report.page(content, images(content))
+def test_every_image_of_the_record_is_drawn_once_in_each_gallery(compared: Compared) -> None:
+    record = compared(ONE, OTHER)
+    assert images_shown(record) == [1, 2, 3, 4]
+    page = render_page(record, images(record))
     assert page.count("<image") == 4
-    for words in ("class 3 taken for class 4", "class 1 taken for class 2", "class 2 taken for class 3"):
+    for words in ("Dress predicted as Coat", "Trouser predicted as Pullover", "Pullover predicted as Dress"):
         assert words in page
-    content["classes"] = [str(digit) for digit in range(10)]
-    assert ">3 taken for 4<" in report.page(content, images(content))
+    record["classes"] = data.spec("mnist").classes
+    assert ">3 predicted 4<" in render_page(record, images(record))
 
 
-def test_every_figure_has_words() -> None:
-    content = record(ONE, OTHER)
-    page = report.page(content, images(content))
+def test_every_figure_has_words(compared: Compared) -> None:
+    record = compared(ONE, OTHER)
+    page = render_page(record, images(record))
     words = re.findall(r'<svg role="img" aria-label="([^"]+)"', page)
     assert len(words) == page.count("<figure>") == 8
-    assert "Means: one 99.25%; other 99.00%" in words[0]
+    assert "Means: one 99.70 %; other 99.60 %" in words[0]
 
 
-def test_names_are_escaped() -> None:
-    content = record(variant("<script>", [1, 2]), OTHER)
-    assert "<script" not in report.page(content, images(content))
+def test_names_are_escaped(compared: Compared) -> None:
+    nasty = fabricated.MACHINE | {"device": "<script>alert(1)</script>"}
+    record = compared(model("one", [1, 2], machine=nasty), OTHER)
+    assert "<script" not in render_page(record, images(record))
+    assert "&lt;script&gt;" in render_page(record, None)
 
 
-def test_many_models_make_no_large_page() -> None:
-    content = record(*(variant(f"model {i}", range(10 * i, 10 * i + 9)) for i in range(10)))
-    page = report.page(content, images(content))
-    assert len(content["pairs"]) == 45
-    assert "The first 6 pairs are shown" in page
+def test_many_models_make_no_large_page(compared: Compared) -> None:
+    record = compared(*(model(f"model{i}", range(10 * i, 10 * i + 9)) for i in range(10)))
+    page = render_page(record, images(record))
+    assert len(record["pairs"]) == 45
+    assert "Only the first 6 pairs are shown" in page
     assert len(page.encode()) < 2_000_000
 
 
 @pytest.mark.parametrize("order", [(ONE, OTHER), (OTHER, ONE)])
-def test_whoever_is_faster_is_named_first(order: tuple[Variant, Variant]) -> None:
-    [sentence] = report.sentences(record(*order))
-    assert "one trains 3 times as fast as other" in sentence
+def test_the_faster_model_is_named_first(compared: Compared, order: tuple[Model, Model]) -> None:
+    [sentence] = sentences(compared(*order))
+    assert sentence.endswith("one trains 3 times as fast as other.")
 
 
-def test_no_difference_says_how_many_seeds_would_show_one() -> None:
-    content = record(ONE, variant("same", [5, 6]))
-    content["pairs"][0]["seeds_needed"] = 1234
-    [sentence] = report.sentences(content)
-    assert sentence.startswith("No difference shown between one and same: +0.00 points")
-    assert "1,234 seeds would show one of 0.05 points with 80 % power" in sentence
+def test_no_difference_says_how_many_seeds_would_show_one(compared: Compared) -> None:
+    wrong = [[0, 1, 2], [0], [0, 1]]
+    record = compared(("one", wrong, {}), ("same", wrong[::-1], {}))
+    [sentence] = sentences(record)
+    assert sentence.startswith("No difference shown between one and same: +0.00 percentage points")
+    needed = record["pairs"][0]["seeds_needed"]
+    assert needed > 10 and f" {needed:,} seeds would show a difference of 0.05 points with 80 % power" in sentence
 
 
-def test_test_without_power_is_marked() -> None:
-    page = report.page(record(ONE, OTHER), None)
-    assert "Wilcoxon's test is powerless" in page.replace("&#39;", "'")
-    assert "(powerless)" in page
-    assert "powerless" not in report.page(record(variant("a", [1], seeds=6), variant("b", [1, 2], seeds=6)), None)
+def test_wilcoxon_s_test_of_few_seeds_is_marked(compared: Compared) -> None:
+    record = compared(ONE, OTHER)
+    page = render_page(record, None)
+    assert "Wilcoxon's test needs six seeds or more: with fewer, its p is at least 0.25" in page.replace("&#39;", "'")
+    assert "(too few seeds)" in page
+    many = compared(model("a", [1], seeds=6), model("b", [1, 2], seeds=6))
+    assert "few seeds" not in render_page(many, None) and "six seeds" not in render_page(many, None)
 
 
-@pytest.mark.parametrize(("p", "said"), [(None, "-"), (0.0412, "0.041"), (1.0, "1"), (3.21e-7, "3e-07"), (0.0, "0")])
-def test_p_values_are_short(p: float | None, said: str) -> None:
-    assert report.p_value(p) == said
+def test_every_model_and_pair_is_a_row_of_the_console_s_tables(compared: Compared) -> None:
+    record = compared(ONE, OTHER, model("third", [5]))
+    scores, costs, accuracy, others = console_tables(record)
+    assert [row[0] for row in scores.rows] == [row[0] for row in costs.rows] == ["one", "other", "third"]
+    assert [row[0] for row in accuracy.rows] == [row[0] for row in others.rows]
+    assert accuracy.rows[0][:6] == ["one - other", "no difference shown", "3", "+0.100", "-", "+10.0"]

@@ -1,4 +1,4 @@
-"""The command compares what can be compared, and refuses the rest before it writes anything."""
+"""The command compares runs that can be compared, and refuses all others before it writes anything."""
 
 import csv
 import dataclasses
@@ -27,7 +27,7 @@ FEW, MANY = [range(10), range(11), range(12)], [range(60), range(63), range(58)]
 
 @pytest.fixture(autouse=True)
 def without_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Fabricated runs are of no dataset; and the default folder is the test's own."""
+    """Fabricated runs have no dataset, and the default folder is in the test's own folder."""
 
     def load(*_: Any, **__: Any) -> None:
         raise OutOfReachError("there are none")
@@ -53,7 +53,7 @@ def test_record_table_and_page_say_the_same(folders: list[Path], capsys: pytest.
     assert (deep["test_accuracy"]["mean"], deep["test_accuracy"]["std"]) == (pytest.approx(0.989), pytest.approx(0.001))
     [pair] = content["pairs"]
     assert (pair["verdict"], pair["train_seconds_ratio"]["ratio"]) == ("better", pytest.approx(2.0))
-    said = "deep is better than plain: +4.93 points of test accuracy"
+    said = "deep is better than plain: +4.93 percentage points of test accuracy"
     printed, page = capsys.readouterr().out, Path("out/compare.html").read_text()
     assert said in printed and said in page
     assert "plain trains 2 times as fast as deep" in printed
@@ -80,22 +80,22 @@ def test_record_names_the_machines_and_no_folder_and_no_command_line(folders: li
     assert content["machines_differ_in"] == ["device", "versions"]
     text = Path("out/compare.json").read_text()
     assert "workdir" not in text and "/home" not in text and str(Path.cwd()) not in text
-    assert "machine.json differ in device, versions" in Path("out/compare.html").read_text()
+    assert "machine.json files of these runs differ in device, versions" in Path("out/compare.html").read_text()
 
 
 def test_single_runs_speak_for_themselves_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [fabricated.run(tmp_path / "a", DEEP, FEW[0]), fabricated.run(tmp_path / "b", PLAIN, MANY[0])]
     content = compare.run(runs=runs)
     assert content["pairs"][0]["mcnemar"]["only_first"] == 50
-    assert "One run each cannot speak for the models" in capsys.readouterr().out
+    assert "This compares two runs, not the models" in capsys.readouterr().out
 
 
 def test_page_without_images_names_their_places(folders: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     compare.run(runs=folders, workdir=Path("out"))
-    assert "without pictures" in capsys.readouterr().err
+    assert "has no pictures" in capsys.readouterr().err
     page = Path("out/compare.html").read_text()
     assert "<image" not in page
-    assert "not at hand" in page
+    assert "is not available here" in page
 
 
 def test_everything_from_files_is_escaped(folders: list[Path]) -> None:
@@ -185,10 +185,10 @@ def a_comparison_there() -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (other_dataset, "of fashion_mnist, but .* of mnist. Only runs of one dataset can be compared"),
-        (several_outputs, "of a model of several outputs"),
-        (other_data, "ran on other data than"),
-        (no_fingerprint, "machine.json does not say on which data"),
+        (other_dataset, "trained on fashion_mnist, but .* on mnist. Only runs on the same dataset can be compared"),
+        (several_outputs, "its model has several outputs"),
+        (other_data, "used other data than"),
+        (no_fingerprint, "machine.json does not say which data"),
         (other_test_images, "was scored on other test images"),
         (other_seeds, r"no seed in common with another run \(0, 1, 2 here, 5, 6, 7 there\)"),
         (unfinished, "no run in it is finished"),
@@ -197,7 +197,7 @@ def a_comparison_there() -> None:
         (pickled_predictions, "predictions.npz: not the predictions of a run"),
         (compressed_predictions, "compressed, which a run's are not"),
         (predictions_of_another_run, "predictions.npz and result.json contradict each other"),
-        (too_few_classes, "not of the dataset's 10 classes"),
+        (too_few_classes, "do not match the dataset's 10 classes"),
         (damaged_rows, "not the rows of a run"),
         (no_time, "result.json: train_seconds cannot be 0"),
         (beyond_measure, r"result.json: test_loss cannot be 1e\+308"),

@@ -1,0 +1,91 @@
+"""Numbers as text, the same on the console, on pages and in the README.
+
+A missing number (None) is a dash. An estimate is a mapping with `mean` and `interval`, as `statistics.estimate` gives
+it; where its interval is None, only the mean is shown.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+MISSING = "-"
+
+Estimate = Mapping[str, Any]
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """A share between 0 and 1: `99.07 %`."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def points(difference: float, digits: int = 2) -> str:
+    """A difference of two shares in percentage points, with its sign: `+1.25`."""
+    return f"{100 * difference:+.{digits}f}"
+
+
+def loss(value: float) -> str:
+    """A loss with four decimals: `0.0285`. From 1,000 on, as before a divergence, with three digits: `1.2e+20`."""
+    return f"{value:.4f}" if value < 1000 else f"{value:.3g}"
+
+
+def plus_minus(mean: float, interval: Sequence[float] | None, digits: int) -> str:
+    """A mean and half the width of its interval, which lies evenly around the mean: `0.0285 ± 0.0012`."""
+    margin = f" ± {(interval[1] - interval[0]) / 2:.{digits}f}" if interval else ""
+    return f"{mean:.{digits}f}{margin}"
+
+
+def percent_estimate(estimate: Estimate) -> str:
+    """An estimated share: `99.07 ± 0.05 %`."""
+    interval = estimate["interval"] and [100 * bound for bound in estimate["interval"]]
+    return f"{plus_minus(100 * estimate['mean'], interval, 2)} %"
+
+
+def loss_estimate(estimate: Estimate) -> str:
+    """An estimated loss: `0.0285 ± 0.0012`."""
+    return plus_minus(estimate["mean"], estimate["interval"], 4)
+
+
+def interval(bounds: Sequence[float] | None, form: Callable[[float], str]) -> str:
+    """The two ends of an interval: `+1.17 to +1.33`. form: how to write each of them, as `points` does."""
+    return f"{form(bounds[0])} to {form(bounds[1])}" if bounds else MISSING
+
+
+def p_value(p: float | None) -> str:
+    """A p-value with two digits: `0.041`, `3e-07`."""
+    if p is None:
+        return MISSING
+    return f"{p:.2g}" if p >= 1e-4 or p == 0 else f"{p:.0e}"
+
+
+def p_words(p: float | None) -> str:
+    """A p-value inside a sentence: `p = 0.041`."""
+    return "no test is possible" if p is None else f"p = {p_value(p)}"
+
+
+def duration(seconds: float) -> str:
+    """A time with three digits and its unit: `9.83 ms`, `1.3 s`, `14.2 min`, `2.5 h`."""
+    if seconds == 0:
+        return "0 s"
+    for factor, unit, least in ((1 / 3600, "h", 7200), (1 / 60, "min", 120), (1, "s", 1), (1e3, "ms", 1e-3)):
+        if seconds >= least:
+            return f"{_three_digits(seconds * factor)} {unit}"
+    return f"{_three_digits(seconds * 1e6)} µs" if seconds >= 1e-6 else f"{_three_digits(seconds * 1e9)} ns"
+
+
+def times(ratio: float) -> str:
+    """A ratio inside a sentence: `17 times`, `4.04 times`."""
+    return f"{_three_digits(ratio)} times"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:,.3g}" if value < 999.5 else f"{value:,.0f}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: `1 seed`, `1,234 seeds`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """A list inside a sentence: `100, 300 and 1,000`."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,89 @@
+"""The terminal gets tables with whole words and one line of progress; files get neither colours nor progress."""
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+
+import pytest
+
+from cnn_jax.report.console import Console
+from cnn_jax.report.tables import Table
+
+TABLE = Table(
+    "Scores",
+    ["model", "test accuracy", "95 % interval", "multiply-adds an image", "standard deviation"],
+    [["lecture_cnn_no_pooling", "98.94 %", "98.84 to 99.04", "12,345,678", "0.09"]],
+)
+
+PROGRESS = """
+import time
+from cnn_jax.report.console import Console
+console = Console()
+with console.bar(epochs=3, epoch_steps=100) as show:
+    for step in range(1, 301):
+        show(step, 0.1234, 0.9731, 12345.0)
+        time.sleep(0.005)
+        if step % 100 == 0:
+            console.line(f"epoch {step // 100} is done")
+"""
+
+
+def on_terminal(code: str, columns: int) -> str:
+    """What a program writes to a terminal of this width."""
+    controller, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"TERM": "xterm"}
+    command = [sys.executable, "-c", code]
+    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment)
+    os.close(terminal)
+    written = b""
+    while True:
+        try:
+            written += os.read(controller, 4096)
+        except OSError:  # Linux's way to say that the other end is closed
+            break
+    assert process.wait(60) == 0, written.decode()
+    return written.decode()
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_progress_is_one_line_of_the_terminal_that_disappears(columns: int) -> None:
+    written = on_terminal(PROGRESS, columns)
+    assert "\x1b[?25l" not in written.rpartition("\x1b[?25h")[2], "the cursor is hidden"
+    drawn = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written))
+    bars = [line for line in drawn if " left" in line]
+    assert 3 <= len(bars) < 30, "updates a few times per second"
+    assert max(map(len, bars)) <= columns
+    assert all(line.startswith("epoch ") for line in bars)
+    assert re.match(
+        "epoch 3/3" if columns == 40 else r"epoch 3/3 · loss 0.1234 · accuracy 97.31 % · 12,345 im", bars[-1]
+    )
+    assert [line for line in drawn if "is done" in line] == [f"epoch {epoch} is done" for epoch in (1, 2, 3)]
+
+
+def test_progress_does_nothing_without_a_terminal() -> None:
+    finished = subprocess.run([sys.executable, "-c", PROGRESS], capture_output=True, text=True, timeout=60)
+    assert (finished.stdout, finished.stderr) == ("".join(f"epoch {epoch} is done\n" for epoch in (1, 2, 3)), "")
+
+
+@pytest.mark.parametrize("columns", [30, 80, 200])
+def test_table_breaks_no_word_of_its_headings(columns: int) -> None:
+    code = (
+        f"from cnn_jax.report.console import Console; from cnn_jax.report.tables import Table; Console().table({TABLE})"
+    )
+    written = on_terminal(code, columns)
+    for heading in TABLE.headings:
+        for word in heading.split():
+            assert word in written
+    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written).splitlines()
+    assert columns == 30 or max(map(len, lines)) <= columns
+
+
+def test_table_in_a_file_has_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().table(TABLE)
+    assert "lecture_cnn_no_pooling │ 98.94 % " in " ".join(capsys.readouterr().out.split()).replace("  ", " ") + " "

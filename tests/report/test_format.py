@@ -1,0 +1,41 @@
+"""Numbers read the same everywhere."""
+
+import pytest
+
+from cnn_jax.report import format as written
+
+
+@pytest.mark.parametrize(("p", "text"), [(None, "-"), (0.0412, "0.041"), (1.0, "1"), (3.21e-7, "3e-07"), (0.0, "0")])
+def test_p_values_are_short(p: float | None, text: str) -> None:
+    assert written.p_value(p) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        *(
+            (0.0, "0 s"),
+            (3e-9, "3 ns"),
+            (4.56e-6, "4.56 µs"),
+            (0.00983, "9.83 ms"),
+            (0.9996, "1,000 ms"),
+            (1.3, "1.3 s"),
+        ),
+        *((78.04, "78 s"), (119.9, "120 s"), (852.0, "14.2 min"), (9000.0, "2.5 h"), (3.6e6, "1,000 h")),
+    ],
+)
+def test_durations_have_three_digits_and_a_unit(seconds: float, text: str) -> None:
+    assert written.duration(seconds) == text
+
+
+def test_estimates_are_written_with_half_the_width_of_their_interval() -> None:
+    assert written.percent_estimate({"mean": 0.9907, "interval": (0.9902, 0.9912)}) == "99.07 ± 0.05 %"
+    assert written.percent_estimate({"mean": 0.9907, "interval": None}) == "99.07 %"
+    assert written.loss_estimate({"mean": 0.0285, "interval": [0.0273, 0.0297]}) == "0.0285 ± 0.0012"
+
+
+def test_intervals_lists_and_counts() -> None:
+    assert written.interval((0.0117, 0.0133), written.points) == "+1.17 to +1.33"
+    assert written.interval(None, written.points) == "-"
+    assert [written.listed(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+    assert [written.counted(n, "seed") for n in (0, 1, 1234)] == ["0 seeds", "1 seed", "1,234 seeds"]
