@@ -30,7 +30,6 @@ MODES: Mapping[str, str] = {
     "export": "write a finished run's model, --workdir, as parameters for numpy or as a program for jax",
     "lesson": "the lecture as a page with live results; writes lesson.html and lesson.npz",
     "predict": "name the digits in pictures of your own, --images, by a finished run, --workdir",
-    "selftest": "kill a run at random moments and see that it comes to the same bits",
     "summary": "print a model's layers, parameters and multiply-adds; draw its graph",
 }
 
@@ -43,7 +42,6 @@ COMMANDS: Mapping[str, str] = {
     },
     "evaluate": "cnn_jax.studies.evaluation.run",
     "export": "cnn_jax.studies.export",
-    "selftest": "cnn_jax.studies.selftest",
     "summary": "cnn_jax.studies.summary",
 }
 
@@ -138,7 +136,6 @@ OPTIONS: Mapping[str, tuple[Callable[[str], Any], str, str]] = {
     ),
     "images": (Path, "a path", "predict: a PNG or JPEG file, or a folder of them (without the folders in it)"),
     "graph": (Path, "a file", "summary: draw the model's graph into this new SVG file"),
-    "kills": (int, "a whole number", "selftest: how often to kill; default 20"),
     "batch_sizes": (_listed(int), "whole numbers", "benchmark: batch sizes; default 64,256,1024"),
     "dtypes": (_listed(str), "names", "benchmark: float32, tensorfloat32, bfloat16; default: all that the device has"),
     "repeats": (int, "a whole number", "benchmark: how often each is timed; default 7"),
@@ -354,7 +351,7 @@ def main(command_line: list[str]) -> int:
         mode = str(values["mode"].value)
         if mode not in MODES:
             raise unknown_name("--mode", mode, "mode", MODES)
-        command = importlib.import_module(f"cnn_jax.studies.{'catalog' if values.list else mode}")
+        command = importlib.import_module("cnn_jax.studies.catalog" if values.list else COMMANDS[mode])
         call(command.run, values, command_line)
     except ProjectError as error:
         print(f"run.py: {error}", file=sys.stderr)

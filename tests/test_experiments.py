@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,11 +11,10 @@ from cnn_jax import data
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError
 from cnn_jax.report.console import Console
-from cnn_jax.runs import comparison
 from cnn_jax.runs.execute import Place, execute
 from cnn_jax.training import mesh as meshes
 from cnn_jax.training import programs
-from tests.conftest import PROJECT
+from tests import bitwise_diff
 
 # How experiments shrink: to 640 images, twice over, and what takes long to compile or to score to fewer filters. Scenes
 # are large, and a few of them say little of those of the test set: rgb200 is to know the few by heart.
@@ -27,12 +24,8 @@ SHRUNK: dict[str, dict] = {
     "two_inputs_two_outputs": _FEW | {"widths": (8, 16)},
     "rgb200": {"widths": (8, 8, 16), "train_examples": 16, "batch_size": 16, "epochs": 16},
 }
-# Those that go on in the default run. The others take minutes for it: the long test has them.
+# These are also ended and resumed. The others take minutes for that: tests/runs/test_kills.py has them.
 QUICK = ("smoke", "logistic", "dense", "x_and_o")
-LONG_FLAGS = {
-    "rgb200": ("--widths=4,8,8", "--train_examples=100", "--batch_size=8", "--epochs=3"),
-    "x_and_o": ("--train_examples=5000", "--epochs=3"),
-}
 
 
 @pytest.mark.parametrize("name", experiments.names())
@@ -53,21 +46,7 @@ def test_experiment_trains_and_goes_on_to_the_same_bits(name: str, drawn_data_di
     assert execute(config, dataclasses.replace(ended, max_time=1e-3), console).status == "stopped"
     assert execute(config, ended, console).status == "done"
     like = programs.saved_shapes(config, data.spec(config.dataset), meshes.over_all_devices())
-    assert list(comparison.differences(whole.workdir, ended.workdir, like)) == []
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("name", experiments.names())
-def test_experiment_that_is_killed_comes_to_the_same_bits(
-    name: str, command_environment: dict[str, str], tmp_path: Path
-) -> None:
-    shrunk = LONG_FLAGS.get(name, ("--train_examples=6400", "--epochs=3"))
-    flags = ("--mode=selftest", f"--experiment={name}", *shrunk, "--kills=20")
-    command = [sys.executable, str(PROJECT / "run.py"), *flags, "--workdir=test"]
-    finished = subprocess.run(
-        command, cwd=tmp_path, env=command_environment, capture_output=True, text=True, timeout=1800
-    )
-    assert finished.returncode == 0, finished.stderr
+    assert list(bitwise_diff.differences(whole.workdir, ended.workdir, like)) == []
 
 
 @pytest.mark.parametrize("name", experiments.names())

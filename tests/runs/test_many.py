@@ -15,7 +15,7 @@ from cnn_jax import compilation, data
 from cnn_jax.config import Config
 from cnn_jax.errors import DivergedError, InputError, Interrupted
 from cnn_jax.report.console import Console
-from cnn_jax.runs import checkpoint, comparison, lock, many
+from cnn_jax.runs import checkpoint, lock, many
 from cnn_jax.runs import execute as executing
 from cnn_jax.runs import together as storing
 from cnn_jax.runs.directory import RunDirectory
@@ -24,6 +24,7 @@ from cnn_jax.runs.seeds_result import SeedsResult, from_file
 from cnn_jax.training import fit as fitting
 from cnn_jax.training import mesh as meshes
 from cnn_jax.training import programs, together
+from tests import bitwise_diff
 
 TINY = Config(
     experiment="tiny", widths=(4, 8), train_examples=300, validation_examples=100, epochs=2, batch_size=32, seed=5
@@ -115,7 +116,7 @@ def assert_same(workdir: Path, whole: Path, seeds: tuple[int, ...] = SEEDS) -> N
     """Every seed's run is the same, but its times."""
     like = programs.saved_shapes(TINY, data.spec("mnist"), meshes.over_all_devices())
     for seed in seeds:
-        assert list(comparison.differences(workdir / f"seed-{seed}", whole / f"seed-{seed}", like)) == []
+        assert list(bitwise_diff.differences(workdir / f"seed-{seed}", whole / f"seed-{seed}", like)) == []
 
 
 def content(folder: Path) -> dict[str, bytes]:

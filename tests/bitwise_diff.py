@@ -1,4 +1,4 @@
-"""Whether two runs are the same, to the bit: everything that a run leaves, but its times."""
+"""Compares two finished runs bit by bit: everything that a run writes, except its times."""
 
 import json
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ def _is_time(name: str) -> bool:
 
 
 def differences(one: Path, other: Path, like: Shapes) -> Iterator[str]:
-    """What differs between two finished runs, a line each; nothing where they are the same.
+    """Yields a line for each difference between two finished runs, and nothing where they are equal.
 
-    Rows and result but their times, the test logits, and the last checkpoint: parameters, optimizer state, key, sums.
-    like: the shapes of their checkpoints.
+    It compares the rows and the result without their times, the test logits, and the last checkpoint: params, optimizer
+    state, key and metric sums. like: shapes and dtypes of what a checkpoint holds.
     """
     if _rows(one) != _rows(other):
         yield "the rows of metrics.jsonl"
