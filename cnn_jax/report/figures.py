@@ -5,7 +5,7 @@ colour says, a marker says too.
 """
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib
@@ -77,39 +77,3 @@ def plain_logarithmic(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(lambda value, _: f"{value:g}" if value < 1000 else f"{value:,.0f}")
     axis.set_minor_formatter(NullFormatter())
-
-
-def roofline(title: str, roofs: Mapping[str, float], places: Sequence[Mapping[str, Any]]) -> Markup:
-    """The roofs of a device, and below them the places of pieces of work that multiply.
-
-    roofs: multiply_adds_per_second and bytes_per_second. places: each with name, share, multiply_adds_per_byte and
-    multiply_adds_per_second.
-    """
-    peak, bandwidth = roofs["multiply_adds_per_second"], roofs["bytes_per_second"]
-    points = [place for place in places if place["multiply_adds"]]
-    ridge = peak / bandwidth
-    intensities = [ridge, *(point["multiply_adds_per_byte"] for point in points)]
-    low, high = min(intensities) / 4, max(intensities) * 4
-
-    def paint(axes: Axes) -> None:
-        axes.loglog([low, ridge, high], [low * bandwidth / 1e9, peak / 1e9, peak / 1e9], color=INK, linewidth=1.5)
-        axes.axvline(ridge, color=INK, linewidth=0.8, linestyle=":")
-        for index, point in enumerate(points):
-            axes.plot(
-                point["multiply_adds_per_byte"],
-                point["multiply_adds_per_second"] / 1e9,
-                marker=MARKERS[index % len(MARKERS)],
-                color=COLOURS[index % len(COLOURS)],
-                markersize=9,
-                linestyle="none",
-                label=f"{point['name']}, {point['share']:.0%} of its bound",
-            )
-        axes.set_xlabel("multiply-adds a byte that must move")
-        axes.set_ylabel("billion multiply-adds a second")
-        for axis in (axes.xaxis, axes.yaxis):
-            plain_logarithmic(axis)
-        axes.grid(which="major", color=INK, alpha=0.15)
-        axes.legend(loc="lower right", fontsize=10)
-
-    said = "; ".join(f"{p['name']} reaches {p['share']:.0%} of its {p['bound']} bound" for p in points)
-    return draw(f"{title}: {said}.", paint)

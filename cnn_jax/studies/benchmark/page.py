@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from cnn_jax.report import figures
 from cnn_jax.report.page import Block, Figure, Page, Section, Table, render
+from cnn_jax.studies.benchmark import figure
 
 Record = Mapping[str, Any]
 
@@ -12,7 +12,7 @@ Record = Mapping[str, Any]
 def page(record: Record) -> str:
     """The whole record as a page."""
     config, machine = record["config"], record["machine"]
-    sections = [Section("Speed", [_speed_words(record), speed_table(record)])]
+    sections = [Section("Speed", [*_speed_words(record), speed_table(record)])]
     if "comparison" in record:
         sections.append(Section("Comparison with the baseline", [_baseline_words(record), baseline_table(record)]))
     sections += [Section(f"Roofline in {part['dtype']}", _roofline_blocks(part)) for part in record["rooflines"]]
@@ -23,7 +23,7 @@ def page(record: Record) -> str:
         f"The speed of {config['model']} ({record['parameters']:,} parameters) on images of {config['dataset']}, "
         f"measured on {machine['device']}."
     )
-    footer = f"Made by {' '.join(machine['command_line'])}."
+    footer = f"Made by run.py {' '.join(machine['command_line'])}."
     return render(Page(f"Benchmark of {config['experiment']}", lead, sections, footer))
 
 
@@ -60,18 +60,21 @@ def _speed_row(case: Record) -> list[str]:
     ]
 
 
-def _speed_words(record: Record) -> str:
+def _speed_words(record: Record) -> list[str]:
     settings = record["settings"]
-    return (
+    cases = (
         "Each case is a compiled program on random images. It is called once before it is timed, and a call is timed "
         "until its results are computed. A training step is one step of the compiled loop that training runs. A "
         f"training epoch goes once through {settings['train_examples']:,} images and includes the choice of their "
-        f"order. Inference computes the logits of {settings['test_examples']:,} images. Times are medians of "
-        f"{settings['repeats']} repeats, or of fewer where these would take more than {settings['seconds']:g} s. "
-        "Multiply-adds follow from the definitions of convolution and matrix product, whatever operations the program "
-        "uses. Process peak memory is the most memory in use from the start of the process to the end of the case; on "
-        "a GPU or TPU it is the device's memory."
+        f"order. Inference computes the logits of {settings['test_examples']:,} images."
     )
+    columns = (
+        f"Times are medians of {settings['repeats']} repeats, or of fewer where these would take more than "
+        f"{settings['seconds']:g} s. Multiply-adds follow from the definitions of convolution and matrix product, "
+        "whatever operations the program uses. Process peak memory is the most memory in use from the start of the "
+        "process to the end of the case; on a GPU or TPU it is the device's memory."
+    )
+    return [cases, columns]
 
 
 def baseline_table(record: Record) -> Table:
@@ -137,14 +140,14 @@ def operations_sentence(part: Record) -> str:
         return "XLA reports no count of operations here."
     off, name = max((abs(layer["operations"] / layer["operations_by_xla"] - 1), layer["name"]) for layer in layers)
     return (
-        "XLA's own count of operations in the forward pass differs from the count by definition by at most "
-        f"{off:.2%} ({name})."
+        f"XLA's own count of operations in the forward pass is within {off:.2%} of the count by definition; the "
+        f"largest difference is in {name}."
     )
 
 
 def _roofline_blocks(part: Record) -> list[Block]:
     title = f"Roofline of the training step at batch size {part['batch_size']} in {part['dtype']}"
-    drawing = figures.roofline(title, part["roofs"], [*part["layers"], part["step"]])
+    drawing = figure.roofline(title, part["roofs"], [*part["layers"], part["step"]])
     caption = (
         "Each marker is one layer by itself, forward and backward pass; one marker is the whole training step. The "
         "solid line is the best that this device can do. Left of the dotted line the memory limits the speed; right of "

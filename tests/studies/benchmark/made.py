@@ -30,7 +30,7 @@ def measurement(what: str = "inference", *, images: int = 64_000, batch_size: in
 
 def content(*measurements: Measurement) -> dict[str, Any]:
     """The record of these measurements, without rooflines, profile and comparison."""
-    described = machine.describe(["run.py", "--mode=benchmark"]) | {"device": DEVICE}
+    described = machine.describe(["--mode=benchmark"]) | {"device": DEVICE}
     return record.create(_model(), TimeBudget(repeats=7, seconds=20.0), described, measurements)
 
 

@@ -74,7 +74,7 @@ def test_first_layer_needs_no_gradient_for_the_images() -> None:
 
 @pytest.mark.parametrize("name", ["cnn", "dense", "logistic"])
 def test_training_step_has_the_multiply_adds_of_its_layers(name: str) -> None:
-    model = build_model(Config(model=name, widths=(8, 8), train_examples=16))
+    model = build_model(Config(model=name, train_examples=16))
     layers = [training_multiply_adds(layer, is_first=is_first) for layer, is_first in working_layers(model.layers)]
     assert model.training_multiply_adds == sum(layers)
     assert layers[0] == 2 * next(layer.multiply_adds for layer in model.layers if layer.multiply_adds)
