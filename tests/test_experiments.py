@@ -77,7 +77,7 @@ def test_own_file_is_an_experiment(tmp_path: Path) -> None:
         ("def config(:", "line 1: SyntaxError"),
         ("x = 1", "has no attribute 'config'"),
         ("def config():\n    return 1 / 0", "line 2: ZeroDivisionError"),
-        ("def config():\n    return 3", "gives no Config but int"),
+        ("def config():\n    return 3", "returns int, not a Config"),
         ("from cnn_jax.config import Config\ndef config(): return Config(epochs=0)", "--epochs=0: must be at least 1"),
         ("from cnn_jax.config import Config\ndef config(): return Config(epoch=3)", "line 2: TypeError"),
         ("import not_there", "line 1: ModuleNotFoundError"),

@@ -1,4 +1,4 @@
-"""What the scripts share that write a part of the README, between two markers, from a stored result."""
+"""Shared by the scripts that write a part of the README, between two markers, from a stored result."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ RESULTS = ROOT / "experiments" / "results"
 
 
 def replaced(readme: str, name: str, text: str) -> str:
-    """The README with `text` between the markers. Raises ValueError where they are not there once, in order."""
+    """The README with `text` between the markers. Raises ValueError if each is not there exactly once, in order."""
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     if readme.count(begin) != 1 or readme.count(end) != 1 or readme.index(begin) > readme.index(end):
         raise ValueError(f"the README needs one line {begin} and after it one line {end}")
@@ -20,7 +20,7 @@ def replaced(readme: str, name: str, text: str) -> str:
 
 
 def main(script: str, description: str | None, name: str, table: Callable[[dict], str]) -> int:
-    """Writes or checks the README's part `name`. script: its path. table: makes the part from the stored result."""
+    """Writes or checks the README's part `name`. script: path of the calling script. table: makes the part's text."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--results", type=Path, default=RESULTS / f"{name}.json")

@@ -65,8 +65,8 @@ def _speed_words(record: Record) -> list[str]:
     cases = (
         "Each case is a compiled program on random images. It is called once before it is timed, and a call is timed "
         "until its results are computed. A training step is one step of the compiled loop that training runs. A "
-        f"training epoch goes once through {settings['train_examples']:,} images and includes the choice of their "
-        f"order. Inference computes the logits of {settings['test_examples']:,} images."
+        f"training epoch goes once through {settings['train_examples']:,} images and includes their "
+        f"shuffling. Inference computes the logits of {settings['test_examples']:,} images."
     )
     columns = (
         f"Times are medians of {settings['repeats']} repeats, or of fewer where these would take more than "
