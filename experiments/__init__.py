@@ -1,4 +1,4 @@
-"""Experiments: one file a variant, whose `config()` gives its Config. By name, or by the path of a user's own file."""
+"""Experiments: one file for each variant, whose `config()` returns its Config. Users may add files of their own."""
 
 import ast
 import dataclasses
@@ -15,25 +15,25 @@ _FOLDER = Path(__file__).parent
 
 
 def names() -> list[str]:
-    """The shipped experiments."""
+    """The names of the shipped experiments."""
     return sorted(path.stem for path in _FOLDER.glob("*.py") if not path.stem.startswith("_"))
 
 
 def descriptions() -> dict[str, str]:
-    """The first line of each shipped experiment's docstring, without importing any."""
+    """The first line of each shipped experiment's docstring, by its name. No experiment is imported."""
     trees = {name: ast.parse((_FOLDER / f"{name}.py").read_text(encoding="utf-8")) for name in names()}
     return {name: (ast.get_docstring(tree) or "").partition("\n")[0] for name, tree in trees.items()}
 
 
 def load(experiment: str) -> Config:
-    """The Config of a shipped experiment (by name) or of a user's file (a path that ends in .py).
+    """Returns the Config of a shipped experiment (a name) or of a user's file (a path that ends in .py).
 
-    Raises InputError where there is none, or where the user's file fails; that error names the line.
+    Raises InputError when there is no such experiment, or when the user's file fails; the error names the line.
     """
     if not experiment.endswith(".py"):
         if experiment not in names():
             error = unknown_name("--experiment", experiment, "experiment", names())
-            raise InputError(f"{error} Your own: the path of a .py file.")
+            raise InputError(f"{error} For your own experiment, give the path of a .py file.")
         module = importlib.import_module(f"experiments.{experiment}")
         return dataclasses.replace(module.config(), experiment=experiment)
     path = Path(experiment)
@@ -41,22 +41,22 @@ def load(experiment: str) -> Config:
         raise InputError(f"--experiment={experiment}: no such file.")
     config = _config_of(path)
     if not isinstance(config, Config):
-        raise InputError(f"--experiment={experiment}: config() gives no Config but {type(config).__name__}.")
+        raise InputError(f"--experiment={experiment}: config() returns {type(config).__name__}, not a Config.")
     return dataclasses.replace(config, experiment=path.stem)
 
 
 def _config_of(path: Path) -> object:
-    """What a user's `config()` returns; whatever goes wrong in that file is said with its line."""
+    """Returns what the user's `config()` returns. An error in that file becomes an InputError that names the line."""
     specification = importlib.util.spec_from_file_location(path.stem, path)
     if specification is None or specification.loader is None:
-        raise InputError(f"--experiment={path}: is no Python file.")
+        raise InputError(f"--experiment={path}: not a Python file.")
     module: ModuleType = importlib.util.module_from_spec(specification)
     try:
         specification.loader.exec_module(module)
         return module.config()
     except InputError as error:
         raise InputError(f"--experiment={path}: {error}") from None
-    except Exception as error:  # a stranger's file may raise anything; its author needs the place and the reason
+    except Exception as error:  # a user's file may raise anything; its author needs the line and the reason
         raise InputError(f"--experiment={path}: {_place(error, path)}{type(error).__name__}: {error}") from None
 
 

@@ -2,8 +2,8 @@
 
     python run.py --experiment=dense
 
-MNIST test accuracy 97.94 ± 0.06 %, loss 0.0709 ± 0.0025 (mean and half of its 95 % interval, n = 10 seeds; two cores,
-Intel Xeon 2.80 GHz); 10 s of training a run (two AVX2 cores, AMD EPYC). jax 0.10.2, 2026-11.
+MNIST test accuracy 97.94 ± 0.06 %, test loss 0.0709 ± 0.0025 (mean ± half of the 95 % confidence interval, n = 10
+seeds; two cores, Intel Xeon 2.80 GHz). A run trains for 10 s (two AVX2 cores, AMD EPYC). jax 0.10.2, 2026-11.
 """
 
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A CNN on 1,000 scenes of 200 x 200 RGB pixels: of 141,458 parameters, 135,426 are its dense layer's.
+"""A CNN on 1,000 scenes of 200 x 200 RGB pixels: 135,426 of its 141,458 parameters are in the dense layer.
 
 python run.py --experiment=rgb200
 """

@@ -5,8 +5,8 @@ Lines and text take the colour of the page's text. The other colours are Okabe a
 """
 
 import io
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import matplotlib
 from markupsafe import Markup
@@ -89,38 +89,3 @@ def plain_logarithmic(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(lambda value, _: f"{value:g}" if value < 1000 else f"{value:,.0f}")
     axis.set_minor_formatter(NullFormatter())
-
-
-def roofline(title: str, roofs: Mapping[str, float], places: Sequence[Mapping[str, Any]]) -> Markup:
-    """A roofline plot: what a device can do at best, and how fast the parts of a training step run.
-
-    roofs: the device's peaks, multiply_adds_per_second and bytes_per_second. places: the parts, each with name, share,
-    bound, multiply_adds, multiply_adds_per_byte and multiply_adds_per_second. Parts without multiply-adds are left out.
-    """
-    peak, bandwidth = roofs["multiply_adds_per_second"], roofs["bytes_per_second"]
-    points = [place for place in places if place["multiply_adds"]]
-    ridge = peak / bandwidth
-    intensities = [ridge, *(point["multiply_adds_per_byte"] for point in points)]
-    low, high = min(intensities) / 4, max(intensities) * 4
-
-    def paint(axes: Axes) -> None:
-        axes.loglog([low, ridge, high], [low * bandwidth / 1e9, peak / 1e9, peak / 1e9], color=INK, linewidth=1.5)
-        axes.axvline(ridge, color=INK, linewidth=0.8, linestyle=":")
-        for index, point in enumerate(points):
-            axes.plot(
-                point["multiply_adds_per_byte"],
-                point["multiply_adds_per_second"] / 1e9,
-                markersize=9,
-                linestyle="none",
-                **line_style(index),
-                label=f"{point['name']}, {percent(point['share'], 0)} of its bound",
-            )
-        axes.set_xlabel("multiply-adds per byte moved")
-        axes.set_ylabel("billion multiply-adds per second")
-        for axis in (axes.xaxis, axes.yaxis):
-            plain_logarithmic(axis)
-        grid(axes)
-        axes.legend(loc="lower right", fontsize=10)
-
-    said = "; ".join(f"{p['name']} reaches {percent(p['share'], 0)} of its {p['bound']} bound" for p in points)
-    return draw(f"{title}: {said}.", paint)

@@ -1,4 +1,4 @@
-"""List the experiments, datasets and models, a line each."""
+"""List the experiments, datasets and models, one line each."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from cnn_jax.report.console import Console
 
 
 def run(descriptions: Mapping[str, str]) -> None:
-    """Prints what there is to choose from. descriptions: of each experiment by its name."""
+    """Prints all names that can be chosen, with a description. descriptions: of each experiment, by its name."""
     datasets = {name: data.spec(name).description for name in data.names()}
     classes = {name: (kind.__doc__ or "").splitlines()[0] for name, kind in models.MODELS.items()}
     console = Console()

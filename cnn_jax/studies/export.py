@@ -1,23 +1,32 @@
-"""Write a finished run's model for use elsewhere: parameters for numpy, or a program for jax."""
+"""Write a finished run's model for use elsewhere: its parameters for numpy, or the whole model for jax."""
 
 from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.export import export, symbolic_shape
 
 from cnn_jax import compilation, data
+from cnn_jax.config import Config
+from cnn_jax.data.dataset import Spec
 from cnn_jax.errors import InputError, unknown_name
 from cnn_jax.report.console import Console
 from cnn_jax.runs import trained
 from cnn_jax.runs.directory import RunDirectory
-from cnn_jax.studies import exporting as export
+from cnn_jax.training import programs
 
 FORMATS = {"npz": "parameters.npz", "stablehlo": "model.stablehlo"}
+PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def run(
     *, workdir: Path | None = None, format: str = "npz", output: Path | None = None, overwrite: bool = False
 ) -> Path:
-    """Writes the file and returns its path. output: default in the run's directory.
+    """Writes the file and returns its path. output: the file; by default it is in the run's directory.
 
-    Raises InputError where there is no finished run, the format is unknown, or the file is there or cannot be written.
+    Raises InputError when there is no finished run, the format is unknown, or the file exists or cannot be written.
     """
     if workdir is None:
         raise InputError("--mode=export: name the run with --workdir=RUN.")
@@ -26,17 +35,42 @@ def run(
     compilation.start(persistent_cache=False)
     directory = RunDirectory(workdir)
     config = directory.config()
-    directory.finished_result()  # complains where there is none, before the file is looked at
+    directory.finished_result()  # raises when the run is not finished, before the file is looked at
     path = output or workdir / FORMATS[format]
     if path.exists() and not overwrite:
-        raise InputError(f"--output={path}: is there already. Name another file, or use --overwrite.")
+        raise InputError(f"--output={path}: already exists. Name another file, or use --overwrite.")
     params = trained.params(directory)
     try:
         if format == "npz":
-            export.write_npz(path, params)
+            _write_npz(path, params)
         else:
-            export.write_stablehlo(path, config, data.spec(config.dataset), params)
+            _write_stablehlo(path, config, data.spec(config.dataset), params)
     except OSError as error:
         raise InputError(f"--output={path}: cannot be written: {error.strerror}.") from None
     Console().line(f"{path} written, {path.stat().st_size:,} bytes")
     return path
+
+
+def _write_npz(path: Path, params: dict) -> None:
+    """Stores the parameters under their paths in the model, for example `Conv_0/kernel`, for `numpy.load`."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    arrays: dict[str, Any] = {"/".join(part.key for part in path): np.asarray(leaf) for path, leaf in leaves}
+    with path.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **arrays)
+
+
+def _write_stablehlo(path: Path, config: Config, spec: Spec, params: dict) -> None:
+    """Stores the function from images to logits as StableHLO, with the parameters in it.
+
+    Images: uint8 [N, H, W, C] with any N, as in the dataset. Logits: float32 [N, classes], or a dict of them by output.
+    To read it: `jax.export.deserialize(bytearray(path.read_bytes())).call(images)`. The program uses XLA's own
+    operators, so that it runs on every platform.
+    """
+    apply = programs.apply_function(config, spec, fused=False)
+
+    def infer(images: jax.Array) -> Any:
+        return apply(params, images)
+
+    shape = symbolic_shape(", ".join(["batch", *map(str, spec.image_shape)]))
+    exported = export(jax.jit(infer), platforms=PLATFORMS)(jax.ShapeDtypeStruct(shape, jnp.uint8))
+    path.write_bytes(exported.serialize())

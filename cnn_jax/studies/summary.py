@@ -1,4 +1,4 @@
-"""Print a model's layers with output shapes, parameters and multiply-adds, and draw its graph. Trains nothing."""
+"""Print a model's layers with output shapes, parameters and multiply-adds, and draw its graph. Nothing is trained."""
 
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from cnn_jax.training import programs
 
 
 def run(config: Config, *, graph: Path | None = None) -> list[Layer]:
-    """Prints the layer table of the config's model on images of its dataset; reads no data.
+    """Prints the layer table of the config's model for images of its dataset. It reads no data.
 
-    graph: an SVG file to draw the model's graph into. Raises InputError where it is there, or cannot be written.
+    graph: a new SVG file for a drawing of the model. Raises InputError when it exists or cannot be written.
     """
     if graph is not None:
         _require_new_svg(graph)
@@ -35,7 +35,7 @@ def run(config: Config, *, graph: Path | None = None) -> list[Layer]:
         for layer in layers
     ]
     totals = (sum(layer.parameters for layer in layers), sum(layer.multiply_adds for layer in layers))
-    headings = ["layer", "output shape", "parameters", "multiply-adds an image"]
+    headings = ["layer", "output shape", "parameters", "multiply-adds per image"]
     console.table(Table(title, headings, [*rows, ["total", "", *(f"{total:,}" for total in totals)]]))
     if graph is not None:
         console.line(f"{graph} written")
@@ -44,9 +44,9 @@ def run(config: Config, *, graph: Path | None = None) -> list[Layer]:
 
 def _require_new_svg(path: Path) -> None:
     if path.suffix != ".svg":
-        raise InputError(f"--graph={path}: is drawn as SVG. Name a file that ends in .svg.")
+        raise InputError(f"--graph={path}: the graph is an SVG file. Name a file that ends in .svg.")
     if path.exists() or path.is_symlink():
-        raise InputError(f"--graph={path}: is there already. Name another file.")
+        raise InputError(f"--graph={path}: already exists. Name another file.")
 
 
 def _write(path: Path, drawing: figures.Markup) -> None:

@@ -1,10 +1,11 @@
-"""This project's training and inference, measured as its peers are.
+"""This project's training and inference, measured in the same way as its peers.
 
     python cnn_jax_peer.py --data=mnist.npz --steps=200
     python cnn_jax_peer.py --data=mnist.npz --epochs=5 --no-pooling
 
-Prints one JSON line: images a second of training and inference, or the test loss and accuracy of a whole run. The
-project's root must be on the path. Compilation is outside of the measured seconds, as the peers' warm-up steps are.
+Prints one JSON line: images per second of training and inference, or the test loss and accuracy of a whole run. The
+project's root must be on the path. The measured seconds do not include compilation, as they do not include the warm-up
+steps of the peers.
 """
 
 import argparse
@@ -31,7 +32,7 @@ def compile_programs(flags: argparse.Namespace) -> programs.Programs:
 
 
 def measure(run: programs.Programs, flags: argparse.Namespace) -> dict[str, float]:
-    """Chunks of steps, as `fit` runs them; a new order where an epoch ends."""
+    """Runs chunks of steps, as `fit` does, with new batch indices for each epoch."""
     training = run.training
     state, sums, done = training.start(flags.seed), metrics.zeros(), 0
     last = flags.warmup + flags.steps

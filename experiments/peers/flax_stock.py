@@ -3,9 +3,9 @@
     python flax_stock.py --data=mnist.npz --steps=200
     python flax_stock.py --data=mnist.npz --epochs=5 --no-pooling
 
-Prints one JSON line: images a second of training and inference, or the test loss and accuracy of a whole run.
-As in flax's tutorials, a Python loop calls the step with batches of host arrays, and an epoch's last, smaller batch
-is left out.
+Prints one JSON line: images per second of training and inference, or the test loss and accuracy of a whole run.
+As in flax's tutorials, a Python loop calls the step with batches of host arrays, and the last, smaller batch of an
+epoch is left out.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def train_step(state: TrainState, images: jax.Array, labels: jax.Array) -> tuple
 
 
 def train_steps(state: TrainState, images: np.ndarray, labels: np.ndarray, batches: np.ndarray) -> TrainState:
-    """Trains on each row of indices in `batches`; returns when the last step's results are there."""
+    """Trains on each row of indices in `batches`; returns when the results of the last step are computed."""
     metrics = []
     for rows in batches:
         state, *numbers = train_step(state, images[rows], labels[rows])

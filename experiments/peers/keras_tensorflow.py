@@ -3,7 +3,7 @@
     python keras_tensorflow.py --data=mnist.npz --steps=200
     python keras_tensorflow.py --data=mnist.npz --epochs=5 --no-pooling
 
-Prints one JSON line: images a second of training and inference, or the test loss and accuracy of a whole run.
+Prints one JSON line: images per second of training and inference, or the test loss and accuracy of a whole run.
 `fit` takes numpy arrays, shuffles them and compiles the step by its own defaults.
 """
 
@@ -42,7 +42,7 @@ def build(*, pooling: bool) -> keras.Model:
 
 
 class Stopwatch(keras.callbacks.Callback):
-    """Seconds that `steps` steps took after the first `warmup` ones, so that the start of `fit` does not count."""
+    """Measures the seconds of `steps` steps after the first `warmup` ones. The start of `fit` does not count."""
 
     def __init__(self, warmup: int, steps: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Stopwatch(keras.callbacks.Callback):
 
 
 def measure(model: keras.Model, flags: argparse.Namespace, data: protocol.Mnist) -> dict[str, float]:
-    """Training and inference speed after warm-up. A step has ended on the host when Keras calls back."""
+    """Training and inference speed after warm-up. Keras calls the callback when the step has ended on the host."""
     rows = np.resize(np.arange(len(data.images)), (flags.warmup + flags.steps) * flags.batch_size)
     watch = Stopwatch(flags.warmup, flags.steps)
     images, labels = data.images[rows], data.labels[rows]

@@ -1,4 +1,4 @@
-"""What the runner notes about the machine: its processor, cores and system, and how busy others keep it."""
+"""What the runner records about the machine: processor, cores and system, and how busy other programs keep it."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ def describe() -> dict[str, str | int | None]:
 
 
 def busy_share(seconds: float = 1.0) -> float | None:
-    """The share of all cores that is in use just now, from 0 to 1; None where Linux's counters are not."""
+    """The share of all cores that is in use now, from 0 to 1; None on systems without Linux's counters."""
     try:
         total, idle = counters()
         time.sleep(seconds)
@@ -28,6 +28,6 @@ def busy_share(seconds: float = 1.0) -> float | None:
 
 
 def counters() -> tuple[int, int]:
-    """Ticks since the start of the machine: of all cores together, and those of them that were idle or waiting."""
+    """Ticks of all cores since the machine started: all of them, and those in which a core was idle or waiting."""
     numbers = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
     return sum(numbers[:8]), numbers[3] + numbers[4]

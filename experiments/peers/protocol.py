@@ -1,8 +1,8 @@
-"""What every peer program shares: its flags, the MNIST arrays, and the one JSON line that it prints at the end.
+"""What all peer programs share: the flags, the MNIST arrays, and the JSON line that they print at the end.
 
-Nothing here touches a framework, so that a peer's own file shows all that its framework does. A peer runs in one of
-two ways: `--steps` measures that many training steps after `--warmup` unmeasured ones and then inference;
-`--epochs` trains and evaluates from start to exit, as a user's program would, and is timed as a whole by the runner.
+Nothing here uses a framework, so that a peer's own file shows everything that its framework does. A peer runs in one of
+two ways. `--steps` measures that many training steps after `--warmup` unmeasured ones, and then inference. `--epochs`
+trains and evaluates as a user's program would, and the runner times the whole process.
 """
 
 import argparse
@@ -22,15 +22,15 @@ THREADS = os.cpu_count() or 1
 def read_flags(
     description: str | None, add: Callable[[argparse.ArgumentParser], object] | None = None
 ) -> argparse.Namespace:
-    """The peers' common flags, and the peer's own ones where `add` adds them to the parser."""
+    """Reads the common flags of all peers. add: adds a peer's own flags to the parser."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--data", required=True, metavar="FILE.npz", help="train_ and test_, images and labels")
+    parser.add_argument("--data", required=True, metavar="FILE.npz", help="train_ and test_ images and labels")
     parser.add_argument("--pooling", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--warmup", type=int, default=20, help="steps before the measured ones")
+    parser.add_argument("--warmup", type=int, default=20, help="unmeasured steps before the measured ones")
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--steps", type=int, help="measure this many training steps, and inference")
     length.add_argument("--epochs", type=int, help="train this many epochs, then score the test images")
@@ -60,14 +60,14 @@ def load(path: str) -> Mnist:
 
 
 def permutations(rng: np.random.Generator, examples: int, batch_size: int, steps: int) -> np.ndarray:
-    """Rows of `steps` batches, int [steps, batch_size]: epoch after epoch in a new order, short batches left out."""
-    a_epoch = examples // batch_size
-    epochs = [rng.permutation(examples)[: a_epoch * batch_size] for _ in range(-(-steps // a_epoch))]
+    """Indices of `steps` batches, int [steps, batch_size]: a new permutation each epoch, no short batches."""
+    epoch_steps = examples // batch_size
+    epochs = [rng.permutation(examples)[: epoch_steps * batch_size] for _ in range(-(-steps // epoch_steps))]
     return np.concatenate(epochs).reshape(-1, batch_size)[:steps]
 
 
 def inference_rate(predict: Callable[[Any], object], images: Any) -> float:
-    """Images a second of `predict`, which returns when the answers are there, after two unmeasured batches."""
+    """Images per second of `predict`, after two unmeasured batches. It must return when its results are computed."""
     predict(images[: 2 * INFERENCE_BATCH_SIZE])
     start = time.perf_counter()
     predict(images)
@@ -75,9 +75,9 @@ def inference_rate(predict: Callable[[Any], object], images: Any) -> float:
 
 
 def report(peer: str, flags: argparse.Namespace, numbers: Mapping[str, float], versions: Mapping[str, str]) -> None:
-    """Prints the peer's one JSON line.
+    """Prints the peer's JSON line.
 
-    numbers: "steps", the training "images" that they saw and the "seconds" that they took; and what else was measured.
+    numbers: "steps", the number of training "images" in them, the "seconds" that they took, and other measurements.
     """
     line = {
         "peer": peer,

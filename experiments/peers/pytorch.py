@@ -3,9 +3,9 @@
     python pytorch.py --data=mnist.npz --steps=200 --layout=channels_last
     python pytorch.py --data=mnist.npz --epochs=5 --compile
 
-Prints one JSON line: images a second of training and inference, or the test loss and accuracy of a whole run.
-The images lie in memory as one tensor, and each epoch takes its batches from a new random permutation. Of the usual
-ways this is the faster one: a DataLoader that collates single images would slow down a network as small as this.
+Prints one JSON line: images per second of training and inference, or the test loss and accuracy of a whole run.
+The images are one tensor in memory, and each epoch takes its batches from a new random permutation. This is the fastest
+of the usual ways: a DataLoader that collates single images would slow down such a small network.
 """
 
 import argparse
@@ -42,11 +42,11 @@ class Data(NamedTuple):
 
 
 def load(path: str, layout: torch.memory_format) -> Data:
-    """MNIST as tensors: images float32, N C H W in the given memory layout, labels int64."""
+    """MNIST as tensors: images float32 [N, C, H, W] in the given memory layout, labels int64 [N]."""
     images, labels, test_images, test_labels = (torch.from_numpy(part) for part in protocol.load(path))
 
     def laid_out(part: torch.Tensor) -> torch.Tensor:
-        # Not permute: with one channel its strides pass for channels-last, and every layer after would follow them.
+        # reshape, not permute: with one channel the strides of permute would look like channels-last to every layer.
         return part.reshape(-1, 1, 28, 28).contiguous(memory_format=layout)
 
     return Data(laid_out(images), labels.long(), laid_out(test_images), test_labels.long())
@@ -55,7 +55,7 @@ def load(path: str, layout: torch.memory_format) -> Data:
 class Trainer:
     def __init__(self, model: nn.Module, data: Data, batch_size: int) -> None:
         self.model, self.data, self.batch_size = model, data, batch_size
-        # The values of Keras. PyTorch adds eps to the root, Keras under it: the closest that stock PyTorch comes.
+        # The values of Keras. PyTorch adds eps after the square root, Keras before it; PyTorch has no closer option.
         self.optimizer = torch.optim.RMSprop(model.parameters(), lr=1e-3, alpha=0.9, eps=1e-7)
 
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -66,7 +66,7 @@ class Trainer:
         return loss.detach()
 
     def epoch(self, steps: int | None = None) -> float:
-        """Trains on a new permutation of the images, or its first `steps` batches alone, and gives the mean loss."""
+        """Trains on a new permutation of the images, or on its first `steps` batches; returns the mean loss."""
         losses = []
         for rows in torch.randperm(len(self.data.images)).split(self.batch_size)[:steps]:
             losses.append(self.step(self.data.images[rows], self.data.labels[rows]))
@@ -79,7 +79,7 @@ class Trainer:
 
 
 def measure(trainer: Trainer, warmup: int, steps: int) -> dict[str, float]:
-    """Training and inference speed after warm-up. On a CPU, PyTorch has done its work when a call returns."""
+    """Training and inference speed after warm-up. On a CPU, PyTorch has finished when a call returns."""
     trainer.epoch(warmup)
     an_epoch, seconds = len(trainer.data.images) // trainer.batch_size, 0.0
     for done in range(0, steps, an_epoch):

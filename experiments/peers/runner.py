@@ -3,15 +3,16 @@
     python experiments/peers/runner.py --mnist=FOLDER --environments=DIR
     python experiments/peers/runner.py --mnist=FOLDER --environments=DIR --resume
 
-FOLDER holds MNIST's four original .gz files. DIR receives a virtual environment per framework, made from the
-requirements files beside this script; one that is there already is only completed. Where a plain `pip install torch`
-brings a GPU build of some gigabytes, make DIR/torch yourself first, with PyTorch's CPU build in it.
+FOLDER contains MNIST's four original .gz files. The runner makes a virtual environment for each framework in DIR, from
+the requirements files beside this script; an existing one is only completed. If a plain `pip install torch` installs a
+GPU build of some gigabytes on your machine, make DIR/torch yourself first, with PyTorch's CPU build in it.
 
-Rounds are interleaved: each round runs every peer once, each in a process of its own, so that a change of the
-machine's mood meets all of them. It prints a line per run. A peer that fails is recorded with the reason and left out
-of the rounds that follow. --resume goes on with an interrupted measurement, and tries the failed peers again.
-The machine must be quiet: beside two other busy programs PyTorch was seen ten times slower, Keras and flax two times.
-The share of the cores that others use before each run is recorded. Defaults take about an hour and a half on two cores.
+Rounds are interleaved: each round runs every peer once, each in a process of its own, so that a slow period of the
+machine affects all of them. The runner prints a line for each run. A peer that fails is recorded with the reason and
+left out of the following rounds. --resume continues an interrupted measurement, and tries the failed peers again.
+The machine must be quiet: beside two other busy programs PyTorch was ten times slower, Keras and flax two times. The
+share of the cores that other programs use before each run is recorded. The defaults take about an hour and a half on
+two cores.
 """
 
 import argparse
@@ -57,7 +58,7 @@ PEERS = (
 )
 
 VARIANTS = {"pooling": "--pooling", "no_pooling": "--no-pooling"}
-# The flags that change what is measured; the others say where.
+# These flags change what is measured. The other flags are paths and limits.
 LENGTHS = ("rounds", "steps", "steps_no_pooling", "warmup", "batch_size", "epochs")
 SETTINGS = ("peers", "variants", *LENGTHS, "whole_peers", "whole_rounds")
 
@@ -83,11 +84,11 @@ def read_flags() -> argparse.Namespace:
     parser.add_argument("--warmup", type=int, default=20, help="unmeasured steps before them")
     parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=5, help="of the whole runs, with pooling, from start to exit")
-    parser.add_argument("--whole_peers", help="the peers of the whole runs, which are long; default: --peers")
+    parser.add_argument("--whole_peers", help="peers of the whole runs, which take long; default: as --peers")
     parser.add_argument("--whole_rounds", type=int, default=3, help="0 leaves the whole runs out")
     parser.add_argument("--timeout", type=float, default=1800, help="seconds that one run may take")
     parser.add_argument("--output", type=Path, default=ROOT / "experiments" / "results" / "peers.json")
-    parser.add_argument("--resume", action="store_true", help="go on with an interrupted measurement")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted measurement")
     flags, names = parser.parse_args(), [peer.name for peer in PEERS]
     flags.whole_peers = flags.whole_peers or flags.peers
     for name, known in (("peers", names), ("whole_peers", flags.peers.split(",")), ("variants", list(VARIANTS))):
@@ -118,7 +119,7 @@ def write_arrays(mnist: Path, path: Path) -> None:
 
 
 def make_environment(folder: Path, requirements: Path) -> str | None:
-    """Makes or completes a virtual environment; the reason when that fails. An up-to-date one needs no network."""
+    """Makes or completes a virtual environment; returns the reason if that fails. A complete one needs no network."""
     python = python_of(folder)
     if not python.exists():
         venv.create(folder, with_pip=True)
@@ -135,13 +136,13 @@ def python_of(folder: Path) -> Path:
 
 
 def last_line(text: str) -> str:
-    """The last line that says something, files without their folders: the reason goes into a public file."""
+    """The last line that is not empty, with file names but no folders, because the reason goes into a public file."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return re.sub(r"(?:/[\w.@+-]+)+/", "", lines[-1])[:300] if lines else "no message"
 
 
 def runs(flags: argparse.Namespace) -> Iterator[Run]:
-    """Every run in order: for each variant round after round, and in each round peer after peer."""
+    """All runs in order: for each variant all rounds, and in each round all peers."""
     peers = [peer for peer in PEERS if peer.name in flags.peers]
     for variant in flags.variants:
         yield from (Run("steps", variant, i, peer) for i in range(flags.rounds) for peer in peers)
@@ -161,8 +162,8 @@ def command_of(run: Run, flags: argparse.Namespace, data: Path) -> list[str]:
 
 
 def measure(run: Run, flags: argparse.Namespace, data: Path) -> dict:
-    """Runs one peer once: what it printed and the seconds from its start to its exit, or why it failed."""
-    # The comparison is of CPUs, whatever else the machine has. The project itself is not installed, hence the path.
+    """Runs one peer once; returns what it printed and the seconds of the whole process, or the reason why it failed."""
+    # CPUs are compared, even if the machine has a GPU. The project is not installed, so its path is set.
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
     busy = machine.busy_share()
     command, start = command_of(run, flags, data), time.perf_counter()
@@ -176,7 +177,7 @@ def measure(run: Run, flags: argparse.Namespace, data: Path) -> dict:
     try:
         printed = json.loads(done.stdout.strip().rpartition("\n")[2])
     except json.JSONDecodeError:
-        return {"failed": "the last line that it printed is no JSON"}
+        return {"failed": "the last line that it printed is not JSON"}
     return printed | {"process_seconds": seconds, "busy_before": busy}
 
 
@@ -185,7 +186,7 @@ def settings_of(flags: argparse.Namespace) -> dict:
 
 
 def write_json(path: Path, content: dict) -> None:
-    """All of it or nothing: a reader never sees half a file."""
+    """Writes the whole file or nothing, so that a reader never sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.writing")
     unfinished.write_text(json.dumps(content, indent=1) + "\n")
@@ -193,7 +194,7 @@ def write_json(path: Path, content: dict) -> None:
 
 
 def earlier_records(flags: argparse.Namespace) -> list[dict]:
-    """The runs of an unfinished measurement, or else of the stored one; failed runs are left out, to be redone."""
+    """The runs of the unfinished measurement, else of the stored one, without failed runs, which are repeated."""
     if not flags.resume:
         return []
     path = partial_of(flags.output) if partial_of(flags.output).exists() else flags.output
@@ -202,7 +203,7 @@ def earlier_records(flags: argparse.Namespace) -> list[dict]:
         same = (content["settings"], content["machine"]) == (settings_of(flags), machine.describe())
         records = content["records"]
     except (OSError, ValueError, KeyError) as error:
-        refuse(f"--resume: {path.name} holds no measurement: {error}")
+        refuse(f"--resume: {path.name} is not a measurement: {error}")
     if not same:
         refuse(f"--resume: {path.name} was measured with other settings or on another machine")
     return [record for record in records if "failed" not in record]
@@ -227,7 +228,7 @@ def progress_line(record: dict) -> str:
 
 
 def measure_all(records: list[dict], flags: argparse.Namespace, data: Path, broken: dict[str, str]) -> None:
-    """Appends to `records` what has not been run yet. `broken`: environments that could not be made, and why."""
+    """Makes the missing runs and appends them to `records`. broken: environments that failed, with reasons."""
     finished = {(r["kind"], r["variant"], r["round"], r["peer"]) for r in records}
     failed = set()
     for run in runs(flags):
@@ -245,7 +246,7 @@ def measure_all(records: list[dict], flags: argparse.Namespace, data: Path, brok
 
 
 def make_environments(flags: argparse.Namespace) -> dict[str, str]:
-    """Makes what the chosen peers need; the environments that could not be made, with the reason."""
+    """Makes the environments of the chosen peers; returns those that could not be made, with the reasons."""
     broken = {}
     for name in sorted({peer.environment for peer in PEERS if peer.name in flags.peers}):
         print(f"environment {name}", flush=True)
@@ -287,5 +288,5 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        print("interrupted; --resume goes on from here", file=sys.stderr)
+        print("interrupted; --resume continues from here", file=sys.stderr)
         sys.exit(130)

@@ -1,6 +1,6 @@
 """Statistics of measured rounds: medians, their intervals, and how many times faster this project is.
 
-Everything here is a pure function of the runner's records; only the standard library is needed.
+Everything here is a pure function of the runner's records and needs only the standard library.
 """
 
 import math
@@ -9,7 +9,7 @@ from statistics import median
 
 OURS = "cnn_jax"
 COVERAGE = 0.95
-# What is measured: kind of run, the number that a record of it holds, and whether more of it is better.
+# What is measured: the kind of run, the name of its number in a record, and whether a larger number is better.
 MEASURES = {
     "training": ("steps", "images_per_second", True),
     "inference": ("steps", "inference_images_per_second", True),
@@ -18,10 +18,11 @@ MEASURES = {
 
 
 def median_interval(values: Sequence[float]) -> list[float] | None:
-    """The narrowest symmetric pair of order statistics that holds the median with at least 95 % confidence.
+    """The narrowest symmetric pair of order statistics that contains the median with at least 95 % confidence.
 
-    It assumes nothing about the distribution: the k-th smallest and the k-th largest of n values enclose the median
-    with probability 1 - 2 P(B < k), B binomial (n, 1/2). None for fewer than six values, for which no pair does.
+    It assumes nothing about the distribution: the median lies between the k-th smallest and the k-th largest of n
+    values with probability 1 - 2 P(B < k), where B is binomial (n, 1/2). None for fewer than six values, where no pair
+    reaches 95 %.
     """
     ordered, n = sorted(values), len(values)
     for k in range((n + 1) // 2, 0, -1):
@@ -44,13 +45,13 @@ def values_by_round(records: Sequence[Mapping], peer: str, measure: str, variant
 
 
 def speedup(ours: Mapping[int, float], theirs: Mapping[int, float], *, more_is_better: bool) -> dict | None:
-    """How many times faster this project is, from the rounds that both finished; above 1 means faster."""
+    """How many times as fast as the peer this project is, from the rounds that both finished; above 1 is faster."""
     ratios = [ours[i] / theirs[i] if more_is_better else theirs[i] / ours[i] for i in sorted(ours.keys() & theirs)]
     return {"rounds": ratios, **estimate(ratios)} if ratios else None
 
 
 def summarize_peer(records: Sequence[Mapping], peer: str, measure: str, variant: str) -> dict | None:
-    """One peer's numbers in one measure, or why there are none; None when it was not asked for."""
+    """One peer's numbers in one measure, or the reason why there are none; None if it was not asked for."""
     kind, _, more_is_better = MEASURES[measure]
     asked = [r for r in records if (r["peer"], r["kind"], r["variant"]) == (peer, kind, variant)]
     values = values_by_round(records, peer, measure, variant)
@@ -72,7 +73,7 @@ def summarize_peer(records: Sequence[Mapping], peer: str, measure: str, variant:
 
 
 def summarize(records: Sequence[Mapping], peers: Sequence[str], variants: Sequence[str]) -> dict:
-    """{measure: {variant: {peer: numbers}}}, without the places where nothing was asked for."""
+    """{measure: {variant: {peer: numbers}}}, only with what was asked for."""
     summary: dict = {}
     for measure in MEASURES:
         for variant in variants:

@@ -1,7 +1,7 @@
 """Writes the README's table of peers from experiments/results/peers.json.
 
-    python experiments/peers/table.py            # replaces what stands between the README's two markers
-    python experiments/peers/table.py --check    # changes nothing, exits 1 when the README says something else
+    python experiments/peers/table.py            # replaces the text between the README's two markers
+    python experiments/peers/table.py --check    # changes nothing, exits 1 when the README differs
 
 The markers are the HTML comments peers:begin and peers:end, each on a line of its own.
 """
@@ -27,7 +27,7 @@ def number(value: float, measure: str) -> str:
 
 
 def cell(row: dict | None, measure: str) -> str:
-    """A median, and behind it how many times faster this project is, with the interval of that ratio."""
+    """A median, followed by how many times as fast this project is, with the interval of that ratio."""
     if row is None:
         return "-"
     if "failed" in row:
@@ -51,9 +51,9 @@ def caption(result: dict) -> str:
     if settings["whole_rounds"]:
         whole = f"; {settings['epochs']} epochs with pooling from start to exit, medians of {settings['whole_rounds']}"
     return (
-        f"Images a second at batch {settings['batch_size']} (inference: 1,000), medians of {settings['rounds']}"
-        f" interleaved rounds{whole}. Behind the dot: how many times faster this project is, round by round, and the"
-        f" 95 % interval of that median where there are at least six rounds."
+        f"Images per second at batch size {settings['batch_size']} (inference: 1,000), medians of {settings['rounds']}"
+        f" interleaved rounds{whole}. After the dot: how many times as fast this project is, the median of the rounds'"
+        f" ratios, and the 95 % confidence interval of that median if there are at least six rounds."
         f" {machine['cpu']}, {machine['cores']} cores, {machine['os']}; {listed}; {result['date']}."
     )
 

@@ -1,4 +1,4 @@
-"""What leaves the project gives the same numbers elsewhere."""
+"""An exported model gives the same numbers in other programs."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ from cnn_jax.studies import export
 
 TINY = Config(experiment="tiny", widths=(4, 8), train_examples=300, epochs=1)
 
-# Only jax and numpy are there; the images' number is another than any in training.
+# This program may import jax and numpy alone. Its number of images differs from all batch sizes in training.
 ELSEWHERE = """
 import sys
 import jax, numpy as np
@@ -47,7 +47,7 @@ def test_parameters_have_the_names_and_shapes_of_the_summary(finished_run: Path,
         assert {name: arrays[name].shape for name in arrays} == shapes
 
 
-def test_program_gives_the_same_logits_where_only_jax_is(
+def test_stablehlo_file_gives_the_same_logits_with_jax_alone(
     finished_run: Path, drawn_data_dir: Path, tmp_path: Path
 ) -> None:
     path = export.run(workdir=finished_run, format="stablehlo", output=tmp_path / "model")
@@ -59,9 +59,9 @@ def test_program_gives_the_same_logits_where_only_jax_is(
         np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), predictions["logits"][:37], rtol=1e-4, atol=1e-4)
 
 
-def test_file_that_is_there_is_kept(finished_run: Path, tmp_path: Path) -> None:
+def test_existing_file_is_kept(finished_run: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="already exists"):
         export.run(workdir=finished_run, output=tmp_path / "mine")
     assert (tmp_path / "mine").read_text() == "mine"
 

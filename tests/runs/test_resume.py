@@ -11,18 +11,17 @@ from typing import Any
 
 import pytest
 
-from cnn_jax import data
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError, Interrupted, MachineError
-from cnn_jax.experiment import build
 from cnn_jax.report.console import Console
-from cnn_jax.runs import checkpoint, comparison
+from cnn_jax.runs import checkpoint
 from cnn_jax.runs import execute as executing
 from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.execute import execute
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.result import Result
 from cnn_jax.training import loop
+from tests import bitwise_diff
 
 TINY = Config(experiment="tiny", widths=(4, 8), train_examples=300, validation_examples=100, epochs=2, batch_size=32)
 STEPS = 20
@@ -85,17 +84,15 @@ def ended(monkeypatch: pytest.MonkeyPatch, train: Callable[..., Result]) -> Call
 
 def assert_same(workdir: Path, whole: Path) -> None:
     """Everything that a run leaves is the same, but its times."""
-    like = build(TINY, data.spec("mnist")).abstract_state
-    assert list(comparison.differences(workdir, whole, like)) == []
+    assert list(bitwise_diff.differences(workdir, whole)) == []
 
 
 def test_comparison_sees_every_difference(copy: Path, whole: Path) -> None:
-    like = build(TINY, data.spec("mnist")).abstract_state
     rows, result = (copy / "metrics.jsonl").read_text(), json.loads((copy / "result.json").read_text())
     (copy / "metrics.jsonl").write_text(rows.replace('"train_loss": 2', '"train_loss": 3'))
     (copy / "result.json").write_text(json.dumps(result | {"test_loss": 1.0, "train_seconds": 1.0}))
     (copy / "predictions.npz").write_bytes(b"")
-    assert list(comparison.differences(copy, whole, like)) == [
+    assert list(bitwise_diff.differences(copy, whole)) == [
         "the rows of metrics.jsonl",
         "test_loss in result.json",
         "the logits in predictions.npz",

@@ -106,6 +106,16 @@ def test_loss_that_is_not_finite_names_its_step(learning_rate: float) -> None:
     assert 1 <= trained(wild, [])[1].diverged_at <= 4
 
 
+def test_gradient_that_is_not_finite_is_noticed_at_its_step() -> None:
+    config = Config(model="logistic", batch_size=20)
+    program = training(1, config, 90)
+    one_step = programs.step_function(config, SPEC, program.epoch_steps)
+    state = program.start(0)
+    huge = jax.tree.map(lambda leaf: jnp.full_like(leaf, 3e38), state.params)
+    _, sums = one_step(state.replace(params=huge), program.images[:20], program.targets[:20], jnp.ones(20, bool))
+    assert int(sums.diverged_at) == 1
+
+
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "onecycle"])
 def test_one_program_serves_every_learning_rate(schedule: str) -> None:
     configs = [replace(CONFIG, schedule=schedule, learning_rate=rate) for rate in (1e-3, 3e-3)]

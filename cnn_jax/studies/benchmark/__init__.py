@@ -1,1 +1,1 @@
-"""How fast a config's programs are on this machine, and how fast they could be: times, roofs, layers, profile."""
+"""How fast a config's programs run on this machine, and how fast they could run: times, roofline, layers, profile."""

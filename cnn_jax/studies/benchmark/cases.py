@@ -1,9 +1,13 @@
-"""The cases of a benchmark: training step, epoch and inference of a config, at a batch size and a dtype."""
+"""The cases of a benchmark: training step, training epoch and inference of a model, at a batch size and a dtype."""
 
 import dataclasses
+import os
+import resource
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,64 +19,61 @@ from cnn_jax.data.dataset import Spec, Split
 from cnn_jax.errors import InputError, MachineError
 from cnn_jax.models import summary
 from cnn_jax.models.summary import Layer
-from cnn_jax.studies.benchmark import layers, memory, timing
-from cnn_jax.studies.benchmark.timing import Timing
+from cnn_jax.studies.benchmark import timing
+from cnn_jax.studies.benchmark.layers import training_multiply_adds, working_layers
+from cnn_jax.studies.benchmark.timing import TimeBudget, Timing
 from cnn_jax.training import mesh as meshes
 from cnn_jax.training import programs
 from cnn_jax.training.programs import Inference, Training
 
-# What --dtypes names: the settings of a Config that compute in it.
+# The names that --dtypes takes, and the Config fields that each of them sets.
 DTYPES: Mapping[str, Mapping[str, Any]] = {
     "float32": {"dtype": "float32", "matmul_precision": "float32"},
     "tensorfloat32": {"dtype": "float32", "matmul_precision": "tensorfloat32"},
     "bfloat16": {"dtype": "bfloat16", "matmul_precision": "float32"},
 }
 
-_CALL_SECONDS = 0.5  # what a timed call of training steps should last: as a chunk of `fit` does
+_CALL_SECONDS = 0.5  # a timed call of training steps takes about as long as a chunk in `fit`
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What is measured: a config's model on random images in its dataset's shape and numbers."""
+class BenchmarkModel:
+    """The model that is measured: a config, its layers, and random images of its dataset's shape and number."""
 
     config: Config
     spec: Spec
-    model: list[Layer]
+    layers: list[Layer]
     train: Split
     test: Split
 
-    def at(self, dtype: str, batch_size: int) -> "Subject":
-        """The same, computed in this dtype and with this batch size."""
-        return dataclasses.replace(
-            self, config=dataclasses.replace(self.config, batch_size=batch_size, **DTYPES[dtype])
-        )
+    def variant(self, dtype: str, batch_size: int) -> "BenchmarkModel":
+        """The same model with another dtype, a name in DTYPES, and another batch size."""
+        config = dataclasses.replace(self.config, batch_size=batch_size, **DTYPES[dtype])
+        return dataclasses.replace(self, config=config)
 
     @property
     def dtype(self) -> str:
-        """The name in DTYPES of what the config computes in."""
-        mine = vars(self.config).items()
-        return next(name for name, settings in DTYPES.items() if settings.items() <= mine)
+        """The config's dtype as a name in DTYPES."""
+        fields = vars(self.config).items()
+        return next(name for name, settings in DTYPES.items() if settings.items() <= fields)
 
     @property
     def multiply_adds(self) -> int:
-        """Of an image's forward pass."""
-        return sum(layer.multiply_adds for layer in self.model)
+        """Multiply-adds of one image in the forward pass."""
+        return sum(layer.multiply_adds for layer in self.layers)
 
     @property
     def training_multiply_adds(self) -> int:
-        """Of an image in a training step."""
-        first, *others = self.model
-        return layers.training_multiply_adds(first, is_first=True) + sum(
-            layers.training_multiply_adds(layer, is_first=False) for layer in others
-        )
+        """Multiply-adds of one image in a training step."""
+        return sum(training_multiply_adds(layer, is_first=is_first) for layer, is_first in working_layers(self.layers))
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One case's numbers. what: `training step`, `training epoch` or `inference`. images: that the seconds are of.
+    """The numbers of one case. what: `training step`, `training epoch` or `inference`.
 
-    multiply_adds: of those images, by definition. compile_seconds: None where the program is that of the line before.
-    peak_memory_bytes: the most in use so far.
+    images, multiply_adds, seconds: of one call; the multiply-adds follow from the definition. compile_seconds: None if
+    the case uses the program of the case before it. peak_memory_bytes: the most since the process started.
     """
 
     what: str
@@ -93,89 +94,90 @@ class Measurement:
         return self.multiply_adds / self.seconds.median
 
 
-@dataclass(frozen=True, kw_only=True)
-class Effort:
-    """How long to measure: so many repeats, fewer where they would take longer than `seconds`, but at least one."""
-
-    repeats: int
-    seconds: float
-
-    def time(self, call: Callable[[], object]) -> Timing:
-        """Times a call that is warm."""
-        return timing.repeated(call, repeats=self.repeats, seconds=self.seconds)
-
-
-def dtypes_of_platform() -> tuple[str, ...]:
-    """The dtypes that differ here: tensorfloat32 is what NVIDIA's GPUs can make of float32 products."""
+def available_dtypes() -> tuple[str, ...]:
+    """The names in DTYPES that this platform has. Only NVIDIA's GPUs multiply in TensorFloat-32."""
     return tuple(name for name in DTYPES if name != "tensorfloat32" or jax.default_backend() == "gpu")
 
 
-def subject(config: Config) -> Subject:
-    """The config's subject. How fast images pass does not depend on what they show: random ones need no files."""
+def build_model(config: Config) -> BenchmarkModel:
+    """The config's model with random images: the speed does not depend on what they show, and no file is needed."""
     spec, rng = data.spec(config.dataset), np.random.default_rng(0)
 
-    def drawn(examples: int) -> Split:
+    def random_split(examples: int) -> Split:
         images = rng.integers(0, 256, (examples, *spec.image_shape), dtype=np.uint8)
         return Split(images, rng.integers(0, len(spec.classes), examples, dtype=np.int32))
 
-    model = summary.layers(models.build(config, len(spec.classes)), programs.input_shapes(config, spec))
-    return Subject(config, spec, model, drawn(config.train_examples or spec.train_examples), drawn(spec.test_examples))
+    layers = summary.layers(models.build(config, len(spec.classes)), programs.input_shapes(config, spec))
+    train = random_split(config.train_examples or spec.train_examples)
+    return BenchmarkModel(config, spec, layers, train, random_split(spec.test_examples))
 
 
-def measure(subject: Subject, effort: Effort) -> Iterator[Measurement]:
-    """Measures training step, epoch and inference. Raises InputError where they do not fit into memory."""
-    config, spec, mesh = subject.config, subject.spec, meshes.over_all_devices()
-    with _refused_where_too_large(config.batch_size):
-        training = programs.compile_training(config, spec, subject.train, mesh)
+def measure(model: BenchmarkModel, budget: TimeBudget) -> Iterator[Measurement]:
+    """Measures training step, epoch and inference. Raises InputError when they do not fit into memory."""
+    config, spec, mesh = model.config, model.spec, meshes.over_all_devices()
+    with _out_of_memory_is_an_input_error(config.batch_size):
+        training = programs.compile_training(config, spec, model.train, mesh)
         _require_memory(training.memory_bytes, config.batch_size)
-        yield from _measure_training(training, subject, effort)
-        inference = programs.compile_inference(config, spec, subject.test, mesh, config.batch_size)
+        yield from _measure_training(training, model, budget)
+        inference = programs.compile_inference(config, spec, model.test, mesh, config.batch_size)
         _require_memory(inference.memory_bytes, config.batch_size)
-        yield _measure_inference(inference, training.start(0).params, subject, effort)
+        yield _measure_inference(inference, training.start(0).params, model, budget)
 
 
-def _measure_training(training: Training, subject: Subject, effort: Effort) -> Iterator[Measurement]:
-    steps = steps_of(training)
-    count = timing.fitting(steps, seconds=_CALL_SECONDS, at_most=training.epoch_steps)
-    step = effort.time(lambda: steps(count)).divided(count)
-    multiply_adds = subject.training_multiply_adds
-    yield _measurement(
-        "training step", subject, subject.config.batch_size, multiply_adds, step, training.compile_seconds
-    )
-    epoch = effort.time(lambda: (training.order(jax.random.key(0), 1), steps(training.epoch_steps)))
-    yield _measurement("training epoch", subject, len(subject.train), multiply_adds, epoch, None)
+def _measure_training(training: Training, model: BenchmarkModel, budget: TimeBudget) -> Iterator[Measurement]:
+    run_steps = steps_of(training)
+    count = timing.calibrate(run_steps, seconds=_CALL_SECONDS, at_most=training.epoch_steps)
+    step = budget.time(lambda: run_steps(count)).divided(count)
+    multiply_adds = model.training_multiply_adds
+    yield _measurement("training step", model, model.config.batch_size, multiply_adds, step, training.compile_seconds)
+    epoch = budget.time(lambda: (training.order(jax.random.key(0), 1), run_steps(training.epoch_steps)))
+    yield _measurement("training epoch", model, len(model.train), multiply_adds, epoch, None)
 
 
 def steps_of(training: Training) -> Callable[[int], Any]:
-    """A function that takes the first so many steps of an epoch, from where it stands, and gives their sums."""
+    """A function that trains on the first `count` batches of an epoch and returns their metric sums.
+
+    It keeps the state: each call continues with the params that the call before it has left.
+    """
     state = training.start(0)
     order = training.order(state.key, 1)
 
-    def steps(count: int) -> Any:
-        nonlocal state  # each chunk takes the state before it as its own
+    def run_steps(count: int) -> Any:
+        nonlocal state
         state, sums = training.chunk(state, training.zeros(), order, 0, count)
         return sums
 
-    return steps
+    return run_steps
 
 
-def _measure_inference(inference: Inference, params: dict, subject: Subject, effort: Effort) -> Measurement:
+def _measure_inference(inference: Inference, params: dict, model: BenchmarkModel, budget: TimeBudget) -> Measurement:
     inference.logits(params)
-    seconds = effort.time(lambda: inference.logits(params))
-    images = len(subject.test)
-    return _measurement("inference", subject, images, subject.multiply_adds, seconds, inference.compile_seconds)
+    seconds = budget.time(lambda: inference.logits(params))
+    images = len(model.test)
+    return _measurement("inference", model, images, model.multiply_adds, seconds, inference.compile_seconds)
 
 
 def _measurement(
-    what: str, subject: Subject, images: int, multiply_adds: int, seconds: Timing, compile_seconds: float | None
+    what: str, model: BenchmarkModel, images: int, multiply_adds: int, seconds: Timing, compile_seconds: float | None
 ) -> Measurement:
     """multiply_adds: of one image."""
-    batch_size, total = subject.config.batch_size, images * multiply_adds
-    return Measurement(what, subject.dtype, batch_size, images, total, seconds, compile_seconds, memory.peak())
+    batch_size, total = model.config.batch_size, images * multiply_adds
+    return Measurement(what, model.dtype, batch_size, images, total, seconds, compile_seconds, _peak_memory())
+
+
+@contextmanager
+def _out_of_memory_is_an_input_error(batch_size: int) -> Iterator[None]:
+    try:
+        with compilation.memory_errors_named():
+            yield
+    except MachineError:
+        raise InputError(
+            f"--batch_sizes={batch_size}: too large for the device's memory. Use smaller batches."
+        ) from None
 
 
 def _require_memory(needed: int, batch_size: int) -> None:
-    available = memory.available()
+    available = _available_memory()
     if needed > available:
         raise InputError(
             f"--batch_sizes={batch_size}: needs {needed / 2**30:.1f} GiB of memory, and {available / 2**30:.1f} GiB "
@@ -183,10 +185,24 @@ def _require_memory(needed: int, batch_size: int) -> None:
         )
 
 
-@contextmanager
-def _refused_where_too_large(batch_size: int) -> Iterator[None]:
+def _available_memory() -> int:
+    """Bytes that a program may use on one device. On a CPU: the bytes that the system has free now."""
+    statistics = jax.devices()[0].memory_stats() or {}
+    return int(statistics.get("bytes_limit") or _available_host_memory())
+
+
+def _available_host_memory() -> int:
     try:
-        with compilation.memory_errors_named():
-            yield
-    except MachineError:
-        raise InputError(f"--batch_sizes={batch_size}: too large for the device's memory. Use smaller ones.") from None
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _peak_memory() -> int:
+    """The most bytes in use since the process started: on the first device if it counts them, else of the process."""
+    statistics = jax.devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in statistics:
+        return int(statistics["peak_bytes_in_use"])
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if sys.platform == "darwin" else 1024 * used  # macOS counts bytes, other systems kibibytes

@@ -1,7 +1,7 @@
-"""A model's layers by themselves, in the form in which training runs them: forward and backward, in a loop."""
+"""Each layer of a model by itself, run as in training: forward and backward pass, in a compiled loop."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,17 @@ from cnn_jax.models.layers import Flatten
 from cnn_jax.models.summary import Layer
 from cnn_jax.studies.benchmark import timing
 from cnn_jax.studies.benchmark.roofline import Work
+from cnn_jax.studies.benchmark.timing import TimeBudget
 
 _REPEATS = 5
 
 
 @dataclass(frozen=True)
 class LayerWork:
-    """A layer's training work on one batch. operations, operations_by_xla: of the forward pass; None: XLA is silent."""
+    """What a layer does in training on one batch.
+
+    operations: floating-point operations of the forward pass. operations_by_xla: XLA's count, None if it has none.
+    """
 
     name: str
     work: Work
@@ -29,17 +33,23 @@ class LayerWork:
 
 
 def measure(
-    layers: list[Layer], batch_size: int, dtype: str, matmul_precision: str, *, seconds: float
+    layers: Sequence[Layer], batch_size: int, dtype: str, matmul_precision: str, *, seconds: float
 ) -> list[LayerWork]:
-    """Times every layer but `Flatten`, which does nothing, for about so many seconds each.
-
-    The first layer needs no gradient for its images.
-    """
+    """Times each layer for about `seconds`."""
     with jax.default_matmul_precision(matmul_precision):
         return [
-            _measure(layer, batch_size, jnp.dtype(dtype), is_first=index == 0, seconds=seconds)
-            for index, layer in enumerate(layer for layer in layers if not isinstance(layer.module, Flatten))
+            _measure(layer, batch_size, jnp.dtype(dtype), is_first=is_first, seconds=seconds)
+            for layer, is_first in working_layers(layers)
         ]
+
+
+def working_layers(layers: Sequence[Layer]) -> Iterator[tuple[Layer, bool]]:
+    """Every layer except `Flatten`, which computes nothing, and whether it is the first of them.
+
+    The first layer receives the images themselves, and training needs no gradient for them.
+    """
+    working = [layer for layer in layers if not isinstance(layer.module, Flatten)]
+    return ((layer, index == 0) for index, layer in enumerate(working))
 
 
 def _measure(layer: Layer, batch_size: int, dtype: jnp.dtype, *, is_first: bool, seconds: float) -> LayerWork:
@@ -52,28 +62,31 @@ def _measure(layer: Layer, batch_size: int, dtype: jnp.dtype, *, is_first: bool,
 
 
 def training_multiply_adds(layer: Layer, *, is_first: bool) -> int:
-    """Of an image in a training step: outputs, the kernel's gradient and, but for the first layer, the images'."""
+    """Multiply-adds of one image in a training step: outputs, the kernel's gradient, and the inputs' gradient.
+
+    The first layer computes no gradient for its inputs.
+    """
     return (2 if is_first else 3) * layer.multiply_adds
 
 
 def moved_bytes(layer: Layer, batch_size: int, dtype: jnp.dtype, *, is_first: bool) -> int:
-    """Bytes that a training step must read and write for a layer, each array once a pass.
+    """The fewest bytes that a training step reads and writes for a layer: each array once in each pass.
 
-    Forward: images, parameters, outputs. Backward: images, parameters, the outputs' gradient, the parameters' gradient
-    and, but for the first layer, the images'.
+    Forward: inputs, parameters, outputs. Backward: inputs, parameters, and the gradients of outputs, parameters and
+    inputs; the first layer computes no gradient for its inputs.
     """
-    images, outputs = (batch_size * math.prod(s) * dtype.itemsize for s in (layer.input_shape, layer.output_shape))
-    return (2 if is_first else 3) * images + 3 * 4 * layer.parameters + 2 * outputs
+    inputs, outputs = (batch_size * math.prod(s) * dtype.itemsize for s in (layer.input_shape, layer.output_shape))
+    return (2 if is_first else 3) * inputs + 3 * 4 * layer.parameters + 2 * outputs
 
 
 def operations(layer: Layer, batch_size: int) -> float:
-    """Floating-point operations of a forward pass: two a multiply-add and one a bias; three comparisons a maximum."""
+    """Floating-point operations of a forward pass: 2 per multiply-add, 1 per bias, 3 comparisons per maximum."""
     outputs = batch_size * math.prod(layer.output_shape)
     return 2 * batch_size * layer.multiply_adds + (1 if layer.parameters else 3) * outputs
 
 
 def operations_by_xla(layer: Layer, batch_size: int) -> float | None:
-    """XLA's own count of the same, for its stock operators: those that the layer lowers to on a GPU."""
+    """XLA's count of the same operations, for XLA's own operators, which the layer uses on a GPU. None if unknown."""
     images = jax.ShapeDtypeStruct((batch_size, *layer.input_shape), jnp.float32)
     lowered = jax.jit(_forward(layer)).trace(layer.params, images).lower(lowering_platforms=("cuda",))
     return (lowered.cost_analysis() or {}).get("flops")
@@ -84,7 +97,7 @@ def _forward(layer: Layer) -> Callable[[Any, jax.Array], Any]:
 
 
 def _time(layer: Layer, batch_size: int, dtype: jnp.dtype, *, is_first: bool, seconds: float) -> float:
-    """Median seconds of forward and backward pass together."""
+    """Median seconds of one forward and backward pass."""
     images_key, gradient_key = jax.random.split(jax.random.key(0))
     params = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.01, leaf.dtype), layer.params)
     images = jax.random.uniform(images_key, (batch_size, *layer.input_shape)).astype(dtype)
@@ -93,12 +106,13 @@ def _time(layer: Layer, batch_size: int, dtype: jnp.dtype, *, is_first: bool, se
     operands = (params, images, gradient)
     passes = _both_passes(layer, is_first=is_first)
     program, _ = compilation.compiled(compilation.jit(_loop(passes)), operands, 1)
-    parts = timing.fitting(lambda n: program(operands, n), seconds=seconds / _REPEATS, at_most=10_000)
-    return timing.repeated(lambda: program(operands, parts), repeats=_REPEATS, seconds=2 * seconds).median / parts
+    parts = timing.calibrate(lambda n: program(operands, n), seconds=seconds / _REPEATS, at_most=10_000)
+    budget = TimeBudget(repeats=_REPEATS, seconds=2 * seconds)
+    return budget.time(lambda: program(operands, parts)).median / parts
 
 
 def _both_passes(layer: Layer, *, is_first: bool) -> Callable[[Any, jax.Array, jax.Array], Any]:
-    """(params, images, outputs' gradient) -> outputs and the gradients that a training step needs."""
+    """A function of params, images and the outputs' gradient: outputs and the gradients that training needs."""
     forward = _forward(layer)
 
     def passes(params: Any, images: jax.Array, gradient: jax.Array) -> Any:
@@ -112,11 +126,11 @@ def _both_passes(layer: Layer, *, is_first: bool) -> Callable[[Any, jax.Array, j
 
 
 def _loop(function: Callable) -> Callable[[Any, jax.Array], Any]:
-    """Calls a function again and again on the same operands, and keeps the last results."""
+    """A function of operands and a count that calls `function` count times and returns the last results."""
 
     def loop(operands: Any, count: jax.Array) -> Any:
         def again(index: jax.Array, _: Any) -> Any:
-            # The barrier ties the operands to the index, and the index is kept: nothing is computed once for all calls.
+            # The barrier makes the operands depend on the index, so that XLA cannot share results between calls.
             tied, index = lax.optimization_barrier((operands, index))
             return function(*tied), index
 

@@ -1,37 +1,84 @@
 """A benchmark's record for people: the same tables on the console and on a page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from cnn_jax.report import figures
-from cnn_jax.report.page import Figure, Page, Section, Table, render
+from cnn_jax.report.page import Block, Figure, Page, Section, Table, render
+from cnn_jax.studies.benchmark import figure
 
 Record = Mapping[str, Any]
 
 
-def speeds(record: Record) -> Table:
+def page(record: Record) -> str:
+    """The whole record as a page."""
+    config, machine = record["config"], record["machine"]
+    sections = [Section("Speed", [*_speed_words(record), speed_table(record)])]
+    if "comparison" in record:
+        sections.append(Section("Comparison with the baseline", [_baseline_words(record), baseline_table(record)]))
+    sections += [Section(f"Roofline in {part['dtype']}", _roofline_blocks(part)) for part in record["rooflines"]]
+    if "profile" in record:
+        sections.append(Section("Profile", [_PROFILE_WORDS, profile_table(record)]))
+    sections.append(Section("Machine", [_machine_table(record)]))
+    lead = (
+        f"The speed of {config['model']} ({record['parameters']:,} parameters) on images of {config['dataset']}, "
+        f"measured on {machine['device']}."
+    )
+    footer = f"Made by run.py {' '.join(machine['command_line'])}."
+    return render(Page(f"Benchmark of {config['experiment']}", lead, sections, footer))
+
+
+def tables(record: Record) -> Iterable[Table]:
+    """All tables of measured numbers, in the order of the page."""
+    yield speed_table(record)
+    if "comparison" in record:
+        yield baseline_table(record)
+    yield from map(roofline_table, record["rooflines"])
+    if "profile" in record:
+        yield profile_table(record)
+
+
+def speed_table(record: Record) -> Table:
     """Every case with its time, rates, compile time and memory."""
-    rows = [
-        [
-            case["what"],
-            case["dtype"],
-            f"{case['batch_size']:,}",
-            duration(case["seconds"]["median"]),
-            f"{duration(case['seconds']['low'])} to {duration(case['seconds']['high'])}",
-            f"{case['seconds']['repeats']}",
-            f"{case['images_per_second']:,.0f}",
-            f"{case['multiply_adds_per_second'] / 1e9:,.1f}",
-            "-" if case["compile_seconds"] is None else f"{case['compile_seconds']:.1f}",
-            f"{case['peak_memory_bytes'] / 2**20:,.0f}",
-        ]
-        for case in record["measurements"]
+    headings = ["case", "dtype", "batch size", "median time", "25th to 75th percentile", "repeats", "images/s"]
+    headings += ["10⁹ multiply-adds/s", "compile time", "process peak memory"]
+    return Table("Time, speed and memory of each case", headings, [_speed_row(c) for c in record["measurements"]])
+
+
+def _speed_row(case: Record) -> list[str]:
+    seconds, compile_seconds = case["seconds"], case["compile_seconds"]
+    return [
+        case["what"],
+        case["dtype"],
+        f"{case['batch_size']:,}",
+        duration(seconds["median"]),
+        f"{duration(seconds['low'])} to {duration(seconds['high'])}",
+        f"{seconds['repeats']}",
+        f"{case['images_per_second']:,.0f}",
+        billions(case["multiply_adds_per_second"]),
+        "-" if compile_seconds is None else duration(compile_seconds),
+        f"{case['peak_memory_bytes'] / 2**20:,.0f} MiB",
     ]
-    headings = ["what", "dtype", "batch", "median", "middle half", "n", "images/s"]
-    return Table("How fast", [*headings, "G mult-adds/s", "compile s", "peak MiB so far"], rows)
 
 
-def against_baseline(record: Record) -> Table:
-    """The cases that the baseline has too."""
+def _speed_words(record: Record) -> list[str]:
+    settings = record["settings"]
+    cases = (
+        "Each case is a compiled program on random images. It is called once before it is timed, and a call is timed "
+        "until its results are computed. A training step is one step of the compiled loop that training runs. A "
+        f"training epoch goes once through {settings['train_examples']:,} images and includes their "
+        f"shuffling. Inference computes the logits of {settings['test_examples']:,} images."
+    )
+    columns = (
+        f"Times are medians of {settings['repeats']} repeats, or of fewer where these would take more than "
+        f"{settings['seconds']:g} s. Multiply-adds follow from the definitions of convolution and matrix product, "
+        "whatever operations the program uses. Process peak memory is the most memory in use from the start of the "
+        "process to the end of the case; on a GPU or TPU it is the device's memory."
+    )
+    return [cases, columns]
+
+
+def baseline_table(record: Record) -> Table:
+    """The cases that are in the baseline too."""
     rows = [
         [
             row["what"],
@@ -40,99 +87,116 @@ def against_baseline(record: Record) -> Table:
             f"{row['images_per_second']:,.0f}",
             f"{row['baseline_images_per_second']:,.0f}",
             f"{row['ratio']:.2f}",
-            "slower" if row["slower"] else "holds",
+            "slower" if row["slower"] else "not slower",
         ]
         for row in record["comparison"]["rows"]
     ]
-    headings = ["what", "dtype", "batch", "images/s now", "images/s in the baseline", "ratio", "verdict"]
-    return Table(f"Against {record['comparison']['device']}", headings, rows)
+    headings = ["case", "dtype", "batch size", "images/s now", "images/s in the baseline", "ratio", "verdict"]
+    return Table(f"Compared with the baseline, which was measured on {record['comparison']['device']}", headings, rows)
 
 
-def roofline(part: Record) -> Table:
-    """The layers of a training step under the device's roofs."""
-    rows = [
-        [
-            place["name"],
-            f"{place['multiply_adds'] / 1e6:,.1f}",
-            f"{place['moved_bytes'] / 1e6:,.2f}",
-            f"{place['multiply_adds_per_byte']:,.1f}",
-            duration(place["seconds"]),
-            f"{place['multiply_adds_per_second'] / 1e9:,.1f}",
-            place["bound"],
-            f"{place['share']:.0%}",
-            place["verdict"],
-        ]
-        for place in (*part["layers"], part["step"])
-    ]
-    headings = ["layer", "M mult-adds", "MB moved", "mult-adds/byte", "time", "G mult-adds/s", "bound", "reached"]
-    return Table(f"Training at batch {part['batch_size']} in {part['dtype']}", [*headings, "in words"], rows)
-
-
-def profile(record: Record) -> Table:
-    """The operations that took the most time."""
-    rows = [
-        [
-            found["name"],
-            f"{found['calls']:,}",
-            duration(found["seconds"]),
-            f"{found['share']:.1%}",
-            found["source"],
-        ]
-        for found in record["profile"]["operations"]
-    ]
-    title = f"The ten most expensive operations of {record['profile']['steps']} training steps"
-    return Table(title, ["operation", "calls", "own time", "share", "made from"], rows)
-
-
-def as_text(table: Table) -> str:
-    """A table as lines of aligned columns."""
-    lines = [list(table.headings), *map(list, table.rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(table.headings))]
-    aligned = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
-    return "\n".join([table.title, "", *aligned])
-
-
-def roofs_line(part: Record) -> str:
-    """The device's roofs in a sentence."""
-    products, bandwidth = part["roofs"]["multiply_adds_per_second"], part["roofs"]["bytes_per_second"]
+def _baseline_words(record: Record) -> str:
     return (
-        f"Measured here: {products / 1e9:,.1f} billion multiply-adds a second in products of large {part['dtype']} "
-        f"matrices, and {bandwidth / 1e9:,.1f} GB a second read and written in copying."
+        "The ratio is the speed now divided by the speed in the baseline: above 1 is faster. A case counts as slower "
+        f"if its ratio is below {1 - record['comparison']['tolerance']:.2f}."
     )
 
 
-def operations_line(part: Record) -> str:
+def roofline_table(part: Record) -> Table:
+    """The layers of a training step, and the whole step, compared with the device's peaks."""
+    rows = [
+        [
+            work["name"],
+            f"{work['multiply_adds'] / 1e6:,.1f}",
+            f"{work['moved_bytes'] / 1e6:,.2f}",
+            f"{work['multiply_adds_per_byte']:,.1f}",
+            duration(work["seconds"]),
+            billions(work["multiply_adds_per_second"]),
+            work["bound"],
+            f"{work['share']:.0%}",
+            work["verdict"],
+        ]
+        for work in (*part["layers"], part["step"])
+    ]
+    headings = ["layer", "10⁶ multiply-adds", "MB moved", "multiply-adds per byte", "time", "10⁹ multiply-adds/s"]
+    headings += ["bound", "share of bound", "verdict"]
+    return Table(f"Training at batch size {part['batch_size']} in {part['dtype']}", headings, rows)
+
+
+def peaks_sentence(part: Record) -> str:
+    """The device's measured peaks."""
+    peaks = part["roofs"]
+    return (
+        f"Peaks of this device, as measured: {billions(peaks['multiply_adds_per_second'])} billion multiply-adds per "
+        f"second in products of large {part['dtype']} matrices, and {billions(peaks['bytes_per_second'])} GB per "
+        "second, read and written together, in copies of a large array."
+    )
+
+
+def operations_sentence(part: Record) -> str:
     """How far our count of operations is from XLA's."""
     layers = [layer for layer in part["layers"] if layer["operations_by_xla"]]
     if not layers:
-        return "XLA did not count operations here."
+        return "XLA reports no count of operations here."
     off, name = max((abs(layer["operations"] / layer["operations_by_xla"] - 1), layer["name"]) for layer in layers)
-    return f"XLA counts the same operations in the layers' forward passes, within {off:.2%} ({name})."
+    return (
+        f"XLA's own count of operations in the forward pass is within {off:.2%} of the count by definition; the "
+        f"largest difference is in {name}."
+    )
 
 
-def page(record: Record) -> str:
-    """The whole record as a page."""
-    config, machine = record["config"], record["machine"]
-    sections = [Section("How fast", [_explanation(record), speeds(record)])]
-    if "comparison" in record:
-        tolerance = record["comparison"]["tolerance"]
-        words = f"Ratios above 1 are faster than the baseline; below {1 - tolerance:.2f} they count as slower."
-        sections.append(Section("Against the baseline", [words, against_baseline(record)]))
-    for part in record["rooflines"]:
-        sections.append(Section(f"How fast it could be, in {part['dtype']}", _roofline_blocks(part)))
-    if "profile" in record:
-        sections.append(Section("Where the time goes", [_PROFILE_WORDS, profile(record)]))
-    facts = [[name, str(value)] for name, value in _facts(record)]
-    sections.append(Section("Measured on", [Table("Machine, versions and flags", ["", ""], facts)]))
-    title = f"Benchmark of {config['experiment']}"
-    lead = f"{config['model']} on images of {config['dataset']}, {record['parameters']:,} parameters, on "
-    return render(Page(title, f"{lead}{machine['device']}.", sections, f"Made by {' '.join(machine['command_line'])}."))
+def _roofline_blocks(part: Record) -> list[Block]:
+    title = f"Roofline of the training step at batch size {part['batch_size']} in {part['dtype']}"
+    drawing = figure.roofline(title, part["roofs"], [*part["layers"], part["step"]])
+    caption = (
+        "Each marker is one layer by itself, forward and backward pass; one marker is the whole training step. The "
+        "solid line is the best that this device can do. Left of the dotted line the memory limits the speed; right of "
+        "it the arithmetic does."
+    )
+    words = (
+        "MB moved are the fewest megabytes that the pass must read and write: each array once in each pass. The bound "
+        "is the peak that limits a layer, and its share is the part of this peak that the layer reaches."
+    )
+    return [
+        f"{peaks_sentence(part)} {operations_sentence(part)}",
+        Figure(drawing, caption),
+        words,
+        roofline_table(part),
+    ]
 
 
 _PROFILE_WORDS = (
-    "XLA's own operations in a trace of training steps, each without the operations that it calls, added up over all "
-    "threads. The trace itself is in the folder beside this page, for xprof or TensorBoard."
+    "These are XLA's own operations in a trace of training steps. The time of an operation is the sum over all "
+    "threads, without the operations that it calls. The trace is in the folder profile beside this page, where xprof "
+    "and TensorBoard can read it."
 )
+
+
+def profile_table(record: Record) -> Table:
+    """The operations that took the most time."""
+    rows = [
+        [found["name"], f"{found['calls']:,}", duration(found["seconds"]), f"{found['share']:.1%}", found["source"]]
+        for found in record["profile"]["operations"]
+    ]
+    title = f"The {len(rows)} operations of {record['profile']['steps']} training steps that took the most time"
+    return Table(title, ["operation", "calls", "time", "share of all time", "layer and jax primitive"], rows)
+
+
+def _machine_table(record: Record) -> Table:
+    machine = record["machine"]
+    options = ", ".join(f"{name}={value}" for name, value in record["compiler_options"].items())
+    facts: Sequence[tuple[str, object]] = [
+        ("device", machine["device"]),
+        ("cores", machine["cores"]),
+        ("system", machine["system"]),
+        ("python", machine["python"]),
+        ("versions", ", ".join(f"{name} {version}" for name, version in machine["versions"].items())),
+        ("compiler options", options or "none"),
+        ("XLA_FLAGS", machine["xla_flags"] or "none"),
+        ("git commit", machine["git_commit"] or "unknown"),
+    ]
+    rows = [[name, str(value)] for name, value in facts]
+    return Table("Machine, versions and options", ["", ""], rows)
 
 
 def duration(seconds: float) -> str:
@@ -143,37 +207,14 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1e9:.3g} ns"
 
 
-def _explanation(record: Record) -> str:
-    settings = record["settings"]
-    return (
-        "Compiled programs on random images, warm, waited for until their results are there. A training step is one "
-        "of a compiled loop, as training runs it; an epoch includes drawing its order; inference scores "
-        f"{record['settings']['test_examples']:,} images. Medians of up to {settings['repeats']} repeats, fewer where "
-        f"they would take over {settings['seconds']:g} s; the middle half of them lies in the range given. "
-        "Multiply-adds are those of the definitions of convolution and matrix product, whatever the program does."
-    )
+def billions(number: float) -> str:
+    """A number in billions, with one decimal: `12.3` for 12.3e9."""
+    return f"{number / 1e9:,.1f}"
 
 
-def _roofline_blocks(part: Record) -> list[str | Table | Figure]:
-    title = f"Roofline of the training step at batch {part['batch_size']} in {part['dtype']}"
-    drawing = figures.roofline(title, part["roofs"], [*part["layers"], part["step"]])
-    caption = (
-        "Each mark is a layer, forward and backward, by itself; the training step is the whole. The line is what this "
-        "device could do at best: left of the dots as fast as memory delivers, right of them as fast as it multiplies."
-    )
-    return [f"{roofs_line(part)} {operations_line(part)}", Figure(drawing, caption), roofline(part)]
-
-
-def _facts(record: Record) -> Sequence[tuple[str, object]]:
-    machine = record["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    return [
-        ("device", machine["device"]),
-        ("cores", machine["cores"]),
-        ("system", machine["system"]),
-        ("python", machine["python"]),
-        ("versions", versions),
-        ("compiler options", ", ".join(f"{k}={v}" for k, v in record["compiler_options"].items()) or "none"),
-        ("XLA_FLAGS", machine["xla_flags"] or "none"),
-        ("commit", machine["git_commit"] or "not known"),
-    ]
+def as_text(table: Table) -> str:
+    """A table as lines of aligned columns."""
+    lines = [list(table.headings), *map(list, table.rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(table.headings))]
+    aligned = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+    return "\n".join([table.title, "", *aligned])

@@ -1,4 +1,4 @@
-"""A profile of the training step as a table: which of XLA's operations take the time, and where they come from."""
+"""A profile of the training step: which of XLA's operations take most of the time, and which layer they belong to."""
 
 import re
 from collections import defaultdict
@@ -12,16 +12,17 @@ import jax
 _MOST = 10
 # `%fusion.3 = f32[64,10]{1,0} fusion(...), metadata={op_name="jit(chunk)/while/body/CNN/Dense_0/dot_general"}`
 _HLO_LINE = re.compile(r'^\s*(?:ROOT )?%?(?P<name>[\w.-]+) = .*metadata=\{op_name="(?P<source>[^"]*)"', re.MULTILINE)
-# Parts of a source that say how a program is put together, not what it computes.
+# Parts of a source that describe the structure of a program, not what it computes.
 _TRANSFORMED = re.compile(r"(?:\w+\()+([^()]*)\)+")
 _IS_STRUCTURE = re.compile(r"while|body|cond|closed_call|branch_.*|custom_vjp_call.*|platform_index.*|")
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One of XLA's operations over a trace. seconds: its own, without those that it calls. share: of all of them.
+    """One of XLA's operations in a trace.
 
-    source: the layer and primitive that it was made from, as far as XLA kept them.
+    seconds: of all its calls, without the operations that it calls. share: of the seconds of all operations. source:
+    the layer and the jax primitive that it comes from, empty if XLA does not know it.
     """
 
     name: str
@@ -32,13 +33,13 @@ class Operation:
 
 
 def trace(call: Callable[[], object], folder: Path) -> None:
-    """Records a call for `xprof` and TensorBoard, and for `most_expensive`."""
+    """Writes a trace of a call, for `most_expensive`, `xprof` and TensorBoard."""
     with jax.profiler.trace(str(folder)):
         jax.block_until_ready(call())
 
 
 def most_expensive(folder: Path, hlo_text: str) -> list[Operation]:
-    """The ten operations of a trace that took the most time, the longest first. hlo_text: the program's."""
+    """The ten operations of a trace that took the most time, longest first. hlo_text: of the traced program."""
     sources = {match["name"]: source_of(match["source"]) for match in _HLO_LINE.finditer(hlo_text)}
     seconds: dict[str, float] = defaultdict(float)
     calls: dict[str, int] = defaultdict(int)
@@ -54,16 +55,16 @@ def most_expensive(folder: Path, hlo_text: str) -> list[Operation]:
 
 
 def source_of(op_name: str) -> str:
-    """Where in the model an operation is from.
+    """The part of the model that an operation comes from.
 
-    `jit(chunk)/while/body/transpose(jvp(CNN))/Conv_0/dot_general` is `gradient of CNN/Conv_0/dot_general`.
+    For example `gradient of CNN/Conv_0/dot_general` for `jit(chunk)/while/body/transpose(jvp(CNN))/Conv_0/dot_general`.
     """
     parts = [_TRANSFORMED.sub(r"\1", part) for part in op_name.split("/")[1:] if not _IS_STRUCTURE.fullmatch(part)]
     return ("gradient of " if "transpose(" in op_name else "") + "/".join(parts)
 
 
 def own_seconds(events: Iterable[tuple[str, float, float]]) -> Iterator[tuple[str, float]]:
-    """Each event's name and its seconds without those of the events inside of it. events: name, start, end in ns."""
+    """Yields each event's name and its seconds without the events inside it. events: name, start and end in ns."""
     open_events: list[list[Any]] = []  # name, end, own
     for name, start, end in sorted(events, key=lambda event: (event[1], -event[2])):
         while open_events and open_events[-1][1] <= start:
@@ -81,7 +82,7 @@ def _closed(event: list[Any]) -> tuple[str, float]:
 
 
 def _operations(events: Iterable[Any]) -> Iterator[tuple[str, float, float]]:
-    """Those events that are XLA's operations."""
+    """The events that are XLA's operations: name, start and end in ns."""
     for event in events:
         for key, value in event.stats:
             if key == "hlo_op":

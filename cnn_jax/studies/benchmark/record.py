@@ -1,4 +1,4 @@
-"""`benchmark.json`: what was measured, as a record that another benchmark can be compared with."""
+"""`benchmark.json`: the record of a benchmark, and the comparison with an earlier one."""
 
 import dataclasses
 import json
@@ -12,21 +12,21 @@ from cnn_jax import compilation
 from cnn_jax import config as configs
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError
-from cnn_jax.studies.benchmark.cases import DTYPES, Effort, Measurement, Subject
+from cnn_jax.studies.benchmark.cases import DTYPES, BenchmarkModel, Measurement
 from cnn_jax.studies.benchmark.layers import LayerWork
 from cnn_jax.studies.benchmark.profile import Operation
-from cnn_jax.studies.benchmark.roofline import Work, bound
-from cnn_jax.studies.benchmark.roofs import Roofs
+from cnn_jax.studies.benchmark.roofline import DevicePeaks, Work, bound
+from cnn_jax.studies.benchmark.timing import TimeBudget
 
 FORMAT = 1
-LARGEST_FILE = 1 << 22  # bytes; a record is some ten kilobytes
-# A benchmark sets the first three itself, and the others do not change what is computed.
-_COMPARED_ANYWAY = {"batch_size", "dtype", "matmul_precision", "seed", "glyph_seed", "epochs", "experiment"}
+LARGEST_FILE = 1 << 22  # bytes; a record has about 10,000
+# A baseline may differ in these fields: a benchmark sets the first three itself, the others do not change the speed.
+_MAY_DIFFER = {"batch_size", "dtype", "matmul_precision", "seed", "glyph_seed", "epochs", "experiment"}
 
 
 @dataclass(frozen=True)
 class Speed:
-    """A case's images a second, as a record holds it."""
+    """The images per second of one case in a stored record."""
 
     what: str
     dtype: str
@@ -40,23 +40,25 @@ class Speed:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a stored benchmark says: of which config, on which device, how fast."""
+    """A stored benchmark: its config, its device, and the speed of each case."""
 
     config: Config
     device: str
     speeds: list[Speed]
 
 
-def begun(subject: Subject, effort: Effort, machine: dict, measured: Iterable[Measurement]) -> dict[str, Any]:
-    """The record of what was measured how, on which machine; rooflines and what else there is are added to it."""
+def create(
+    model: BenchmarkModel, budget: TimeBudget, machine: dict, measurements: Iterable[Measurement]
+) -> dict[str, Any]:
+    """The record of these measurements. Rooflines, profile and comparison are added to it."""
     return {
         "format": FORMAT,
-        "config": dataclasses.asdict(subject.config),
+        "config": dataclasses.asdict(model.config),
         "machine": machine,
         "compiler_options": compilation.compiler_options(),
-        "settings": vars(effort) | {"train_examples": len(subject.train), "test_examples": len(subject.test)},
-        "parameters": sum(layer.parameters for layer in subject.model),
-        "measurements": [_measurement(case) for case in measured],
+        "settings": vars(budget) | {"train_examples": len(model.train), "test_examples": len(model.test)},
+        "parameters": sum(layer.parameters for layer in model.layers),
+        "measurements": [_measurement(case) for case in measurements],
     }
 
 
@@ -68,21 +70,23 @@ def _measurement(case: Measurement) -> dict[str, Any]:
     return dataclasses.asdict(case) | rates
 
 
-def roofline(subject: Subject, roofs: Roofs, found: Sequence[LayerWork], step: Measurement) -> dict[str, Any]:
-    """The layers and the whole training step under the device's roofs. The step must move what its layers move."""
-    moved_bytes = sum(layer.work.moved_bytes for layer in found)
+def roofline(
+    model: BenchmarkModel, peaks: DevicePeaks, layers: Sequence[LayerWork], step: Measurement
+) -> dict[str, Any]:
+    """The layers and the whole training step, against the device's peaks. The step moves the bytes of all layers."""
+    moved_bytes = sum(layer.work.moved_bytes for layer in layers)
     whole = Work(step.multiply_adds, moved_bytes, step.seconds.median)
     return {
-        "dtype": subject.dtype,
-        "batch_size": subject.config.batch_size,
-        "roofs": dataclasses.asdict(roofs),
-        "layers": [_place(layer.name, layer.work, roofs) | _operations(layer) for layer in found],
-        "step": _place("training step", whole, roofs),
+        "dtype": model.dtype,
+        "batch_size": model.config.batch_size,
+        "roofs": dataclasses.asdict(peaks),
+        "layers": [_work(layer.name, layer.work, peaks) | _operations(layer) for layer in layers],
+        "step": _work("training step", whole, peaks),
     }
 
 
-def _place(name: str, work: Work, roofs: Roofs) -> dict[str, Any]:
-    found = bound(work, roofs)
+def _work(name: str, work: Work, peaks: DevicePeaks) -> dict[str, Any]:
+    found = bound(work, peaks)
     return {
         "name": name,
         **dataclasses.asdict(work),
@@ -99,18 +103,18 @@ def _operations(layer: LayerWork) -> dict[str, float | None]:
 
 
 def profile(steps: int, operations: Iterable[Operation]) -> dict[str, Any]:
-    """What a trace of so many training steps showed."""
+    """The operations in a trace of so many training steps."""
     return {"steps": steps, "operations": [dataclasses.asdict(found) for found in operations]}
 
 
 def read(path: Path) -> Baseline:
-    """A stored benchmark. Raises InputError where the file is none, is damaged or is of another format."""
+    """Reads a stored benchmark. Raises InputError when the file is not one, is damaged or has another format."""
     try:
         if path.stat().st_size > LARGEST_FILE:
-            raise InputError(f"--baseline={path}: too large to be a benchmark (over {LARGEST_FILE:,} bytes).")
+            raise InputError(f"--baseline={path}: too large for a benchmark.json (over {LARGEST_FILE:,} bytes).")
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
-            raise InputError(f"--baseline={path}: of format {content['format']!r}; this program reads {FORMAT}.")
+            raise InputError(f"--baseline={path}: has format {content['format']!r}; this program reads {FORMAT}.")
         config = configs.from_mapping(content["config"], f"--baseline={path}")
         return Baseline(config, str(content["machine"]["device"]), [_speed(m) for m in content["measurements"]])
     except OSError as error:
@@ -124,29 +128,29 @@ def _speed(content: Any) -> Speed:
     right_types = isinstance(speed.what, str) and isinstance(speed.batch_size, int)
     rate = speed.images_per_second
     if not right_types or speed.dtype not in DTYPES or type(rate) not in (int, float) or not 0 < rate < math.inf:
-        raise ValueError("a measurement's values")
+        raise ValueError("a value of a measurement is not possible")
     return speed
 
 
 def require_comparable(
     baseline: Baseline, config: Config, batch_sizes: Iterable[int], dtypes: Sequence[str], path: Path
 ) -> None:
-    """Raises InputError where the baseline measured another network or dataset, or none of these cases."""
-    changed = {n: p for n, p in configs.differences(baseline.config, config).items() if n not in _COMPARED_ANYWAY}
+    """Raises InputError when the baseline has another model or dataset, or none of these cases."""
+    changed = {n: p for n, p in configs.differences(baseline.config, config).items() if n not in _MAY_DIFFER}
     if changed:
-        fields = "; ".join(f"{name}: {old!r} there, {new!r} here" for name, (old, new) in changed.items())
-        raise InputError(f"--baseline={path}: of another experiment ({fields}).")
+        fields = "; ".join(f"{name}: {old!r} in the baseline, {new!r} now" for name, (old, new) in changed.items())
+        raise InputError(f"--baseline={path}: has another experiment ({fields}).")
     wanted = {(dtype, batch_size) for batch_size in batch_sizes for dtype in dtypes}
     if not wanted & {(speed.dtype, speed.batch_size) for speed in baseline.speeds}:
         raise InputError(f"--baseline={path}: has none of these batch sizes and dtypes: nothing to compare.")
 
 
-def compared(measured: Iterable[Measurement], baseline: Baseline, tolerance: float) -> dict[str, Any]:
-    """The cases that both have, side by side. ratio: images a second now over then. tolerance: as a share."""
-    then = {speed.case: speed.images_per_second for speed in baseline.speeds}
+def compare(measurements: Iterable[Measurement], baseline: Baseline, tolerance: float) -> dict[str, Any]:
+    """The cases that are in both. ratio: images per second now, divided by the baseline's. tolerance: a share."""
+    earlier = {speed.case: speed.images_per_second for speed in baseline.speeds}
     rows = []
-    for case in measured:
-        before = then.get((case.what, case.dtype, case.batch_size))
+    for case in measurements:
+        before = earlier.get((case.what, case.dtype, case.batch_size))
         if before is not None:
             ratio = case.images_per_second / before
             rows.append(

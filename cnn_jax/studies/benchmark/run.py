@@ -1,4 +1,4 @@
-"""Measure how fast a config trains and infers here, how fast it could, and against an earlier benchmark."""
+"""Measure how fast a config trains and infers on this machine, compared with the device's peaks and a baseline."""
 
 import json
 from collections.abc import Collection, Iterator, Sequence
@@ -10,21 +10,21 @@ from cnn_jax.config import Config, run_name
 from cnn_jax.errors import InputError, MachineError, ProjectError, unknown_name
 from cnn_jax.report.console import Console
 from cnn_jax.runs import directory, machine
-from cnn_jax.studies.benchmark import cases, layers, record, roofs
-from cnn_jax.studies.benchmark import page as report
-from cnn_jax.studies.benchmark import profile as profiles
-from cnn_jax.studies.benchmark.cases import DTYPES, Effort, Measurement, Subject
+from cnn_jax.studies.benchmark import cases, layers, page, record, roofline
+from cnn_jax.studies.benchmark.cases import DTYPES, BenchmarkModel, Measurement
+from cnn_jax.studies.benchmark.profile import most_expensive, trace
 from cnn_jax.studies.benchmark.record import Baseline
+from cnn_jax.studies.benchmark.timing import TimeBudget
 from cnn_jax.training import mesh as meshes
 from cnn_jax.training import programs
 
 RUNS = Path("runs")
 PROFILED_STEPS = 10
-ROOFLINE_SECONDS = 1.0  # what a layer or a roof is measured for
+ROOFLINE_SECONDS = 1.0  # time for each layer, and for each of the device's peaks
 
 
 class SlowerThanBaseline(ProjectError):
-    """Some case is slower than the tolerance allows."""
+    """A case is slower than the tolerance allows."""
 
 
 def run(
@@ -45,49 +45,49 @@ def run(
 ) -> dict[str, Any]:
     """Measures, prints, and writes `benchmark.json` and `benchmark.html`; returns the record.
 
-    dtypes: names in `cases.DTYPES`; None: all that the platform has. Roofline and profile are of the first batch size.
-    Raises InputError before anything is measured where that can be told, and SlowerThanBaseline at the end.
+    dtypes: names in `cases.DTYPES`; None means all that the platform has. Rooflines and profile use the first batch
+    size. Raises InputError before anything is measured, and SlowerThanBaseline at the end.
     """
-    compilation.start(persistent_cache=False, deterministic=deterministic)  # out of a cache, compiling takes no time
-    subject, console, effort = cases.subject(config), Console(), Effort(repeats=repeats, seconds=seconds)
-    dtypes = _checked_dtypes(dtypes or cases.dtypes_of_platform())
-    _check_numbers(batch_sizes, len(subject.train), effort, tolerance)
-    then = _read(baseline, config, batch_sizes, dtypes)
+    compilation.start(persistent_cache=False, deterministic=deterministic)  # a cache would hide the compile time
+    console, model, budget = Console(), cases.build_model(config), TimeBudget(repeats=repeats, seconds=seconds)
+    dtypes = dtypes or cases.available_dtypes()
+    _check(model, batch_sizes, dtypes, budget, tolerance)
+    earlier = _read(baseline, config, batch_sizes, dtypes)
     folder = workdir or directory.numbered(RUNS, f"benchmark-{run_name(config, changed)}")
     directory.require_free(folder, "benchmark.json", overwrite=overwrite)
 
-    measured = list(_measure(subject, batch_sizes, dtypes, effort, console))
-    content = record.begun(subject, effort, machine.describe(list(command_line)), measured)
-    content["rooflines"] = [_roofline(subject.at(dtype, batch_sizes[0]), measured, effort, console) for dtype in dtypes]
-    if then:
-        content["comparison"] = record.compared(measured, then, tolerance)
+    measurements = list(_measure(model, batch_sizes, dtypes, budget, console))
+    content = record.create(model, budget, machine.describe(list(command_line)), measurements)
+    variants = [model.variant(dtype, batch_sizes[0]) for dtype in dtypes]
+    content["rooflines"] = [_roofline(variant, measurements, budget, console) for variant in variants]
+    if earlier:
+        content["comparison"] = record.compare(measurements, earlier, tolerance)
     if profile:
-        content["profile"] = _profile(subject.at(dtypes[0], batch_sizes[0]), folder, console)
-    _write(folder, content)
-    _print(console, content)
-    console.line(f"{folder / 'benchmark.json'} and {folder / 'benchmark.html'} written")
+        content["profile"] = _profile(variants[0], folder, console)
+
+    _write(content, folder)
+    _print(content, folder, console)
     _require_not_slower(content)
     return content
 
 
-def _checked_dtypes(dtypes: Sequence[str]) -> Sequence[str]:
-    here = cases.dtypes_of_platform()
+def _check(
+    model: BenchmarkModel, batch_sizes: Sequence[int], dtypes: Sequence[str], budget: TimeBudget, tolerance: float
+) -> None:
+    """Raises InputError for a flag whose value cannot be used."""
+    available, examples = cases.available_dtypes(), len(model.train)
     for dtype in dtypes:
         if dtype not in DTYPES:
             raise unknown_name("--dtypes", dtype, "dtype", DTYPES)
-        if dtype not in here:
-            raise InputError(f"--dtypes={dtype}: only NVIDIA's GPUs have it. Here: {', '.join(here)}.")
-    return dtypes
-
-
-def _check_numbers(batch_sizes: Sequence[int], examples: int, effort: Effort, tolerance: float) -> None:
+        if dtype not in available:
+            raise InputError(f"--dtypes={dtype}: only NVIDIA's GPUs have it. Here: {', '.join(available)}.")
     for batch_size in batch_sizes:
         if not 1 <= batch_size <= examples:
             raise InputError(f"--batch_sizes={batch_size}: must be between 1 and the {examples:,} training images.")
-    if not effort.repeats >= 1:
-        raise InputError(f"--repeats={effort.repeats}: must be at least 1.")
-    if not effort.seconds > 0:
-        raise InputError(f"--seconds={effort.seconds:g}: must be above 0.")
+    if not budget.repeats >= 1:
+        raise InputError(f"--repeats={budget.repeats}: must be at least 1.")
+    if not budget.seconds > 0:
+        raise InputError(f"--seconds={budget.seconds:g}: must be above 0.")
     if not 0 <= tolerance < 1:
         raise InputError(f"--tolerance={tolerance:g}: must be at least 0 and below 1, as in 0.1 for 10 %.")
 
@@ -95,48 +95,48 @@ def _check_numbers(batch_sizes: Sequence[int], examples: int, effort: Effort, to
 def _read(baseline: Path | None, config: Config, batch_sizes: Sequence[int], dtypes: Sequence[str]) -> Baseline | None:
     if baseline is None:
         return None
-    then = record.read(baseline)
-    record.require_comparable(then, config, batch_sizes, dtypes, baseline)
-    return then
+    earlier = record.read(baseline)
+    record.require_comparable(earlier, config, batch_sizes, dtypes, baseline)
+    return earlier
 
 
 def _measure(
-    subject: Subject, batch_sizes: Sequence[int], dtypes: Sequence[str], effort: Effort, console: Console
+    model: BenchmarkModel, batch_sizes: Sequence[int], dtypes: Sequence[str], budget: TimeBudget, console: Console
 ) -> Iterator[Measurement]:
-    """Every case, small batches first: the peak of memory only grows."""
+    """Measures every case. Small batches come first, because the peak memory can only grow."""
     for batch_size in sorted(set(batch_sizes)):
         for dtype in dict.fromkeys(dtypes):
-            console.note(f"measuring batch {batch_size}, {dtype}")
-            yield from cases.measure(subject.at(dtype, batch_size), effort)
+            console.note(f"measuring batch size {batch_size}, {dtype}")
+            yield from cases.measure(model.variant(dtype, batch_size), budget)
 
 
-def _roofline(subject: Subject, measured: Sequence[Measurement], effort: Effort, console: Console) -> dict[str, Any]:
-    """The layers of the training step under this device's roofs."""
-    config, seconds = subject.config, min(effort.seconds, ROOFLINE_SECONDS)
-    console.note(f"measuring the roofs and the layers, {subject.dtype}")
-    found = layers.measure(subject.model, config.batch_size, config.dtype, config.matmul_precision, seconds=seconds)
-    step = next(
-        case
-        for case in measured
-        if (case.what, case.dtype, case.batch_size) == ("training step", subject.dtype, config.batch_size)
-    )
-    return record.roofline(subject, roofs.measure(config.dtype, config.matmul_precision, seconds=seconds), found, step)
+def _roofline(
+    model: BenchmarkModel, measurements: Sequence[Measurement], budget: TimeBudget, console: Console
+) -> dict[str, Any]:
+    """Measures the layers of the training step and this device's peaks."""
+    config, seconds = model.config, min(budget.seconds, ROOFLINE_SECONDS)
+    console.note(f"measuring the device's peaks and the layers, {model.dtype}")
+    case = ("training step", model.dtype, config.batch_size)
+    step = next(found for found in measurements if (found.what, found.dtype, found.batch_size) == case)
+    works = layers.measure(model.layers, config.batch_size, config.dtype, config.matmul_precision, seconds=seconds)
+    peaks = roofline.measure_peaks(config.dtype, config.matmul_precision, seconds=seconds)
+    return record.roofline(model, peaks, works, step)
 
 
-def _profile(subject: Subject, folder: Path, console: Console) -> dict[str, Any]:
-    """Traces some training steps into the folder, and finds the operations that take the time."""
-    console.note(f"tracing training steps, {subject.dtype}")
-    training = programs.compile_training(subject.config, subject.spec, subject.train, meshes.over_all_devices())
-    steps, count = cases.steps_of(training), min(PROFILED_STEPS, training.epoch_steps)
-    steps(count)
-    profiles.trace(lambda: steps(count), folder / "profile")
-    return record.profile(count, profiles.most_expensive(folder / "profile", training.program_text()))
+def _profile(model: BenchmarkModel, folder: Path, console: Console) -> dict[str, Any]:
+    """Writes a trace of some training steps into the folder, and finds the operations that take the most time."""
+    console.note(f"tracing training steps, {model.dtype}")
+    training = programs.compile_training(model.config, model.spec, model.train, meshes.over_all_devices())
+    run_steps, count = cases.steps_of(training), min(PROFILED_STEPS, training.epoch_steps)
+    run_steps(count)
+    trace(lambda: run_steps(count), folder / "profile")
+    return record.profile(count, most_expensive(folder / "profile", training.program_text()))
 
 
-def _write(folder: Path, content: dict[str, Any]) -> None:
-    files = {"benchmark.html": report.page(content), "benchmark.json": json.dumps(content, indent=1, allow_nan=False)}
+def _write(content: dict[str, Any], folder: Path) -> None:
+    files = {"benchmark.html": page.page(content), "benchmark.json": json.dumps(content, indent=1, allow_nan=False)}
     if "profile" in content:
-        files["profile.txt"] = report.as_text(report.profile(content))
+        files["profile.txt"] = page.as_text(page.profile_table(content))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
@@ -145,15 +145,12 @@ def _write(folder: Path, content: dict[str, Any]) -> None:
         raise MachineError(f"{folder}: cannot be written: {error.strerror}.") from None
 
 
-def _print(console: Console, content: dict[str, Any]) -> None:
-    tables = [report.speeds(content)]
-    tables += [report.against_baseline(content)] if "comparison" in content else []
-    tables += [report.roofline(part) for part in content["rooflines"]]
-    tables += [report.profile(content)] if "profile" in content else []
-    for table in tables:
+def _print(content: dict[str, Any], folder: Path, console: Console) -> None:
+    for table in page.tables(content):
         console.table(table)
     for part in content["rooflines"]:
-        console.line(f"{report.roofs_line(part)} {report.operations_line(part)}")
+        console.line(f"{page.peaks_sentence(part)} {page.operations_sentence(part)}")
+    console.line(f"{folder / 'benchmark.json'} and {folder / 'benchmark.html'} written")
 
 
 def _require_not_slower(content: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Timing of compiled programs: warm up, wait until the device is ready, repeat, take the median."""
+"""Timing of compiled programs: warm up, wait until the device has finished, repeat, take the median."""
 
 import functools
 import time
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one call: the median, and between `low` and `high` the middle half of so many repeats."""
+    """Seconds of one call over so many repeats: the median, and the 25th (low) and 75th (high) percentile."""
 
     median: float
     low: float
@@ -19,31 +19,41 @@ class Timing:
     repeats: int
 
     def divided(self, by: int) -> "Timing":
-        """Of one of the equal parts that a call consists of."""
+        """The seconds of one part of a call that consists of `by` equal parts."""
         return Timing(self.median / by, self.low / by, self.high / by, self.repeats)
 
 
-def once(call: Callable[[], object]) -> float:
-    """Seconds of a call, until its arrays are there."""
+@dataclass(frozen=True, kw_only=True)
+class TimeBudget:
+    """How long to measure: `repeats` calls, or fewer if they would take longer than `seconds`, but at least one."""
+
+    repeats: int
+    seconds: float
+
+    def time(self, call: Callable[[], object]) -> Timing:
+        """Times a call that has been made before, so that nothing is compiled in it."""
+        times = [time_once(call)]
+        while len(times) < self.repeats and sum(times) + times[-1] <= self.seconds:
+            times.append(time_once(call))
+        low, median, high = np.quantile(times, (0.25, 0.5, 0.75))
+        return Timing(float(median), float(low), float(high), len(times))
+
+
+def time_once(call: Callable[[], object]) -> float:
+    """Seconds from the call until the arrays that it returns are computed."""
     start = time.perf_counter()
     jax.block_until_ready(call())
     return time.perf_counter() - start
 
 
-def repeated(call: Callable[[], object], *, repeats: int, seconds: float) -> Timing:
-    """Times a call that is warm: so many repeats, fewer where they would take longer than `seconds`, at least one."""
-    times = [once(call)]
-    while len(times) < repeats and sum(times) + times[-1] <= seconds:
-        times.append(once(call))
-    low, median, high = np.quantile(times, (0.25, 0.5, 0.75))
-    return Timing(float(median), float(low), float(high), len(times))
+def calibrate(call: Callable[[int], object], *, seconds: float, at_most: int) -> int:
+    """Finds a number of parts for which a call takes about `seconds`. call: takes the number of parts.
 
-
-def fitting(call: Callable[[int], object], *, seconds: float, at_most: int) -> int:
-    """How many of its parts a call should do to last about so many seconds. call: of the number of parts; is warmed."""
-    once(lambda: call(1))
-    parts, last = 1, once(lambda: call(1))
+    The first call is not timed, because it may compile.
+    """
+    time_once(lambda: call(1))
+    parts, last = 1, time_once(lambda: call(1))
     while last < seconds / 2 and parts < at_most:
         parts = min(at_most, max(2 * parts, int(parts * seconds / max(last, 1e-6))))
-        last = once(functools.partial(call, parts))
+        last = time_once(functools.partial(call, parts))
     return parts

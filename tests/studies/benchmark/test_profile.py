@@ -1,4 +1,4 @@
-"""The profile: own times add up, and an operation is traced to its layer."""
+"""The profile: times without inner operations add up, and each operation names its layer."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from cnn_jax import compilation
 from cnn_jax.studies.benchmark import profile
 
 
-def test_time_of_an_inner_event_is_not_counted_twice() -> None:
+def test_time_of_an_inner_operation_is_not_counted_twice() -> None:
     events = [
         ("while", 0.0, 100e9),
         ("dot", 10e9, 30e9),

@@ -1,6 +1,5 @@
-"""A baseline is read with care, and compared case by case."""
+"""A stored benchmark is read, refused when it is damaged, and compared case by case."""
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,39 +9,29 @@ import pytest
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError
 from cnn_jax.studies.benchmark import record
-from cnn_jax.studies.benchmark.cases import Measurement
-from cnn_jax.studies.benchmark.timing import Timing
+from tests.studies.benchmark.made import DEVICE, content, measurement
 
 
 def stored(tmp_path: Path, **changes: Any) -> Path:
-    speed = {"what": "inference", "dtype": "float32", "batch_size": 64, "images_per_second": 100.0}
-    content = {
-        "format": 1,
-        "config": dataclasses.asdict(Config()),
-        "machine": {"device": "1 x abacus"},
-        "measurements": [speed],
-    }
+    """A record of inference with 100 images per second. changes: entries to replace."""
     path = tmp_path / "benchmark.json"
-    path.write_text(json.dumps(content | changes))
+    path.write_text(json.dumps(content(measurement(images=100)) | changes))
     return path
-
-
-def measured(images: int, batch_size: int = 64) -> Measurement:
-    return Measurement("inference", "float32", batch_size, images, 1, Timing(1.0, 1.0, 1.0, 7), None, 0)
 
 
 @pytest.mark.parametrize(("images", "slower"), [(100, False), (91, False), (89, True), (300, False)])
 def test_slower_is_below_the_tolerance(tmp_path: Path, images: int, slower: bool) -> None:
-    compared = record.compared([measured(images), measured(images, 999)], record.read(stored(tmp_path)), 0.1)
+    cases = [measurement(images=images), measurement(images=images, batch_size=999)]
+    compared = record.compare(cases, record.read(stored(tmp_path)), 0.1)
     assert [(row["ratio"], row["slower"]) for row in compared["rows"]] == [(images / 100, slower)]
-    assert compared["device"] == "1 x abacus"
+    assert compared["device"] == DEVICE
 
 
 def test_baseline_of_another_experiment_is_refused_and_the_fields_named(tmp_path: Path) -> None:
     path = stored(tmp_path)
     other = Config(batch_size=7, dtype="bfloat16", seed=3)
     record.require_comparable(record.read(path), other, [64], ["float32"], path)
-    with pytest.raises(InputError, match=r"another experiment \(pooling: True there, False here"):
+    with pytest.raises(InputError, match=r"another experiment \(pooling: True in the baseline, False now"):
         record.require_comparable(record.read(path), Config(pooling=False), [64], ["float32"], path)
 
 
@@ -71,15 +60,15 @@ def test_damaged_record_is_refused(tmp_path: Path, changes: dict) -> None:
 
 
 @pytest.mark.parametrize("rate", [0, -1, "fast", None, True, float("nan"), float("inf")])
-def test_rate_that_is_none_is_refused(tmp_path: Path, rate: Any) -> None:
+def test_speed_that_is_not_a_positive_number_is_refused(tmp_path: Path, rate: Any) -> None:
     speed = {"what": "inference", "dtype": "float32", "batch_size": 64, "images_per_second": rate}
     with pytest.raises(InputError, match="damaged"):
         record.read(stored(tmp_path, measurements=[speed]))
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "[" * 100_000, "\x00\xff"])
-def test_file_that_is_no_record_is_refused(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, "\x00\xff"])
+def test_file_that_is_not_a_record_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "benchmark.json"
-    path.write_text(content)
+    path.write_text(text)
     with pytest.raises(InputError, match="--baseline="):
         record.read(path)

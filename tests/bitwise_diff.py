@@ -1,4 +1,4 @@
-"""Whether two runs are the same, to the bit: everything that a run leaves, but its times."""
+"""Compares two finished runs bit by bit: everything that a run writes, except its times."""
 
 import json
 from collections.abc import Iterator
@@ -8,8 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from cnn_jax import data
+from cnn_jax.experiment import build
 from cnn_jax.runs import checkpoint
-from cnn_jax.runs.checkpoint import Shapes
 from cnn_jax.runs.directory import RunDirectory
 
 
@@ -17,11 +18,11 @@ def _is_time(name: str) -> bool:
     return "seconds" in name or name == "images_per_second"
 
 
-def differences(one: Path, other: Path, like: Shapes) -> Iterator[str]:
-    """What differs between two finished runs, a line each; nothing where they are the same.
+def differences(one: Path, other: Path) -> Iterator[str]:
+    """Yields a line for each difference between two finished runs, and nothing where they are equal.
 
-    Rows and result but their times, the test logits, and the last checkpoint: parameters, optimizer state, key, sums.
-    like: the shapes of their checkpoints.
+    It compares the rows and the result without their times, the test logits, and the last checkpoint: params, optimizer
+    state, key and metric sums.
     """
     if _rows(one) != _rows(other):
         yield "the rows of metrics.jsonl"
@@ -30,7 +31,7 @@ def differences(one: Path, other: Path, like: Shapes) -> Iterator[str]:
     if (one / "predictions.npz").read_bytes() != (other / "predictions.npz").read_bytes():
         yield "the logits in predictions.npz"
     if mine["steps"] == theirs["steps"]:
-        arrays, others = (_arrays(path, mine["steps"], like) for path in (one, other))
+        arrays, others = (_arrays(path, mine["steps"]) for path in (one, other))
         yield from (f"{name} in the last checkpoint" for name in arrays if not _same(arrays[name], others[name]))
 
 
@@ -39,8 +40,11 @@ def _rows(run: Path) -> list[dict]:
     return [{name: value for name, value in json.loads(line).items() if not _is_time(name)} for line in lines]
 
 
-def _arrays(run: Path, step: int, like: Shapes) -> dict[str, np.ndarray]:
-    saved = checkpoint.of_step(RunDirectory(run).checkpoints, step, like)
+def _arrays(run: Path, step: int) -> dict[str, np.ndarray]:
+    directory = RunDirectory(run)
+    config = directory.config()
+    abstract_state = build(config, data.spec(config.dataset)).abstract_state
+    saved = checkpoint.load_step(directory.checkpoints, step, abstract_state)
     tree: Any = (saved.state.replace(key=jax.random.key_data(saved.state.key)), saved.sums)
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 

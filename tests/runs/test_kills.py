@@ -1,0 +1,74 @@
+"""Real processes that are killed (SIGKILL) at random moments of training, again and again."""
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import experiments
+from cnn_jax import data
+from cnn_jax.runs.directory import RunDirectory
+from cnn_jax.training import mesh as meshes
+from cnn_jax.training import programs
+from tests import bitwise_diff
+from tests.conftest import PROJECT
+
+KILLS = 20
+TRAINING_BEGINS = "compiled in"  # a run prints a line with these words, and then trains
+# Every experiment is made small enough for a run of some seconds.
+SHRUNK = {
+    "rgb200": ("--widths=4,8,8", "--train_examples=100", "--batch_size=8", "--epochs=3"),
+    "x_and_o": ("--train_examples=5000", "--epochs=3"),
+}
+
+
+class Program:
+    """`python run.py` with the flags of one experiment, as processes of their own."""
+
+    def __init__(self, name: str, environment: dict[str, str], folder: Path):
+        shrunk = SHRUNK.get(name, ("--train_examples=6400", "--epochs=3"))
+        flags = (f"--experiment={name}", *shrunk, "--checkpoint_every=0.1")
+        self.command = [sys.executable, str(PROJECT / "run.py"), *flags]
+        self.environment, self.folder = environment, folder
+
+    def finish(self, workdir: Path) -> None:
+        """Runs the command until it ends by itself."""
+        command = [*self.command, f"--workdir={workdir}"]
+        subprocess.run(command, check=True, timeout=600, cwd=self.folder, env=self.environment)
+
+    def kill_after(self, seconds: float, workdir: Path) -> bool:
+        """Kills the command so many seconds after training begins; returns whether it was still running then."""
+        command = [*self.command, f"--workdir={workdir}"]
+        pipe = {"stdout": subprocess.PIPE, "text": True}
+        with subprocess.Popen(command, cwd=self.folder, env=self.environment, **pipe) as process:
+            assert process.stdout is not None
+            is_training = any(TRAINING_BEGINS in line for line in process.stdout)
+            try:
+                process.wait(timeout=seconds if is_training else None)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                return True
+            assert process.returncode == 0
+            return False
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", experiments.names())
+def test_run_killed_20_times_at_random_moments_comes_to_the_same_bits(
+    name: str, command_environment: dict[str, str], tmp_path: Path
+) -> None:
+    program, whole = Program(name, command_environment, tmp_path), tmp_path / "whole"
+    program.finish(whole)
+    config, seconds = RunDirectory(whole).config(), RunDirectory(whole).finished_result().train_seconds
+    shapes = programs.saved_shapes(config, data.spec(config.dataset), meshes.over_all_devices())
+    kills, runs, moments = 0, 0, random.Random(0)
+    while kills < KILLS:
+        runs += 1
+        killed, left = tmp_path / f"killed-{runs}", KILLS - kills
+        # The moments spread the kills over about one run. Where it ends before that, another run takes the others.
+        while kills < KILLS and program.kill_after(moments.uniform(0, 3 * seconds / left), killed):
+            kills += 1
+        program.finish(killed)
+        assert list(bitwise_diff.differences(whole, killed, shapes)) == [], f"run {runs} after {kills} kills"

@@ -1,0 +1,49 @@
+"""A benchmark's record, made by the study's own code from measurements whose numbers are known."""
+
+import functools
+from typing import Any
+
+from cnn_jax.config import Config
+from cnn_jax.runs import machine
+from cnn_jax.studies.benchmark import record
+from cnn_jax.studies.benchmark.cases import BenchmarkModel, Measurement, build_model
+from cnn_jax.studies.benchmark.layers import LayerWork, working_layers
+from cnn_jax.studies.benchmark.profile import Operation
+from cnn_jax.studies.benchmark.roofline import DevicePeaks, Work
+from cnn_jax.studies.benchmark.timing import TimeBudget, Timing
+
+DEVICE = "1 x abacus"
+_PEAKS = DevicePeaks(multiply_adds_per_second=1e11, bytes_per_second=1e10)
+
+
+@functools.cache
+def _model() -> BenchmarkModel:
+    """The lecture's CNN."""
+    return build_model(Config())
+
+
+def measurement(what: str = "inference", *, images: int = 64_000, batch_size: int = 64) -> Measurement:
+    """A case in which one call takes one second."""
+    compile_seconds = None if what == "training epoch" else 1.5
+    return Measurement(what, "float32", batch_size, images, 10**9, Timing(1.0, 0.9, 2.0, 7), compile_seconds, 1 << 28)
+
+
+def content(*measurements: Measurement) -> dict[str, Any]:
+    """The record of these measurements, without rooflines, profile and comparison."""
+    described = machine.describe(["--mode=benchmark"]) | {"device": DEVICE}
+    return record.create(_model(), TimeBudget(repeats=7, seconds=20.0), described, measurements)
+
+
+def whole_content() -> dict[str, Any]:
+    """A record with all of its parts."""
+    cases = [measurement(what) for what in ("training step", "training epoch", "inference")]
+    layers = [layer for layer, _ in working_layers(_model().layers)]
+    works = [LayerWork(layer.name, Work(layer.multiply_adds, 10**5, 1e-4), 2e6, 2e6) for layer in layers]
+    baseline = record.Baseline(_model().config, DEVICE, [record.Speed("inference", "float32", 64, 1000.0)])
+    product = Operation("dot.3", "gradient of CNN/Conv_0/dot_general", calls=10, seconds=0.2, share=0.4)
+    loop = Operation("while", "", calls=1, seconds=0.0, share=0.0)
+    return content(*cases) | {
+        "rooflines": [record.roofline(_model(), _PEAKS, works, cases[0])],
+        "comparison": record.compare(cases, baseline, tolerance=0.1),
+        "profile": record.profile(10, [product, loop]),
+    }
