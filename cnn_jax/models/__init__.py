@@ -1,4 +1,4 @@
-"""Models: flax linen modules that turn images into logits. To add one, write its file and name it in `MODELS`.
+"""Models: flax linen modules that turn images into logits. To add one, write its file and add it to `MODELS`.
 
 A model with several inputs or outputs takes or gives dicts of arrays, and names the tasks that it fits in `tasks`.
 """
@@ -9,11 +9,11 @@ from flax import linen as nn
 
 from cnn_jax.models.cnn import CNN
 from cnn_jax.models.dense import DenseNetwork, LogisticRegression
-from cnn_jax.models.two_inputs_two_outputs import Graph
+from cnn_jax.models.two_inputs_two_outputs import TwoInputTwoOutputCNN
 
 MODELS: Mapping[str, type[nn.Module]] = {
     "cnn": CNN,
     "dense": DenseNetwork,
     "logistic": LogisticRegression,
-    "graph": Graph,
+    "graph": TwoInputTwoOutputCNN,
 }

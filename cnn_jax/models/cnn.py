@@ -22,14 +22,14 @@ class CNN(nn.Module):
     kernel_size: int = 3
     pooling: bool = True
     dtype: Any = jnp.float32
-    fused: bool = False  # compute a convolution and its pooling in one piece: faster, the same numbers and parameters
+    fused: bool = False  # compute each convolution together with its pooling: faster, same parameters, same outputs
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         x = images
         for layer, width in enumerate(self.widths, start=1):
             pooled = self.pooling and layer < len(self.widths)
-            # ReLU and bias keep the order of numbers, so that pooling may come before them.
+            # Bias and ReLU never change which of two numbers is larger, so pooling may come before them.
             x = nn.relu(Conv(width, self.kernel_size, self.dtype)(x, pooled=pooled and self.fused))
             if pooled and not self.fused:
                 x = MaxPool()(x)

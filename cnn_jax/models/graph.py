@@ -1,7 +1,8 @@
-"""A model's graph, read off a trace of the real module: its layers, the operations between them, and what flows where.
+"""The graph of any model: its layers, the operations between them, and which of them reads which.
 
-Every call of a layer marks its inputs and its outputs while the module is traced. In the trace, whatever lies between
-the marks is the layer's own affair; what lies outside is an operation of the model: a ReLU, an addition.
+The graph comes from a jaxpr of the module. While the module is traced, every call of a layer marks its inputs and its
+outputs. Equations between these marks belong to the layer; all other equations are operations of the model, such as a
+ReLU or an addition.
 """
 
 from collections import Counter
@@ -16,9 +17,9 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
 from cnn_jax.models.summary import innermost
 
-_MARK = "cnn_jax.models.graph"  # names of our own, apart from those that a module gives for rematerialization
+_MARK = "cnn_jax.models.graph"  # tells our marks from the names that a module gives for rematerialization
 
-# Operations that change how numbers are held, not which: they are no nodes.
+# Operations that change how numbers are stored, but not the numbers: they become no nodes.
 _FORM_ONLY = frozenset(
     ("name", "convert_element_type", "broadcast_in_dim", "squeeze", "copy", "stop_gradient", "optimization_barrier")
 )
@@ -26,10 +27,10 @@ _FORM_ONLY = frozenset(
 
 @dataclass(frozen=True)
 class Node:
-    """An input, a layer, an operation or an output of a model, as `kind` says.
+    """A part of a model. kind: "input", "layer", "operation" or "output".
 
-    name: a layer's as in the summary, with "(call 2)" behind it where it is called again; an operation's as jax has it.
-    shape: of its first result, without the batch. settings: what jax calls an operation with.
+    name: of a layer, its name in the summary, followed by "(call 2)" where it is called a second time; of an operation,
+    its name in jax. shape: of its first result, without the batch. settings: jax's parameters of an operation.
     """
 
     name: str
@@ -40,38 +41,38 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in the order of their computation, and edges (from, to) between places in it."""
+    """Nodes in the order of computation, and edges (source, target) between their indices."""
 
     nodes: Sequence[Node]
     edges: Sequence[tuple[int, int]]
 
-    def sources(self, place: int) -> list[int]:
-        """The nodes that a node reads."""
-        return [source for source, target in self.edges if target == place]
+    def sources(self, index: int) -> list[int]:
+        """The indices of the nodes that a node reads."""
+        return [source for source, target in self.edges if target == index]
 
     def record(self) -> dict[str, list]:
-        """Plain values, to draw."""
+        """The graph as plain values, for a drawing."""
         nodes = [{"name": node.name, "kind": node.kind, "shape": node.shape} for node in self.nodes]
         return {"nodes": nodes, "edges": list(self.edges)}
 
 
-def graph(module: nn.Module, inputs: Any) -> Graph:
-    """The graph of a module; nothing is computed. inputs: shapes and dtypes, as `summary.layers` takes them."""
+def trace_graph(module: nn.Module, inputs: Any) -> Graph:
+    """Traces a module and returns its graph; no layer is run. inputs: shapes and dtypes, as in `summary.layers`."""
     variables = jax.eval_shape(module.init, jax.random.key(0), inputs)
     calls: list[tuple[str, ...]] = []
     with nn.intercept_methods(_marking(calls)):
         trace, outputs = jax.make_jaxpr(module.apply, return_shape=True)(variables, inputs)
     builder = _Builder(calls)
-    given = [builder.add(Node(_name(path, "input"), "input", leaf.shape[1:]), []) for path, leaf in _leaves(inputs)]
-    unknown = [None] * (len(trace.jaxpr.invars) - len(given))
-    results = builder.follow(trace.jaxpr, [*unknown, *given])
+    nodes = [builder.add(Node(_name(path, "input"), "input", leaf.shape[1:]), []) for path, leaf in _leaves(inputs)]
+    params = [None] * (len(trace.jaxpr.invars) - len(nodes))
+    results = builder.follow(trace.jaxpr, [*params, *nodes])
     for (path, leaf), origin in zip(_leaves(outputs), results, strict=True):
         builder.add(Node(_name(path, "output"), "output", leaf.shape[1:]), [origin])
     return builder.graph()
 
 
 def call_name(path: Sequence[str], call: int) -> str:
-    """What the call-th call of a layer is named, counted from 1."""
+    """The name of a layer's call. call: counted from 1."""
     return "/".join(path) + (f" (call {call})" if call > 1 else "")
 
 
@@ -79,12 +80,12 @@ def _leaves(tree: Any) -> list[tuple[Any, Any]]:
     return jax.tree_util.tree_leaves_with_path(tree)
 
 
-def _name(path: Any, otherwise: str) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/") or otherwise
+def _name(path: Any, default: str) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/") or default
 
 
 def _marking(calls: list[tuple[str, ...]]) -> Any:
-    """An interceptor that marks every module's inputs and outputs with the number of the call, and notes its path."""
+    """An interceptor that marks the inputs and outputs of every call with its number, and adds its path to `calls`."""
 
     def mark(tree: Any, side: str, call: int) -> Any:
         name = f"{_MARK}:{side}:{call}"
@@ -103,47 +104,47 @@ def _marking(calls: list[tuple[str, ...]]) -> Any:
 
 @dataclass(frozen=True)
 class _Inside:
-    """Where a value comes from that a layer computes for itself: the number of the layer's call."""
+    """The origin of a value inside a layer: the number of the layer's call."""
 
     call: int
 
 
-_Origin = int | _Inside | None  # a node, or the inside of a layer, or nothing that depends on the inputs
+_Origin = int | _Inside | None  # the index of a node; the inside of a layer; None: it does not depend on the inputs
 
 
 class _Builder:
-    """Follows values through a trace; each has one origin."""
+    """Follows values through a jaxpr and notes the origin of each."""
 
     def __init__(self, calls: Sequence[tuple[str, ...]]):
         inner = innermost(calls)
         self.layers = {call: path for call, path in enumerate(calls) if path in inner}
         self.nodes: list[Node] = []
         self.edges: dict[tuple[int, int], None] = {}
-        self.seen: dict[int, int] = {}  # a layer's call, and the node that it became
-        self.count: Counter[tuple[str, ...]] = Counter()
+        self.node_of: dict[int, int] = {}  # the number of a layer's call -> the index of its node
+        self.call_counts: Counter[tuple[str, ...]] = Counter()
 
     def graph(self) -> Graph:
-        """What was built, without operations that nothing reads."""
+        """The graph, without operations whose result nothing reads."""
         kept: set[int] = set()
-        for place in reversed(range(len(self.nodes))):
-            is_read = any(source == place and target in kept for source, target in self.edges)
-            if self.nodes[place].kind != "operation" or is_read:
-                kept.add(place)
-        number = {place: index for index, place in enumerate(sorted(kept))}
-        edges = [(number[a], number[b]) for a, b in self.edges if a in number and b in number]
-        return Graph([self.nodes[place] for place in number], edges)
+        for index in reversed(range(len(self.nodes))):
+            is_read = any(source == index and target in kept for source, target in self.edges)
+            if self.nodes[index].kind != "operation" or is_read:
+                kept.add(index)
+        new_index = {old: new for new, old in enumerate(sorted(kept))}
+        edges = [(new_index[a], new_index[b]) for a, b in self.edges if a in new_index and b in new_index]
+        return Graph([self.nodes[index] for index in new_index], edges)
 
     def add(self, node: Node, origins: Sequence[_Origin]) -> int:
-        """Adds a node that reads these origins; returns its place."""
+        """Adds a node that reads these origins; returns its index."""
         self.nodes.append(node)
         return self._join(len(self.nodes) - 1, origins)
 
-    def _join(self, place: int, origins: Sequence[_Origin]) -> int:
-        self.edges |= {(origin, place): None for origin in origins if isinstance(origin, int)}
-        return place
+    def _join(self, index: int, origins: Sequence[_Origin]) -> int:
+        self.edges |= {(origin, index): None for origin in origins if isinstance(origin, int)}
+        return index
 
     def follow(self, jaxpr: Jaxpr, origins: Sequence[_Origin]) -> list[_Origin]:
-        """The origins of a trace's results, for those of its arguments."""
+        """The origins of a jaxpr's results. origins: those of its arguments."""
         known = dict(zip(jaxpr.invars, origins, strict=True))
 
         def origin(atom: Any) -> _Origin:
@@ -172,26 +173,26 @@ class _Builder:
         return self.add(Node(_operation_name(equation), "operation", _shape(equation), equation.params), sources)
 
     def _cross(self, side: str, call: int, shape: tuple[int, ...], origins: list[_Origin]) -> _Origin:
-        """Into a layer or out of it."""
-        if call not in self.seen:
+        """The origin of a value behind a mark: side "in" is where it enters a layer, "out" where it leaves it."""
+        if call not in self.node_of:
             path = self.layers[call]
-            self.count[path] += 1
-            self.seen[call] = self.add(Node(call_name(path, self.count[path]), "layer", shape), [])
-        place = self.seen[call]
+            self.call_counts[path] += 1
+            self.node_of[call] = self.add(Node(call_name(path, self.call_counts[path]), "layer", shape), [])
+        index = self.node_of[call]
         if side == "in":
-            self._join(place, origins)
+            self._join(index, origins)
             return _Inside(call)
-        self.nodes[place] = Node(self.nodes[place].name, "layer", shape)
-        return place
+        self.nodes[index] = Node(self.nodes[index].name, "layer", shape)
+        return index
 
 
 def _shape(equation: JaxprEqn) -> tuple[int, ...]:
-    """That of the first result, without the batch."""
+    """The shape of the first result, without the batch."""
     return tuple(getattr(equation.outvars[0].aval, "shape", ()))[1:]
 
 
 def _mark_of(equation: JaxprEqn) -> tuple[str, int] | None:
-    """Which side of which call an equation marks."""
+    """The side ("in" or "out") and the call that an equation marks; None where it is no mark of ours."""
     if equation.primitive.name != "name":
         return None
     owner, *rest = equation.params["name"].split(":")
@@ -199,7 +200,7 @@ def _mark_of(equation: JaxprEqn) -> tuple[str, int] | None:
 
 
 def _body(equation: JaxprEqn) -> Jaxpr | None:
-    """The trace inside of a call, such as that of a function under jit."""
+    """The jaxpr inside an equation, such as that of a function under jit; None where there is none."""
     for value in equation.params.values():
         if isinstance(value, ClosedJaxpr | Jaxpr):
             return value.jaxpr if isinstance(value, ClosedJaxpr) else value
@@ -212,7 +213,7 @@ def _has_marks(jaxpr: Jaxpr) -> bool:
 
 
 def _operation_name(equation: JaxprEqn) -> str:
-    """A function's own name where jax keeps it, as in relu; else the primitive's."""
+    """The function's own name where jax keeps it, such as relu; otherwise the primitive's name."""
     body = _body(equation)
     if body and "name" not in equation.params and len(body.eqns) == 1:
         return _operation_name(body.eqns[0])

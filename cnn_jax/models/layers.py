@@ -1,7 +1,7 @@
 """The layers that the models are made of: linen modules with Keras's defaults.
 
-Kernels start Glorot uniform and biases zero, as in Keras. Parameters are float32; `dtype` is what a layer computes in.
-The operators behind them are in `operators.py`: to exchange a kernel for a faster one, change it there.
+Initial kernels are Glorot uniform and initial biases are zero, as in Keras. Parameters are float32; a layer computes
+in `dtype`. The layers call the operators of `cnn_jax/ops/operators.py`: a faster implementation belongs there.
 """
 
 import math
@@ -18,8 +18,9 @@ from cnn_jax.ops import operators
 class Conv(nn.Module):
     """Convolution with bias: [N, H, W, C] to [N, H - kernel_size + 1, W - kernel_size + 1, features].
 
-    padding: "VALID", none, or "SAME", zeros around the images so that they keep their height and width. pooled: give
-    what `MaxPool` would make of that, without computing what it drops.
+    padding: "VALID" pads nothing; "SAME" pads with zeros, so that the outputs have the height and width of the images.
+    pooled: also apply `MaxPool`, without computing the values that it drops. Raises InputError where the filters are
+    larger than the images.
     """
 
     features: int
@@ -47,7 +48,10 @@ class Conv(nn.Module):
 
 
 class MaxPool(nn.Module):
-    """The largest of each 2 x 2 window: [N, H, W, C] to [N, H // 2, W // 2, C]. Drops an odd last row or column."""
+    """The largest value of each 2 x 2 window: [N, H, W, C] to [N, H // 2, W // 2, C].
+
+    An odd last row or column is dropped, as in Keras.
+    """
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
@@ -55,7 +59,7 @@ class MaxPool(nn.Module):
 
 
 class Flatten(nn.Module):
-    """All numbers of an example in one row: [N, ...] to [N, M]."""
+    """Puts all numbers of an example into one row: [N, ...] to [N, M]."""
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:

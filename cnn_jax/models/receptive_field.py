@@ -1,7 +1,7 @@
-"""Which pixels of the image a unit of a layer sees: computed from the layers, and measured from gradients.
+"""The receptive field of a layer: the pixels that one unit sees, computed from the layers or measured by gradients.
 
 The recursion is that of Araujo, Norris and Sim, "Computing Receptive Fields of Convolutional Neural Networks" (Distill,
-2019), for rows and columns at once, along the model's real graph.
+2019). It is applied to rows and columns, along the graph of the model.
 """
 
 from collections import OrderedDict
@@ -19,23 +19,23 @@ from jax import lax
 from cnn_jax import compilation
 from cnn_jax.models import summary
 from cnn_jax.models.feature_maps import layer_outputs
-from cnn_jax.models.graph import Node, graph
+from cnn_jax.models.graph import Node, trace_graph
 from cnn_jax.models.layers import MaxPool
 
-Pair = tuple[int, int]  # of rows and of columns
+Pair = tuple[int, int]  # (rows, columns)
 
-_PROBES = 64  # random inputs: max-pooling and ReLU hide a part of the field from each
-# Fast convolutions leave rounding where the definition has zero: gradients below this share of the largest are none.
+PROBES = 64  # random inputs; one is not enough, because max-pooling and ReLU hide a part of the field
+# The fast convolutions round where the definition gives zero: gradients below this share of the largest count as zero.
 _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
 class Field:
-    """What the units of a map see of the image, in pixels.
+    """The receptive fields of the units of a map, in pixels of the image.
 
-    size: from the first pixel that a unit sees to the last; dilated windows may leave some out between them. start: the
-    first pixel that the first unit sees. jump: from one unit's field to the next one's. units: how many there are;
-    (1, 1) where a layer has no positions and sees all of the map before.
+    size: from the first pixel that a unit sees to the last one; a dilated window may leave out some between them.
+    start: the first pixel that the first unit sees. jump: the distance between the fields of two neighbouring units.
+    units: the height and width of the map; (1, 1) for a layer without positions, which sees the whole map before it.
     """
 
     size: Pair
@@ -44,7 +44,7 @@ class Field:
     units: Pair = (1, 1)
 
     def box(self, image_shape: Sequence[int]) -> tuple[slice, slice]:
-        """The rows and columns that the central unit sees, cut off at the image's border."""
+        """The rows and columns of the image that the central unit sees."""
         first = [
             start + units // 2 * jump for start, units, jump in zip(self.start, self.units, self.jump, strict=True)
         ]
@@ -57,7 +57,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Window:
-    """What a unit reads of the map before it. padding: what is added before the map's first row and column."""
+    """The window of the map before it that a unit reads. padding: added before the map's first row and column."""
 
     size: Pair
     stride: Pair = (1, 1)
@@ -65,29 +65,30 @@ class Window:
 
 
 def computed(module: nn.Module, inputs: Any) -> dict[str, Field]:
-    """Every layer's field, from the windows of the layers before it.
+    """Computes the receptive field of every layer from the windows of the layers before it.
 
-    inputs: as in `summary.layers`. The image is the first input that has height and width; layers that see nothing of
-    it are left out. What has no known window, and does not keep height and width, is taken to see the whole map.
+    inputs: as in `summary.layers`. The image is the first input that has height and width; layers that do not depend on
+    it are left out. A layer with an unknown window is assumed to see the whole map before it, unless its output has the
+    same height and width.
     """
-    model = graph(module, inputs)
+    graph = trace_graph(module, inputs)
     modules = {layer.name: layer.module for layer in summary.layers(module, inputs)}
     fields: dict[int, Field] = {}
-    for place, node in enumerate(model.nodes):
-        sources = [source for source in model.sources(place) if source in fields]
+    for index, node in enumerate(graph.nodes):
+        sources = [source for source in graph.sources(index) if source in fields]
         if sources:
-            fields[place] = _union(
-                [_through(fields[source], model.nodes[source].shape, node, modules) for source in sources]
+            fields[index] = _union(
+                [_through(fields[source], graph.nodes[source].shape, node, modules) for source in sources]
             )
         elif node.kind == "input" and len(node.shape) == 3 and not fields:
-            fields[place] = Field((1, 1), units=_units(node.shape))
-    return {model.nodes[place].name: field for place, field in fields.items() if model.nodes[place].kind == "layer"}
+            fields[index] = Field((1, 1), units=_units(node.shape))
+    return {graph.nodes[index].name: field for index, field in fields.items() if graph.nodes[index].kind == "layer"}
 
 
 def window(module: nn.Module, shape: Sequence[int]) -> Window | None:
-    """What a unit of this layer reads of a map [H, W, C]; None where the layer does not say.
+    """The window of a map [H, W, C] that a unit of this layer reads; None where it is not known.
 
-    A convolution says it as flax's does: by its `kernel_size` and, where it has them, strides, padding and dilation.
+    A convolution is any layer with a `kernel_size`; strides, padding and kernel_dilation are read where it has them.
     """
     if isinstance(module, MaxPool):
         return Window((2, 2), (2, 2))
@@ -112,7 +113,7 @@ def _units(shape: Sequence[int]) -> Pair:
 
 
 def _through(field: Field, shape: Sequence[int], node: Node, modules: Mapping[str, nn.Module]) -> Field:
-    """The field of a node that reads a map of this field and shape."""
+    """The field of a node that reads a map with this field and shape."""
     read: Window | None = None
     if node.kind == "layer":
         read = window(modules[node.name.partition(" (call ")[0]], shape)
@@ -131,7 +132,7 @@ def _through(field: Field, shape: Sequence[int], node: Node, modules: Mapping[st
 
 
 def _union(fields: Sequence[Field]) -> Field:
-    """What is seen by a unit that reads one of each of these maps, which lie upon each other."""
+    """The field of a unit that reads several maps at the same position, such as a sum of two branches."""
     (top, bottom), (left, right) = (
         (min(field.start[axis] for field in fields), max(field.start[axis] + field.size[axis] for field in fields))
         for axis in (0, 1)
@@ -140,45 +141,45 @@ def _union(fields: Sequence[Field]) -> Field:
 
 
 def measured(module: nn.Module, inputs: Any, *, seed: int = 0) -> dict[str, np.ndarray]:
-    """Every layer's field by gradients of the module itself, with random parameters: bool [H, W].
+    """Measures the receptive field of every layer by gradients of the module, with random parameters: bool [H, W].
 
-    True where the central unit of a layer, all of its channels together, has a gradient for at least one of 64 random
-    inputs. Of a layer without positions all units count. inputs, image: as in `computed`.
+    True where the central unit of a layer, over all channels, has a nonzero gradient for at least one of `PROBES`
+    random inputs. Of a layer without positions, all units count. inputs, image: as in `computed`.
     """
     inputs_key, params_key, weights_key = jax.random.split(jax.random.key(seed), 3)
     leaves, structure = jax.tree.flatten(inputs)
-    drawn = [
-        jax.random.normal(jax.random.fold_in(inputs_key, place), (_PROBES, *leaf.shape[1:]))
-        for place, leaf in enumerate(leaves)
+    probes = [
+        jax.random.normal(jax.random.fold_in(inputs_key, index), (PROBES, *leaf.shape[1:]))
+        for index, leaf in enumerate(leaves)
     ]
-    image = next(place for place, leaf in enumerate(leaves) if leaf.ndim == 4)
-    params = compilation.jit(module.init, runs_once=True)(params_key, jax.tree.unflatten(structure, drawn))["params"]
+    image = next(index for index, leaf in enumerate(leaves) if leaf.ndim == 4)
+    params = compilation.jit(module.init, runs_once=True)(params_key, jax.tree.unflatten(structure, probes))["params"]
 
-    def fields(params: Any, drawn: list[jax.Array]) -> OrderedDict[str, jax.Array]:
+    def fields(params: Any, probes: list[jax.Array]) -> OrderedDict[str, jax.Array]:
         def outputs(images: jax.Array) -> OrderedDict[str, jax.Array]:
-            return layer_outputs(
-                module, params, jax.tree.unflatten(structure, [*drawn[:image], images, *drawn[image + 1 :]])
-            )
+            leaves = [*probes[:image], images, *probes[image + 1 :]]
+            return layer_outputs(module, params, jax.tree.unflatten(structure, leaves))
 
-        maps, backward = jax.vjp(outputs, drawn[image])
-        weights = [_of_the_centre(output, weights_key) for output in maps.values()]
+        maps, backward = jax.vjp(outputs, probes[image])
+        weights = [_central_weights(output, weights_key) for output in maps.values()]
 
-        def seen(layer: jax.Array) -> jax.Array:
-            chosen = (jnp.where(layer == place, weight, 0) for place, weight in enumerate(weights))
-            (gradient,) = backward(OrderedDict(zip(maps, chosen, strict=True)))
+        def mask(layer: jax.Array) -> jax.Array:
+            cotangents = (jnp.where(layer == index, weight, 0) for index, weight in enumerate(weights))
+            (gradient,) = backward(OrderedDict(zip(maps, cotangents, strict=True)))
             size = jnp.abs(gradient)
             return jnp.any(size > _ROUNDING * jnp.max(size), axis=(0, 3))
 
-        # One layer after the other through one program: compiling a program for each would take most of the time.
-        return OrderedDict(zip(maps, lax.map(seen, jnp.arange(len(maps))), strict=True))
+        # One program loops over the layers: compiling a program for each of them would take most of the time.
+        return OrderedDict(zip(maps, lax.map(mask, jnp.arange(len(maps))), strict=True))
 
-    return {name: np.asarray(mask) for name, mask in compilation.jit(fields, runs_once=True)(params, drawn).items()}
+    return {name: np.asarray(mask) for name, mask in compilation.jit(fields, runs_once=True)(params, probes).items()}
 
 
-def _of_the_centre(output: jax.Array, key: jax.Array) -> jax.Array:
-    """Random weights for the channels of the central unit, or for all units where there are no positions, else zero.
+def _central_weights(output: jax.Array, key: jax.Array) -> jax.Array:
+    """Random weights for the channels of the central unit and zero elsewhere; for all units where it has no positions.
 
-    Equal weights would see nothing behind a layer that normalizes over channels: their sum is the same for any input.
+    Equal weights would measure nothing behind a layer that normalizes over channels: the sum over its channels is the
+    same for any input.
     """
     weights = jax.random.normal(key, output.shape, output.dtype)
     if output.ndim != 4:

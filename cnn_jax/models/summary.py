@@ -1,7 +1,7 @@
-"""A model's layers, read off the module itself while it is traced: no layer is run and none is listed by hand."""
+"""The layers of a model, found by tracing the module: no layer is run, and none is listed by hand."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,9 @@ from flax import linen as nn
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer. Shapes: without the batch. multiply_adds: of matrix products and convolutions, an image.
+    """One layer. Shapes: without the batch. multiply_adds: those of matrix products and convolutions, for one image.
 
-    module: the layer by itself. params: shapes of what it learns, as `module.apply` takes them.
+    module: the layer by itself. params: the shapes of its parameters, as `module.apply` takes them.
     """
 
     name: str
@@ -28,35 +28,36 @@ class Layer:
 def layers(module: nn.Module, inputs: Any) -> list[Layer]:
     """The module's innermost layers in the order of their first call.
 
-    inputs: shapes and dtypes of what the module receives for one example, as jax.ShapeDtypeStruct [1, ...].
+    inputs: shapes and dtypes of the module's inputs for one example, as jax.ShapeDtypeStruct [1, ...].
 
-    A kernel [..., in, out] is applied once at each position of the output, so that the multiply-adds of a layer are
-    the size of its kernel times the output's positions: for a dense layer one, for a convolution height times width.
+    A kernel [..., in, out] is applied once at each position of the output. The multiply-adds of a layer are therefore
+    the size of its kernel times the number of positions: one for a dense layer, height times width for a convolution.
     """
     calls: dict[tuple[str, ...], tuple[nn.Module, Any, Any]] = {}
 
     def note_call(next_function: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
         output = next_function(*args, **kwargs)
         if context.method_name == "__call__" and context.module.path:
-            alone = context.module.clone(parent=None, name=None)
-            calls.setdefault(context.module.path, (alone, args[0], output))
+            layer = context.module.clone(parent=None, name=None)
+            calls.setdefault(context.module.path, (layer, args[0], output))
         return output
 
     with nn.intercept_methods(note_call):
         params = jax.eval_shape(module.init, jax.random.key(0), inputs).get("params", {})
-    return [_layer(path, *calls[path], _subtree(params, path)) for path in innermost(calls)]
+    return [_layer(path, *calls[path], subtree(params, path)) for path in innermost(calls)]
 
 
 def innermost(paths: Collection[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """The modules among these that call no other, each once, in the order of the first."""
+    """The paths of the modules that call no other module, each once, in the order of the first call."""
     callers = {path[:-1] for path in paths}
     return [path for path in dict.fromkeys(paths) if path not in callers]
 
 
-def _subtree(params: Any, path: tuple[str, ...]) -> dict:
+def subtree(tree: Any, path: Sequence[str]) -> Any:
+    """The part of a nested dict that belongs to a module; an empty dict where it has none."""
     for name in path:
-        params = params.get(name, {})
-    return params
+        tree = tree.get(name, {})
+    return tree
 
 
 def _layer(path: tuple[str, ...], module: nn.Module, inputs: Any, output: Any, params: dict) -> Layer:

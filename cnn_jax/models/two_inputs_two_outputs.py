@@ -1,4 +1,4 @@
-"""A model that is no chain of layers: several inputs, a branch around others, several outputs."""
+"""A model that is more than a chain of layers: it has two inputs, a residual branch and two outputs."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -11,17 +11,17 @@ from cnn_jax.errors import InputError
 from cnn_jax.models.layers import Conv, Dense, Flatten, MaxPool
 
 
-class Graph(nn.Module):
+class TwoInputTwoOutputCNN(nn.Module):
     """Two inputs, a residual branch and two outputs, as Keras's functional API would connect them.
 
-    inputs: `image`, float [N, H, W, C], and `metadata`, float [N, 3]; returns logits of two outputs: `digit`, float32
-    [N, classes], and `five_or_more`, float32 [N, 2]. Raises InputError, which names the input, on other shapes.
+    inputs: a dict of `image`, float [N, H, W, C], and `metadata`, float [N, 3]. Returns a dict of logits: `digit`,
+    float32 [N, classes], and `five_or_more`, float32 [N, 2]. Raises InputError, which names the input, on other shapes.
     """
 
     tasks: ClassVar[tuple[str, ...]] = ("with_metadata",)
 
     classes: int
-    widths: Sequence[int] = (32, 64)  # filters of the convolutions, units of the layer that both outputs share
+    widths: Sequence[int] = (32, 64)  # filters of the convolutions, units of the dense layer that both outputs share
     kernel_size: int = 3
     dtype: Any = jnp.float32
 
@@ -33,7 +33,7 @@ class Graph(nn.Module):
         filters, units = self.widths
         trunk = MaxPool()(nn.relu(Conv(filters, self.kernel_size, self.dtype)(image)))
 
-        # What the branch adds is a correction: the trunk goes around it unchanged (He et al., 2015).
+        # A residual branch: its output is added to the trunk, which itself stays unchanged (He et al., 2015).
         branch = nn.relu(Conv(filters, self.kernel_size, self.dtype, padding="SAME")(trunk))
         branch = Conv(filters, self.kernel_size, self.dtype, padding="SAME")(branch)
         trunk = MaxPool()(nn.relu(trunk + branch))
@@ -50,13 +50,13 @@ class Graph(nn.Module):
 def _checked(inputs: Any) -> tuple[jax.Array, jax.Array]:
     if not isinstance(inputs, dict) or inputs.keys() != {"image", "metadata"}:
         given = sorted(inputs) if isinstance(inputs, dict) else f"one array of shape {inputs.shape}"
-        raise InputError(f"--model=graph: takes inputs image and metadata, and was given {given}.")
+        raise InputError(f"--model=graph: the model needs the inputs image and metadata, but received {given}.")
     image, metadata = inputs["image"], inputs["metadata"]
     if image.ndim != 4:
-        raise InputError(f"--model=graph: input image has shape {image.shape}, expected (N, H, W, C).")
+        raise InputError(f"--model=graph: the input image has shape {image.shape}, expected (N, H, W, C).")
     if metadata.shape != (image.shape[0], 3):
         raise InputError(
-            f"--model=graph: input metadata has shape {metadata.shape}, expected {(image.shape[0], 3)} beside image "
-            f"{image.shape}."
+            f"--model=graph: the input metadata has shape {metadata.shape}, expected {(image.shape[0], 3)} because the "
+            f"image has shape {image.shape}."
         )
     return image, metadata

@@ -1,4 +1,4 @@
-"""Working on a few images at a time, so that what is computed in between stays in the processor's cache."""
+"""Work on a few images at a time, so that intermediate values stay in the processor's cache."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,9 +13,9 @@ _BLOCK_BYTES = 8 * 2**20
 
 
 def in_blocks(function: Callable, arrays: tuple[Array, ...], bytes_per_image: int) -> Any:
-    """function(*arrays) -> (values per image, sums over images), on as many images at a time as the cache holds.
+    """Calls function(*arrays) -> (values per image, sums over images) on as many images at a time as the cache holds.
 
-    A block takes every k-th image, so that a batch that is split over devices stays where it is.
+    A block takes every k-th image, so that a batch that is split over devices stays on its devices.
     """
     batch = arrays[0].shape[0]
     least = max(1, ceil(batch * bytes_per_image / _BLOCK_BYTES))

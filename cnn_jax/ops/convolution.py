@@ -1,6 +1,7 @@
 """Convolution and its gradients in the forms that XLA's CPU backend runs fast, also inside a compiled loop.
 
-For `operators.py`, which says when. Three forms, chosen by shape, equal within float32 rounding:
+`operators.py` calls these functions on a CPU. There are three forms; shapes decide which is used, and the results are
+equal within float32 rounding:
 
   tiles     3 x 3 kernels: Winograd's minimal filtering F(2 x 2, 3 x 3), 16 products where the definition needs 36
   patches   small inputs: every window copied to a row, then one matrix product
@@ -53,12 +54,12 @@ def _chosen(images: tuple[int, ...], kernel: tuple[int, ...], stride: int, pads:
 
 
 def has_tiles(kernel: tuple[int, ...]) -> bool:
-    """With fewer channels the transforms cost more than the products that they save."""
+    """Whether tiles are worth it: with fewer channels the transforms cost more than the products that they save."""
     return kernel[:2] == (3, 3) and min(kernel[2:]) >= 16
 
 
 def has_few_products(kernel: tuple[int, ...]) -> bool:
-    """Copying the windows then costs less than XLA's convolution loses."""
+    """Whether a window has so few products that copying the windows is faster than XLA's convolution."""
     return prod(kernel[:3]) <= 32
 
 
@@ -81,7 +82,7 @@ def _convolve_directly(images: Array, kernel: Array, stride: int, pads: Padding)
 
 
 def direct_gradients(images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding) -> tuple[Array, Array]:
-    """Both as plain NHWC convolutions; for the kernel, channels take the part of the batch and images that of channels.
+    """Both gradients as plain NHWC convolutions; in the kernel's, channels and images of the batch change their roles.
 
     Dumoulin and Visin, "A guide to convolution arithmetic for deep learning" (2016), section 4.
     """
@@ -143,7 +144,7 @@ def _patches_gradients(
     def block(images: Array, gradient: Array) -> tuple[Array, Array]:
         padded = padded_images(images, pads)
         patches = flat(window_rows(padded, kernel.shape[:2], stride))
-        # One column a member of the window; what it contributed to comes back to where it was read.
+        # One column for each pixel of the window: its gradient is added where the pixel was read.
         columns = product(flat(gradient), flat(kernel), 1, 1).reshape(*gradient.shape[:3], -1, images.shape[3])
         returned = [
             _put_back(columns[..., row * kernel.shape[1] + column, :], (row, column), padded.shape, stride)
@@ -168,8 +169,7 @@ def _put_back(values: Array, origin: tuple[int, int], shape: tuple[int, ...], st
 
 
 def tiles_bytes(outputs: tuple[int, int], kernel: Array) -> int:
-    """What the transformed tiles of an image take."""
-    """The 16 products of an image's tiles, or the 16 transformed inputs, whichever is larger."""
+    """Bytes of the largest intermediate value for one image: the products of its tiles, or the transformed tiles."""
     height, width = outputs
     return 4 * 16 * ceil(height / 2) * ceil(width / 2) * max(kernel.shape[2:])
 

@@ -1,6 +1,7 @@
 """Unpadded convolution and 2 x 2 max-pooling in one piece, as XLA's CPU backend runs it fast.
 
-For `operators.py`, which says when. The forms are those of `convolution.py`; the maximum is taken inside of a block.
+`operators.py` calls these functions on a CPU. The forms are those of `convolution.py`; the maximum is taken inside a
+block.
 """
 
 import jax

@@ -25,7 +25,7 @@ def convolution(images: Array, kernel: Array, *, stride: int = 1, padding: str =
     """Cross-correlates images with a kernel, as every deep-learning library's "convolution" does.
 
     images: float [N, H, W, C]. kernel: the same dtype, [KH, KW, C, F]. padding: "VALID", or "SAME" (zeros, as in
-    TensorFlow). Returns [N, H', W', F]. First derivatives in reverse mode only.
+    TensorFlow). Returns [N, H', W', F]. Only first derivatives in reverse mode are defined.
     """
     (top, bottom), (left, right) = lax.padtype_to_pads(images.shape[1:3], kernel.shape[:2], (stride, stride), padding)
     return _convolution(images, kernel, stride, ((top, bottom), (left, right)))
@@ -36,7 +36,7 @@ def max_pool(images: Array, *, window: int = 2) -> Array:
 
     images: float [N, H, W, C]. Returns [N, H // window, W // window, C]. A NaN reaches the output. The gradient of a
     window goes to its maximum, to the first in row-major order where several are equal, as in XLA's
-    select-and-scatter. First derivatives in reverse mode only.
+    select-and-scatter. Only first derivatives in reverse mode are defined.
     """
     return _max_pool(images, window)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from cnn_jax import compilation, data, models
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError
-from cnn_jax.models import graph as graphs
 from cnn_jax.models import summary
+from cnn_jax.models.graph import trace_graph
 from cnn_jax.models.summary import Layer
 from cnn_jax.report import figures
 from cnn_jax.report import graph as drawings
@@ -29,7 +29,7 @@ def run(config: Config, *, graph: Path | None = None) -> list[Layer]:
     inputs = programs.input_shapes(config, spec)
     layers = summary.layers(module, inputs)
     if graph is not None:
-        _write(graph, drawings.drawing(title, graphs.graph(module, inputs).record()))
+        _write(graph, drawings.drawing(title, trace_graph(module, inputs).record()))
     rows = [
         [layer.name, str((None, *layer.output_shape)), f"{layer.parameters:,}", f"{layer.multiply_adds:,}"]
         for layer in layers

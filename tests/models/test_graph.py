@@ -6,8 +6,7 @@ import pytest
 from flax import linen as nn
 
 from cnn_jax.config import Config
-from cnn_jax.experiment import build_module
-from cnn_jax.models.graph import Graph, graph
+from cnn_jax.models.graph import Graph, trace_graph
 from cnn_jax.models.layers import Conv, Dense, Flatten, MaxPool
 from tests.models.branching import INPUTS, Branching
 
@@ -26,7 +25,7 @@ def lines(found: Graph) -> list[str]:
 
 
 def test_lecture_cnn_is_a_chain_with_its_relus() -> None:
-    assert lines(graph(build_module(Config(), 10), images(28, 28, 1))) == [
+    assert lines(trace_graph(build_module(Config(), 10), images(28, 28, 1))) == [
         "input (28, 28, 1)",
         "Conv_0 (26, 26, 32) <- input",
         "relu (26, 26, 32) <- Conv_0",
@@ -43,7 +42,7 @@ def test_lecture_cnn_is_a_chain_with_its_relus() -> None:
 
 
 def test_branches_repeated_layers_inputs_and_outputs() -> None:
-    assert lines(graph(Branching(), INPUTS)) == [
+    assert lines(trace_graph(Branching(), INPUTS)) == [
         "image (16, 16, 1)",
         "metadata (3,)",
         "Residual_0/Conv_0 (14, 14, 4) <- image",
@@ -80,7 +79,7 @@ class Wrapped(nn.Module):
 
 
 def test_lifted_layers_are_found_and_what_nobody_reads_is_not_drawn() -> None:
-    assert lines(graph(Wrapped(), images(9, 9, 1))) == [
+    assert lines(trace_graph(Wrapped(), images(9, 9, 1))) == [
         "input (9, 9, 1)",
         "jitted (7, 7, 4) <- input",
         "tanh (7, 7, 4) <- jitted",
@@ -94,6 +93,6 @@ def test_lifted_layers_are_found_and_what_nobody_reads_is_not_drawn() -> None:
 
 @pytest.mark.parametrize("settings", [{"model": "dense"}, {"model": "logistic"}, {"pooling": False}, {"widths": (2,)}])
 def test_every_edge_leads_on_from_input_to_output(settings: dict) -> None:
-    found = graph(build_module(Config(**settings), 10), images(28, 28, 1))
+    found = trace_graph(build_module(Config(**settings), 10), images(28, 28, 1))
     assert list(found.edges) == [(place, place + 1) for place in range(len(found.nodes) - 1)]
     assert (found.nodes[0].kind, found.nodes[-1].kind) == ("input", "output")

@@ -1,5 +1,6 @@
-"""What the lesson shows, computed: one file a part of the lecture, each with a function that gives the part's record.
+"""The lecture as one page: one file a part of the lecture.
 
-A record is a dict of numbers, texts and numpy arrays, under names that say what they are. Its arrays go into
-`lesson.npz` as they are; `cnn_jax/reporting/lesson/` draws them in a file of the same name.
+Each part has `compute`, which returns the part's record; `ARRAYS`, which documents the arrays of the record; and
+`section`, which turns the record into a section of the page. A record is a dict of numbers, texts and numpy arrays; its
+arrays are written to `lesson.npz`. `parts.py` lists the parts.
 """

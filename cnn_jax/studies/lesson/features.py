@@ -1,4 +1,4 @@
-"""Part 6, feature maps: what a trained network makes of one image, and the filters that its first layer has learned."""
+"""Part 6, feature maps: the output of every layer of a trained network for one image, and the filters of its first."""
 
 import math
 from collections.abc import Mapping
@@ -7,6 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
 
 from cnn_jax import models
 from cnn_jax.config import Config
@@ -14,27 +16,32 @@ from cnn_jax.data.dataset import Spec
 from cnn_jax.data.tasks import TASKS
 from cnn_jax.models import summary
 from cnn_jax.models.feature_maps import feature_maps
+from cnn_jax.report import figures, pictures
+from cnn_jax.report.page import Block, Figure, Section, Table
+from cnn_jax.studies.lesson.formats import by, drawable, percent
 from cnn_jax.training import programs
 
 ARRAYS: Mapping[str, str] = {
-    "image": "uint8 [H, W, C]: the image that the network is shown",
-    "maps/LAYER": "float32 [H, W, filters] or [units]: what a layer gives for the image, before any ReLU",
-    "filters": "float32 [height, width, channels, filters]: what the first layer has learned",
+    "image": "uint8 [H, W, C]: the image that the network receives",
+    "maps/LAYER": "float32 [H, W, filters] or [units]: the output of a layer for the image, before any ReLU",
+    "filters": "float32 [height, width, channels, filters]: the learned filters of the first layer",
     "probabilities": "float32 [classes]: the network's probability of each class",
 }
 
+Record = Mapping[str, Any]
+
 
 def compute(config: Config, spec: Spec, params: Any, image: np.ndarray, label: int) -> dict[str, Any]:
-    """The part's record, for the parameters of a run of `config`.
+    """The output of every layer for one image, for the parameters of a run of `config`.
 
-    image: uint8 [H, W, C] of the spec's shape. label: its class. `filters` is left out where the first layer that
-    learns has no weight for each pixel and channel of a window or of the image.
+    image: uint8 [H, W, C] of the spec's shape. label: its class. The record has no `filters` where the weights of the
+    first layer cannot be shown as pictures.
     """
-    module, inputs = models.build(config, len(spec.classes)), TASKS[config.view].inputs(spec.inputs(image[None]))
+    module, view = models.build(config, len(spec.classes)), VIEWS[config.view]
+    inputs = view.inputs(spec.inputs(image[None]))
     maps = {name: np.asarray(output[0], np.float32) for name, output in feature_maps(module, params, inputs).items()}
-    logits = programs.apply_function(config, spec, fused=False)(params, jnp.asarray(image[None]))
-    of_classes = next(leaf[0] for leaf in jax.tree.leaves(logits) if leaf.shape[-1] == len(spec.classes))
-    probabilities = np.asarray(jax.nn.softmax(of_classes), np.float32)
+    logits = view.of_classes(programs.apply_function(config, spec, fused=False)(params, jnp.asarray(image[None])))
+    probabilities = np.asarray(jax.nn.softmax(logits[0]), np.float32)
     record = {
         "experiment": config.experiment,
         "dataset": spec.name,
@@ -47,7 +54,7 @@ def compute(config: Config, spec: Spec, params: Any, image: np.ndarray, label: i
         "probabilities": probabilities,
     }
     first = next(layer for layer in summary.layers(module, inputs) if layer.parameters)
-    filters = _filters(_at(params, first.name), spec.image_shape)
+    filters = _filters(summary.subtree(params, first.name.split("/")), spec.image_shape)
     return record | ({"filters": filters, "filters_of": first.name} if filters is not None else {})
 
 
@@ -62,15 +69,109 @@ def _facts(name: str, output: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _at(params: Any, name: str) -> Any:
-    for part in name.split("/"):
-        params = params[part]
-    return params
+def _filters(params: Mapping[str, Any], image_shape: tuple[int, ...]) -> np.ndarray | None:
+    """A layer's kernel as pictures [height, width, channels, filters]; None where it has no such form.
 
-
-def _filters(params: Any, image_shape: tuple[int, ...]) -> np.ndarray | None:
-    """A kernel as pictures; that of a dense layer behind the image's pixels has the image's form."""
-    kernel = np.asarray(params["kernel"], np.float32) if "kernel" in params else None
-    if kernel is not None and kernel.ndim == 2 and kernel.shape[0] == math.prod(image_shape):
+    A dense layer that reads the pixels of an image has one picture of the image's shape for each of its units.
+    """
+    if "kernel" not in params:
+        return None
+    kernel = np.asarray(params["kernel"], np.float32)
+    if kernel.ndim == 2 and kernel.shape[0] == math.prod(image_shape):
         return kernel.reshape(*image_shape, kernel.shape[1])
-    return kernel if kernel is not None and kernel.ndim == 4 else None
+    return kernel if kernel.ndim == 4 else None
+
+
+_FILTER_WORDS = (
+    "Nobody designed these filters. They began as random numbers, and training changed each weight so that the loss "
+    "became smaller. Red weights are positive, blue weights are negative. A filter that is red on one side and blue on "
+    "the other responds to an edge between dark and light."
+)
+_MAP_WORDS = (
+    "Each filter of a convolution gives one map. Its values are large where the image, or the maps before, look like "
+    "the filter. The pictures below show all maps of every layer: red is positive, blue is negative, white is zero. "
+    "The ReLU after a convolution then sets all negative values (blue) to zero. A pooling layer keeps the largest "
+    "value of each 2 x 2 window."
+)
+_CLOSING = (
+    "The first maps still look like the image. Later maps are smaller, and there are more of them: they say less about "
+    "where something is, and more about what it is. The last layer has no positions at all, only one number for each "
+    "class."
+)
+
+
+def section(record: Record) -> Section:
+    """The part as a section of the page. record: from `compute`."""
+    maps = [layer for layer in record["layers"] if len(layer["shape"]) == 3]
+    blocks: list[Block] = [
+        f"We follow one test image of {record['dataset']}, of class {record['label']}, through the network of the "
+        f"experiment {record['experiment']}. The network answers {record['guess']}, with a probability of "
+        f"{percent(np.max(record['probabilities']), 1)}. Every layer receives a block of numbers and gives another "
+        "one. Its shape is height x width x number of maps.",
+        _shown(record),
+        _outputs(record),
+    ]
+    if "filters" in record:
+        blocks += [_FILTER_WORDS, _filter_figure(record)]
+    if maps:
+        blocks += [_MAP_WORDS, *(_maps(layer, record["maps"][layer["name"]]) for layer in maps), _CLOSING]
+    return Section("Feature maps: the outputs of the layers", blocks)
+
+
+def _shown(record: Record) -> Figure:
+    classes = record["classes"]
+
+    def bars(axes: Axes) -> None:
+        axes.barh(range(len(classes)), record["probabilities"], color=figures.COLOURS[0])
+        axes.set_yticks(range(len(classes)), classes, fontsize=9)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1)
+        axes.set_xlabel("probability")
+
+    paints = [lambda axes: pictures.image(axes, drawable(record["image"]), low=0), bars]
+    alt = f"The image, of class {record['label']}, and the network's probability of each class."
+    caption = "The image, and the probability that the network gives to each class."
+    return Figure(figures.panels(alt, paints, columns=2, cell=(2.6, 2.5)), caption)
+
+
+def _outputs(record: Record) -> Table:
+    rows = [
+        [
+            layer["name"],
+            by(layer["shape"]),
+            f"{layer['values']:,}",
+            f"{layer['smallest']:.2f}".replace("-", "\u2212"),
+            f"{layer['largest']:.2f}",
+            percent(layer["negative_share"], 0),
+        ]
+        for layer in record["layers"]
+    ]
+    headings = ["layer", "output shape", "values", "smallest", "largest", "negative values"]
+    return Table("The output of each layer for this image", headings, rows)
+
+
+def _filter_figure(record: Record) -> Figure:
+    kernel = record["filters"]
+    height, width, channels, count = kernel.shape
+    each = f", each with {channels} channels side by side" if channels > 1 else ""
+    caption = f"The {count} learned filters of {record['filters_of']}: {height} x {width} weights{each}."
+    pictures_in_order = np.moveaxis(kernel, 2, 3).reshape(height, width, count * channels)
+    return Figure(_mosaic(caption, pictures_in_order), caption)
+
+
+def _maps(layer: Record, maps: np.ndarray) -> Figure:
+    height, width, count = layer["shape"]
+    caption = (
+        f"{layer['name']}: {count} maps of {height} x {width}. The darkest red or blue stands for "
+        f"{max(-layer['smallest'], layer['largest']):.2f} above or below zero."
+    )
+    return Figure(_mosaic(f"{count} maps of {layer['name']}, each {height} x {width}.", maps), caption)
+
+
+def _mosaic(alt: str, maps: np.ndarray) -> Markup:
+    """All maps in one picture, about twice as wide as high, and at most as wide as a page."""
+    height, width, count = maps.shape
+    columns = min(count, 8 if count <= 32 else 16)
+    size = 7 * (-(-count // columns) * (height + 1)) / (columns * (width + 1))
+    largest = float(np.abs(maps).max()) or 1.0
+    return figures.draw(alt, lambda axes: pictures.mosaic(axes, maps, columns=columns, largest=largest), size=(7, size))

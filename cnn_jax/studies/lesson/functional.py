@@ -1,19 +1,23 @@
-"""Part 5, the functional model: two inputs, a branch around layers and two outputs, trained by the same loop."""
+"""Part 5, the functional model: two inputs, a residual branch and two outputs, trained by the same loop."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
+from markupsafe import Markup
 
 from cnn_jax import models
 from cnn_jax.config import Config
-from cnn_jax.data import tasks
-from cnn_jax.data.dataset import Dataset
-from cnn_jax.models import graph
+from cnn_jax.data import views
+from cnn_jax.data.dataset import Dataset, Split
+from cnn_jax.models.graph import trace_graph
+from cnn_jax.report import figures, graph, pictures
+from cnn_jax.report.page import Block, Figure, Section, Table
+from cnn_jax.studies.lesson import short_run
+from cnn_jax.studies.lesson.formats import drawable
 from cnn_jax.training import mesh as meshes
-from cnn_jax.training import optimizer, programs
-from cnn_jax.training.fit import begin, fit
+from cnn_jax.training import programs
 
 ARRAYS: Mapping[str, str] = {
     "images": "uint8 [10, H, W, C]: the first training image of each class",
@@ -23,10 +27,13 @@ ARRAYS: Mapping[str, str] = {
 
 NUMBERS = ("total ink", "aspect ratio", "slant")
 TRAIN_EXAMPLES, TEST_EXAMPLES, EPOCHS = 6_000, 2_000, 2
+_QUESTIONS = {"digit": "which digit is it?", "five_or_more": "is it 5 or more?"}
+
+Record = Mapping[str, Any]
 
 
 def compute(dataset: Dataset) -> dict[str, Any]:
-    """Trains the model briefly on the first images of a dataset of ten classes, and looks at its second input."""
+    """Trains the model for a short time on the first images of a dataset of ten classes, and shows its second input."""
     config = Config(
         experiment="two_inputs_two_outputs",
         dataset=dataset.spec.name,
@@ -37,9 +44,9 @@ def compute(dataset: Dataset) -> dict[str, Any]:
     )
     train, test = dataset.train[:TRAIN_EXAMPLES], dataset.test[:TEST_EXAMPLES]
     module = models.build(config, len(dataset.spec.classes))
-    classes = range(len(dataset.spec.classes))
-    metadata = _metadata(dataset.spec.inputs(train.images))
-    first = [int(np.argmax(train.labels == label)) for label in classes]
+    metadata = np.asarray(views.with_metadata(dataset.spec.inputs(train.images))["metadata"])
+    of_class = [train.labels == label for label in range(len(dataset.spec.classes))]
+    first = [int(np.argmax(is_member)) for is_member in of_class]
     return {
         "dataset": dataset.spec.name,
         "classes": dataset.spec.classes,
@@ -48,25 +55,86 @@ def compute(dataset: Dataset) -> dict[str, Any]:
         "numbers": NUMBERS,
         "images": train.images[first],
         "metadata": metadata[first],
-        "class_means": np.stack([metadata[train.labels == label].mean(axis=0, dtype=float) for label in classes]),
-        "graph": graph.graph(module, programs.input_shapes(config, dataset.spec)).record(),
+        "class_means": np.stack([metadata[is_member].mean(axis=0, dtype=float) for is_member in of_class]),
+        "graph": trace_graph(module, programs.input_shapes(config, dataset.spec)).record(),
         **_trained(config, dataset, train, test),
     }
 
 
-def _metadata(inputs: np.ndarray) -> np.ndarray:
-    return np.asarray(tasks.with_metadata(inputs)["metadata"])
-
-
-def _trained(config: Config, dataset: Dataset, train: Any, test: Any) -> dict[str, Any]:
-    """Rows of the epochs, and the score of each output on test images."""
+def _trained(config: Config, dataset: Dataset, train: Split, test: Split) -> dict[str, Any]:
+    """The metrics of each epoch, and the score of each output on the test images."""
     mesh = meshes.over_all_devices()
     training = programs.compile_training(config, dataset.spec, train, mesh)
-    rate = optimizer.schedule(config, config.epochs * training.epoch_steps)
-    steps = list(fit(training, begin(training, config.seed), epochs=config.epochs, learning_rate=rate))
-    score = programs.compile_inference(config, dataset.spec, test, mesh).score(steps[-1].state.params)
+    params, rows = short_run.train(config, training, config.seed)
+    score = programs.compile_inference(config, dataset.spec, test, mesh).score(params)
     return {
-        "parameters": sum(leaf.size for leaf in jax.tree.leaves(steps[-1].state.params)),
-        "rows": [step.row for step in steps if step.row],
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
+        "rows": rows,
         "outputs": {name: {"loss": part.loss, "accuracy": part.accuracy} for name, part in score.outputs.items()},
     }
+
+
+def section(record: Record) -> Section:
+    """The part as a section of the page. record: from `compute`."""
+    blocks: list[Block] = [
+        "A chain of layers is the simplest model. With Keras's functional API one can build any graph of layers: with "
+        "several inputs, with branches that leave the chain and join it again, and with several outputs. In Flax this "
+        "needs nothing special: a module is a function, and its inputs and outputs may be dicts of arrays.",
+        Figure(
+            graph.drawing("The model with two inputs and two outputs", record["graph"]),
+            "The model of cnn_jax/models/two_inputs_two_outputs.py: the names and output shapes of its layers, as they "
+            "are found by tracing it. It receives an image and three numbers. A branch of two convolutions is added to "
+            "its own input. The last two layers answer two questions: which digit is it, and is it 5 or more? To draw "
+            "any model: python run.py --mode=summary --graph=FILE.svg.",
+        ),
+        "The second input consists of three numbers that are computed from the image. Total ink is the mean of all "
+        "pixels. Aspect ratio is the width of the box around the ink, divided by its height. Slant is the number of "
+        "pixels that the ink leans to the right for each pixel upwards.",
+        Figure(_examples(record), "One image of each class and its three numbers."),
+        _numbers(record),
+        f"The model was trained for this page, by the same training loop as every other model, on "
+        f"{record['train_examples']:,} images of {record['dataset']}. It has {record['parameters']:,} parameters. Each "
+        f"output has its own loss, and training reduces the mean of the two losses. It was scored on "
+        f"{record['test_examples']:,} test images.",
+        _scores(record),
+        "For a full run: python run.py --experiment=two_inputs_two_outputs.",
+    ]
+    return Section("A model with two inputs and two outputs", blocks)
+
+
+def _examples(record: Record) -> Markup:
+    titles = [
+        f"total ink {ink:.2f}\naspect ratio {aspect:.2f}\nslant {slant:+.2f}"
+        for ink, aspect, slant in record["metadata"]
+    ]
+    paints = [
+        lambda axes, pixels=pixels, title=title: pictures.image(axes, drawable(pixels), title)
+        for pixels, title in zip(record["images"], titles, strict=True)
+    ]
+    pairs = "; ".join(f"{name}: {title}" for name, title in zip(record["classes"], titles, strict=True))
+    alt = f"Ten images with three numbers each. {pairs}.".replace("\n", ", ")
+    return figures.panels(alt, paints, columns=5, cell=(1.6, 2.2))
+
+
+def _numbers(record: Record) -> Table:
+    rows = [
+        [name, *(f"{value:.3f}" for value in means)]
+        for name, means in zip(record["classes"], record["class_means"], strict=True)
+    ]
+    return Table("Means over the training images of each class", ["class", *record["numbers"]], rows)
+
+
+def _scores(record: Record) -> Table:
+    last = record["rows"][-1]
+    rows = [
+        [
+            _QUESTIONS.get(name, name),
+            f"{last[f'train_loss/{name}']:.4f}",
+            f"{100 * last[f'train_accuracy/{name}']:.2f}",
+            f"{score['loss']:.4f}",
+            f"{100 * score['accuracy']:.2f}",
+        ]
+        for name, score in record["outputs"].items()
+    ]
+    headings = ["output", "train loss", "train accuracy, %", "test loss", "test accuracy, %"]
+    return Table(f"After {len(record['rows'])} epochs (train: mean over the last epoch)", headings, rows)

@@ -1,35 +1,45 @@
-"""Part 1, the problem with images: what an image's numbers cost a dense layer, and what they cost a convolution."""
+"""Part 1, the problem with images: the parameters of a dense layer and of a convolution on small and large images."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.patches import ConnectionPatch, Rectangle
 
 from cnn_jax import data, models
 from cnn_jax.config import Config
 from cnn_jax.data import scenes
 from cnn_jax.data.dataset import Spec
 from cnn_jax.models.summary import Layer, layers
+from cnn_jax.report import figures, pictures
+from cnn_jax.report.page import Figure, Section, Table
+from cnn_jax.studies.lesson.formats import by
 from cnn_jax.training import programs
 
 ARRAYS: Mapping[str, str] = {
     "inputs": "int64 [2]: numbers in an image of each of the two shapes, 28 x 28 x 1 and 200 x 200 x 3",
-    "dense_parameters": "int64 [2]: parameters of a dense layer of `units` units on them",
-    "convolution_parameters": "int64 [2]: parameters of a convolution of `filters` filters of 3 x 3 pixels on them",
-    "convolution_multiply_adds": "int64 [2]: multiply-adds of that convolution, an image",
-    "network_parameters": "int64 [2]: parameters of the whole network of the lecture on them",
-    "network_head_parameters": "int64 [2]: those of its last, dense layer alone",
+    "dense_parameters": "int64 [2]: parameters of a dense layer of `units` units on each of them",
+    "convolution_parameters": "int64 [2]: parameters of a convolution of `filters` filters of 3 x 3 pixels",
+    "convolution_multiply_adds": "int64 [2]: multiply-adds of that convolution for one image",
+    "network_parameters": "int64 [2]: parameters of the lecture's network",
+    "network_head_parameters": "int64 [2]: parameters of the last, dense layer of that network",
     "scenes": "uint8 [8, 200, 200, 3]: the first training images of rgb200",
-    "scene_labels": "int32 [8]: 0 for X, 1 for O",
+    "scene_labels": "int32 [8]: their labels, 0 for X, 1 for O",
 }
 
 _DATASETS = ("mnist", "rgb200")
 _SCENES = 8
 
+Record = Mapping[str, Any]
+
 
 def compute() -> dict[str, Any]:
-    """Counts of real modules' parameters, and scenes of `rgb200`. No layer is run and no data are read."""
+    """Counts the parameters of the real modules, and draws scenes of `rgb200`. Runs no layer and reads no dataset."""
     specs = [data.spec(name) for name in _DATASETS]
     dense = [_layers(Config(model="dense"), spec)[1] for spec in specs]
     networks = [_layers(Config(), spec) for spec in specs]
@@ -52,3 +62,136 @@ def compute() -> dict[str, Any]:
 
 def _layers(config: Config, spec: Spec) -> list[Layer]:
     return layers(models.build(config, len(spec.classes)), programs.input_shapes(config, spec))
+
+
+def section(record: Record) -> Section:
+    """The part as a section of the page. record: from `compute`."""
+    shapes = [by(shape) for shape in record["shapes"]]
+    return Section(
+        "The problem with images",
+        [
+            _dense_words(record, *shapes),
+            _convolution_words(record),
+            _table(record, shapes),
+            Figure(
+                _areas(record, shapes),
+                "The area of each square is proportional to the number of parameters of one layer: a dense layer of "
+                f"{record['units']} units, or a convolution of {record['filters']} filters. The right picture enlarges "
+                "the lower left corner of the left picture.",
+            ),
+            _network_words(record, *shapes),
+            Figure(
+                _scenes(record),
+                "The first training images of the dataset rgb200. They are generated: each has one letter of any size, "
+                "position and colour, among strokes and blots that do not belong to the letter.",
+            ),
+            "To train on such images, run: python run.py --experiment=rgb200. It trains a narrower network of the same "
+            "kind on 1,000 of them, and reports its parameters, its time and its accuracy.",
+        ],
+    )
+
+
+def _dense_words(record: Record, small: str, large: str) -> str:
+    inputs, dense = record["inputs"], record["dense_parameters"]
+    return (
+        "A dense layer reads an image as one long row of numbers, and each unit has one weight for every number. A "
+        f"grey image of {small} has {inputs[0]:,} numbers, and a colour image of {large} has {inputs[1]:,}. A dense "
+        f"layer of {record['units']} units has {dense[0]:,} parameters on the first image and {dense[1]:,} on the "
+        "second: the number of parameters grows with the image."
+    )
+
+
+def _convolution_words(record: Record) -> str:
+    parameters = record["convolution_parameters"]
+    return (
+        f"A convolution is different. Each of its {record['filters']} filters looks at 3 x 3 pixels at a time, and "
+        f"uses the same weights at every position. It has {parameters[0]:,} parameters on the first image. On the "
+        f"second image it has {parameters[1]:,}, only because that image has three channels instead of one. A larger "
+        "image means more computation for a convolution, but not more parameters."
+    )
+
+
+def _network_words(record: Record, small: str, large: str) -> str:
+    head, total = record["network_head_parameters"], record["network_parameters"]
+    return (
+        f"The network of the lecture also ends in a dense layer. On images of {small} this layer has {head[0]:,} of "
+        f"the {total[0]:,} parameters. On images of {large}, with two classes instead of ten, it has {head[1]:,} of "
+        f"{total[1]:,}: the two pooling layers of the network are too few to make a large image small."
+    )
+
+
+def _table(record: Record, shapes: Sequence[str]) -> Table:
+    quantities = [
+        ("numbers in the image", record["inputs"]),
+        ("dense layer: parameters", record["dense_parameters"]),
+        ("convolution: parameters", record["convolution_parameters"]),
+        ("convolution: multiply-adds", record["convolution_multiply_adds"]),
+        ("lecture's network: parameters", record["network_parameters"]),
+    ]
+    rows = [[name, *(f"{int(number):,}" for number in numbers)] for name, numbers in quantities]
+    return Table("Two image sizes compared", ["", *shapes], rows)
+
+
+class _Square(NamedTuple):
+    name: str
+    side: float
+    colour: str
+
+
+def _areas(record: Record, shapes: Sequence[str]) -> Markup:
+    """Squares in one corner whose areas are numbers of parameters: the large ones, and the small ones enlarged."""
+    dense = _squares("dense layer", shapes, record["dense_parameters"], figures.COLOURS[:2])
+    convolutions = _squares("convolution", shapes, record["convolution_parameters"], figures.COLOURS[2:4])
+
+    def paint(drawing: Drawing) -> None:
+        left, right = drawing.subplots(1, 2)
+        _nest(left, dense)
+        _nest(right, [dense[1], *convolutions])
+        corner = dense[1].side
+        for height, enlarged in ((0.0, 0.0), (corner, corner)):
+            line = ConnectionPatch((corner, height), (0, enlarged), "data", "data", axesA=left, axesB=right)
+            line.set(color=figures.INK, linewidth=0.8, linestyle=":")
+            drawing.add_artist(line)
+
+    names = "; ".join(square.name for square in (*dense, *convolutions))
+    alt = f"Squares whose areas are proportional to numbers of parameters. {names}"
+    return figures.compose(alt, paint, size=(6.0, 3.2))
+
+
+def _squares(layer: str, shapes: Sequence[str], counts: np.ndarray, colours: Sequence[str]) -> list[_Square]:
+    """One square for each shape, the larger first."""
+    triples = zip(shapes, counts, colours, strict=True)
+    return [_Square(f"{layer}, {shape}: {int(n):,}", float(np.sqrt(n)), colour) for shape, n, colour in triples][::-1]
+
+
+def _nest(axes: Axes, squares: Sequence[_Square]) -> None:
+    """Squares in the lower left corner: the first fills the diagram, and the names of the others stand beside them."""
+    largest, *inner = squares
+    axes.add_patch(Rectangle((0, 0), largest.side, largest.side, facecolor=largest.colour, alpha=0.35, linewidth=0))
+    axes.text(0.04, 0.92, _two_lines(largest.name), transform=axes.transAxes, va="top", fontsize=10)
+    for index, square in enumerate(inner):
+        axes.add_patch(Rectangle((0, 0), square.side, square.side, facecolor=square.colour, linewidth=0))
+        axes.annotate(
+            _two_lines(square.name),
+            (0.9 * square.side, (0.9 if index + 1 < len(inner) else 0.5) * square.side),
+            (0.25, 0.06 + 0.2 * (len(inner) - 1 - index)),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=10,
+            arrowprops={"arrowstyle": "-", "relpos": (0, 0.5), "color": figures.INK, "linewidth": 0.8},
+        )
+    axes.set(xlim=(0, largest.side), ylim=(0, largest.side), aspect="equal")
+    axes.axis("off")
+
+
+def _two_lines(name: str) -> str:
+    return name.replace(": ", "\n") + " parameters"
+
+
+def _scenes(record: Record) -> Markup:
+    names = [record["classes"][label] for label in record["scene_labels"]]
+    paints: list[Callable[[Axes], None]] = [
+        partial(pictures.image, pixels=scene, title=name) for scene, name in zip(record["scenes"], names, strict=True)
+    ]
+    alt = f"{len(names)} coloured images, each with one letter among strokes and blots: {', '.join(names)}"
+    return figures.panels(alt, paints, columns=4)

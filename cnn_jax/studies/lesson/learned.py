@@ -1,20 +1,23 @@
-"""Part 3, learned, not prescribed: logistic regression and a small CNN on X and O, and the filters that it finds."""
+"""Part 3, learned filters: logistic regression and a small CNN learn X and O, and the filters that the CNN finds."""
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
 
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset, Split
-from cnn_jax.report import statistics
-from cnn_jax.studies.lesson import template
+from cnn_jax.report import figures, pictures, statistics
+from cnn_jax.report.page import Figure, Section, Table
+from cnn_jax.studies.lesson import short_run, template_matching
+from cnn_jax.studies.lesson.formats import percent, percent_with_margin
 from cnn_jax.training import mesh as meshes
-from cnn_jax.training import optimizer, programs
-from cnn_jax.training.fit import begin, fit
+from cnn_jax.training import programs
 from cnn_jax.training.programs import Training
 
 ARRAYS: Mapping[str, str] = {
@@ -24,43 +27,46 @@ ARRAYS: Mapping[str, str] = {
     "logistic_means": "float64 [S]: means over the seeds",
     "cnn_means": "float64 [S]: means over the seeds",
     "logistic_margins": "float64 [S]: half the width of the mean's 95 % interval, by Student's t",
-    "cnn_margins": "float64 [S]: the same of the CNN",
-    "filters": "float32 [seeds, 8, 3, 3]: the CNN's first layer after training on the most images",
-    "first_filters": "float32 [seeds, 8, 3, 3]: the same before training",
-    "similarities": "float64 [seeds, 8]: cosine similarity of each filter with the nearest template, both centred",
-    "first_similarities": "float64 [seeds, 8]: the same before training",
-    "nearest": "int64 [seeds, 8]: the nearest template of each filter, counted in `template_names`",
+    "cnn_margins": "float64 [S]: the same for the CNN",
+    "filters": "float32 [seeds, 8, 3, 3]: the CNN's first layer after training on the largest number of images",
+    "initial_filters": "float32 [seeds, 8, 3, 3]: the same before training",
+    "similarities": "float64 [seeds, 8]: cosine similarity of each filter with the most similar template, both centred",
+    "initial_similarities": "float64 [seeds, 8]: the same before training",
+    "nearest": "int64 [seeds, 8]: the most similar template of each filter, as an index into `template_names`",
     "templates": "float64 [9, 3, 3]: the templates of X and of O",
 }
 
 SIZES = (50, 200, 1_000)  # training images
 SEEDS = 5
-_EPOCHS, _BATCH = 20, 32  # 640 steps of so many images, whatever their number
+_EPOCHS, _BATCH = 20, 32  # every training takes the steps of the largest size: 640 for the sizes above
 _MODELS: Mapping[str, Config] = {
     "logistic": Config(dataset="x_and_o", model="logistic", epochs=_EPOCHS, batch_size=_BATCH),
     "cnn": Config(dataset="x_and_o", model="cnn", widths=(8, 16), epochs=_EPOCHS, batch_size=_BATCH),
 }
-_TEMPLATES = {**template.OF_X, **template.OF_O}
+_LABELS = {"logistic": "logistic regression", "cnn": "small CNN"}
+_TEMPLATES = {**template_matching.OF_X, **template_matching.OF_O}
+
+Record = Mapping[str, Any]
 
 
 def compute(dataset: Dataset, *, sizes: Sequence[int] = SIZES, seeds: int = SEEDS) -> dict[str, Any]:
-    """Trains both models on so many images, with so many seeds each, and looks at what they learned.
+    """Trains both models with several seeds on each number of images, and compares their filters with the templates.
 
-    dataset: `x_and_o`. Each seed has images of its own, so that the spread over seeds is that of another start and of
-    other images; it needs seeds * max(sizes) training images. All are scored on the same test images.
+    dataset: `x_and_o`. Each seed has its own training images, so that the spread over the seeds is that of initial
+    weights and of training images. This needs seeds * max(sizes) training images. All are scored on the same test set.
     """
-    found = {name: _curve(config, dataset, sizes, seeds) for name, config in _MODELS.items()}
+    curves = {name: _curve(config, dataset, sizes, seeds) for name, config in _MODELS.items()}
     record: dict[str, Any] = {"sizes": np.array(sizes), "seeds": seeds, "batch_size": _BATCH}
     record["steps"] = _EPOCHS * math.ceil(max(sizes) / _BATCH)
-    for name, (accuracies, _) in found.items():
+    for name, (accuracies, _) in curves.items():
         record |= {
             f"{name}_accuracies": accuracies,
             f"{name}_means": accuracies.mean(axis=1),
             f"{name}_margins": statistics.margins(accuracies),
         }
     bitmaps = dataset.spec.inputs(dataset.test.images[..., 0])
-    is_right = template.looks_like_x(bitmaps) == (dataset.test.labels == dataset.spec.classes.index("X"))
-    return record | {"template_accuracy": float(is_right.mean()), **_filters(found["cnn"][1])}
+    is_right = template_matching.looks_like_x(bitmaps) == (dataset.test.labels == dataset.spec.classes.index("X"))
+    return record | {"template_accuracy": float(is_right.mean()), **_compared_filters(curves["cnn"][1])}
 
 
 def _curve(config: Config, dataset: Dataset, sizes: Sequence[int], seeds: int) -> tuple[np.ndarray, list]:
@@ -72,38 +78,34 @@ def _curve(config: Config, dataset: Dataset, sizes: Sequence[int], seeds: int) -
     for row, size in enumerate(sizes):
         pairs = []
         for seed in range(seeds):
-            own = dataset.train[seed * size : (seed + 1) * size]
-            pairs.append(_trained(config, _on(training, own), seed))
-            accuracies[row, seed] = test.score(pairs[-1][1]).accuracy
+            on_split = _on(training, dataset.train[seed * size : (seed + 1) * size])
+            initial = jax.device_get(on_split.start(seed).params)
+            params, _ = short_run.train(config, on_split, seed)
+            pairs.append((initial, jax.device_get(params)))
+            accuracies[row, seed] = test.score(params).accuracy
     return accuracies, pairs
 
 
 def _on(training: Training, split: Split) -> Training:
-    """The same compiled programs with other images, repeated until there are as many: one program for all sizes."""
+    """The same compiled programs for fewer images, which are repeated to the old number: one program for all sizes."""
     repeated = np.resize(np.arange(len(split)), training.examples)
     images, targets = jax.device_put((split.images[repeated], split.labels[repeated]), training.images.sharding)
     return dataclasses.replace(training, images=images, targets=targets)
 
 
-def _trained(config: Config, training: Training, seed: int) -> tuple[dict, dict]:
-    """Parameters on the host, before training and after it."""
-    start = begin(training, seed)
-    before = jax.device_get(start.state.params)
-    rate = optimizer.schedule(config, config.epochs * training.epoch_steps)
-    *_, last = fit(training, start, epochs=config.epochs, learning_rate=rate)
-    return before, jax.device_get(last.state.params)
-
-
-def _filters(pairs: Sequence[tuple[dict, dict]]) -> dict[str, Any]:
-    """The first layer's filters, and the templates that they are nearest to."""
-    before, after = (np.stack([_first_layer(pair[index]) for pair in pairs]) for index in (0, 1))
-    learned, drawn = (np.stack([template.cosine_similarities(f, _TEMPLATES) for f in fs]) for fs in (after, before))
+def _compared_filters(pairs: Sequence[tuple[dict, dict]]) -> dict[str, Any]:
+    """The filters of the first layer before and after training, and their similarities with the templates."""
+    initial, learned = (np.stack([_first_layer(pair[index]) for pair in pairs]) for index in (0, 1))
+    initial_similarities, similarities = (
+        np.stack([template_matching.cosine_similarities(filters, _TEMPLATES) for filters in of_seeds])
+        for of_seeds in (initial, learned)
+    )
     return {
-        "filters": after,
-        "first_filters": before,
-        "similarities": learned.max(axis=-1),
-        "first_similarities": drawn.max(axis=-1),
-        "nearest": learned.argmax(axis=-1),
+        "filters": learned,
+        "initial_filters": initial,
+        "similarities": similarities.max(axis=-1),
+        "initial_similarities": initial_similarities.max(axis=-1),
+        "nearest": similarities.argmax(axis=-1),
         "template_names": list(_TEMPLATES),
         "templates": np.stack(list(_TEMPLATES.values())),
     }
@@ -112,3 +114,111 @@ def _filters(pairs: Sequence[tuple[dict, dict]]) -> dict[str, Any]:
 def _first_layer(params: dict) -> np.ndarray:
     """The filters of a first layer on one channel: [features, 3, 3]."""
     return np.moveaxis(params["Conv_0"]["kernel"][:, :, 0, :], -1, 0)
+
+
+def section(record: Record) -> Section:
+    """The part as a section of the page. record: from `compute`."""
+    seeds = record["seeds"]
+    return Section(
+        "Learned filters",
+        [
+            "Nobody has to design the templates. A network starts with random filters, and training changes them until "
+            "its answers are right. For comparison there is logistic regression, which has one weight for each pixel "
+            "and no filters. It must have seen a letter at every position to recognize it there; a convolution learns "
+            "a pattern at one position and finds it at all others.",
+            f"Both models learn from the same images, in {record['steps']} steps of {record['batch_size']} images. "
+            f"This is repeated {seeds} times, each time with other initial weights and other training images. All are "
+            f"scored on the same test images. {_comparison(record)}",
+            _table(record),
+            Figure(
+                _curves(record),
+                f"Test accuracy for each number of training images. Points are means over {seeds} seeds; bars are 95 % "
+                "confidence intervals of the means (Student's t).",
+            ),
+            f"The next picture shows the {record['filters'].shape[1]} filters of the CNN's first layer, after the "
+            f"first of the {seeds} trainings on {record['sizes'][-1]:,} images. Below each filter is the template that "
+            "is most similar to it. Similarity is the cosine of the angle between the two, after the mean of each is "
+            "subtracted: it compares the patterns, and not the amount of ink.",
+            Figure(
+                _filters(record),
+                "Learned filters, and below each the most similar template with its similarity. Red is positive, blue "
+                "is negative, white is zero.",
+            ),
+            _similarity_words(record),
+        ],
+    )
+
+
+def _comparison(record: Record) -> str:
+    (logistic, cnn), (last_logistic, last_cnn) = (
+        [percent(record[f"{model}_means"][index], 1) for model in _MODELS] for index in (0, -1)
+    )
+    few, many = record["sizes"][0], record["sizes"][-1]
+    return (
+        f"With {few:,} training images, logistic regression reaches {logistic} and the small CNN {cnn}. With {many:,}, "
+        f"they reach {last_logistic} and {last_cnn}. The templates, which need no training images, reach "
+        f"{percent(record['template_accuracy'], 1)}."
+    )
+
+
+def _similarity_words(record: Record) -> str:
+    after, before = record["similarities"], record["initial_similarities"]
+    return (
+        "Nothing in the training asks for filters that are templates: some become similar to one, others do not. Over "
+        f"all {after.size} filters of the {record['seeds']} trainings, the mean similarity to the most similar "
+        f"template is {after.mean():.2f}. This number alone means little, because one of {len(record['templates'])} "
+        f"templates is always fairly similar: for the random filters before training it was {before.mean():.2f}."
+    )
+
+
+def _table(record: Record) -> Table:
+    rows = [
+        [f"{size:,}", *(percent_with_margin(record[f"{m}_means"][i], record[f"{m}_margins"][i]) for m in _MODELS)]
+        for i, size in enumerate(record["sizes"])
+    ]
+    title = f"Test accuracy in %: mean and 95 % confidence interval, n = {record['seeds']} seeds"
+    return Table(title, ["training images", *_LABELS.values()], rows)
+
+
+def _curves(record: Record) -> Markup:
+    sizes = record["sizes"]
+
+    def paint(axes: Axes) -> None:
+        for index, (model, label) in enumerate(_LABELS.items()):
+            means, margins = 100 * record[f"{model}_means"], 100 * record[f"{model}_margins"]
+            marks: dict[str, Any] = {"color": figures.COLOURS[index], "marker": figures.MARKERS[index]}
+            axes.errorbar(sizes, means, margins, markersize=8, capsize=4, label=label, **marks)
+        label = "templates, without training"
+        axes.axhline(100 * record["template_accuracy"], color=figures.INK, linestyle="--", linewidth=1.2, label=label)
+        axes.set_xscale("log")
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.minorticks_off()
+        axes.set(xlabel="training images", ylabel="test accuracy in %")
+        axes.grid(axis="y", color=figures.INK, alpha=0.15)
+        axes.legend(loc="upper left")
+
+    return figures.draw(f"Test accuracy over training images. {_comparison(record)}", paint, size=(6.0, 4.0))
+
+
+def _filters(record: Record) -> Markup:
+    """The filters of the first training in rows of four, and below each row the most similar templates."""
+    filters, nearest, similarities = (record[name][0] for name in ("filters", "nearest", "similarities"))
+    names = [record["template_names"][index] for index in nearest]
+    patterns = [record["templates"][index] for index in nearest]
+    largest = float(abs(filters).max())
+    learned = [_weights(values, f"filter {index}", largest) for index, values in enumerate(filters, start=1)]
+    given = [
+        _weights(values, f"{similarity:.2f}: {name.replace(' ', chr(10), 1)}", 2.0)
+        for values, similarity, name in zip(patterns, similarities, names, strict=True)
+    ]
+    paints = [
+        paint for first in range(0, len(learned), 4) for row in (learned, given) for paint in row[first : first + 4]
+    ]
+    pairs = "; ".join(f"{name} {similarity:.2f}" for name, similarity in zip(names, similarities, strict=True))
+    alt = f"Learned filters and the most similar templates, with their cosine similarity: {pairs}"
+    return figures.panels(alt, paints, columns=4, cell=(1.5, 1.9))
+
+
+def _weights(values: np.ndarray, title: str, largest: float) -> Callable[[Axes], None]:
+    """A filter or a template as colours, without its numbers."""
+    return lambda axes: pictures.heat_map(axes, values, title, largest=largest, form="")

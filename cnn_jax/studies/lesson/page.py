@@ -1,42 +1,25 @@
-"""The lesson's page: one file a part of the lecture, each with `section(record)`, which says and draws a record."""
+"""The lesson's page: the sections of all parts, and the list of the arrays behind them."""
 
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any
 
 from cnn_jax.report.page import Page, Section, Table, render
-from cnn_jax.studies.lesson import features_page as features
-from cnn_jax.studies.lesson import functional_page as functional
-from cnn_jax.studies.lesson import images_page as images
-from cnn_jax.studies.lesson import learned_page as learned
-from cnn_jax.studies.lesson import permutation_page as permutation
-from cnn_jax.studies.lesson import pooling_page as pooling
-from cnn_jax.studies.lesson import results_page as results
-from cnn_jax.studies.lesson import templates_page as templates
-
-# In the lecture's order.
-PARTS: Mapping[str, ModuleType] = {
-    "images": images,
-    "templates": templates,
-    "learned": learned,
-    "permutation": permutation,
-    "functional": functional,
-    "features": features,
-    "pooling": pooling,
-    "results": results,
-}
+from cnn_jax.studies.lesson.parts import PARTS, documented_arrays
 
 _LEAD = (
-    "What a convolution is, why it suits images, what pooling is for, and how it is measured whether a network is any "
-    "good. Everything on this page was computed when the page was made; the arrays behind the pictures are in "
-    "lesson.npz beside it."
+    "What is a convolution, why does it suit images, what is pooling for, and how do we measure whether a network is "
+    "good? Everything on this page was computed when the page was made. The arrays behind the pictures are in the file "
+    "lesson.npz, in the same folder."
+)
+_ARRAYS = (
+    "Load the file with numpy.load. In the names below, LAYER stands for the name of a layer, and RUN for the number "
+    "of a run, counted from 0."
 )
 
 
-def page(records: Mapping[str, Any], arrays: Mapping[str, str], command_line: str) -> str:
-    """The whole lesson as HTML. records: of each part, by its name. arrays: what each array in `lesson.npz` is."""
+def lesson_page(records: Mapping[str, Any], command_line: str) -> str:
+    """The whole lesson as HTML. records: the record of each part, by the part's name."""
     sections = [part.section(records[name]) for name, part in PARTS.items()]
-    names = Table("What is in lesson.npz", ["name", "content"], list(arrays.items()))
-    words = "Load them with numpy.load; words in capitals stand for a layer's name, or a run's number from 0."
-    sections.append(Section("The arrays behind the pictures", [words, names]))
+    arrays = Table("Arrays in lesson.npz", ["name", "content"], list(documented_arrays().items()))
+    sections.append(Section("The arrays behind the pictures", [_ARRAYS, arrays]))
     return render(Page("Convolutional neural networks", _LEAD, sections, f"Made by {command_line}."))

@@ -1,4 +1,4 @@
-"""Part 8, the results: what finished runs came to, which images they get wrong, and what a difference means."""
+"""Part 8, results: the scores of finished runs, the images that they misclassify, and whether two runs differ."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,24 +7,38 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import MaxNLocator
 from scipy import special, stats
 
+from cnn_jax.report import figures, pictures
+from cnn_jax.report.page import Block, Figure, Section, Table
+from cnn_jax.studies.lesson.formats import drawable, percent
+
 ARRAYS: Mapping[str, str] = {
-    "runs/RUN/confusion": "int64 [classes, classes]: test images by their class and, along the row, by the answer",
-    "runs/RUN/wrong": "int64 [W]: numbers of misclassified test images, the largest loss first",
+    "runs/RUN/confusion": "int64 [classes, classes]: numbers of test images by class (rows) and answer (columns)",
+    "runs/RUN/wrong": "int64 [W]: indices of misclassified test images, the largest loss first",
     "runs/RUN/wrong_losses": "float64 [W]: their losses",
-    "runs/RUN/wrong_images": "uint8 [up to 20, H, W, C]: the first of them",
-    "runs/RUN/wrong_labels": "int32 [up to 20]: what they show",
-    "runs/RUN/wrong_answers": "int64 [up to 20]: what the network says",
+    "runs/RUN/wrong_images": "uint8 [up to 20, H, W, C]: the first of these images",
+    "runs/RUN/wrong_labels": "int32 [up to 20]: their labels",
+    "runs/RUN/wrong_answers": "int64 [up to 20]: the network's answers",
 }
 
 SHOWN = 20  # misclassified images
-LECTURE = {"with pooling": 0.9909, "without": 0.9904}  # its accuracies on 10,000 test images, one run of each
+LECTURE: Sequence[Mapping[str, Any]] = (  # its own results, of one run of each network
+    {"name": "the lecture's network with pooling", "test_accuracy": 0.9909, "examples": 10_000},
+    {"name": "the lecture's network without pooling", "test_accuracy": 0.9904, "examples": 10_000},
+)
+_CRITICAL_Z = 1.96  # the two-sided 5 % point of the normal distribution
+
+Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run. rows: of its epochs. logits: float [N, classes] of the test images, whose labels are int [N]."""
+    """A finished run. rows: the metrics of each epoch. logits, labels: of the test images, [N, classes] and [N]."""
 
     name: str
     rows: Sequence[Mapping[str, float]]
@@ -36,22 +50,16 @@ class Run:
 
 
 def compute(runs: Sequence[Run], images: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-    """What there is to see of the runs. images: the test images of all of them, uint8 [N, H, W, C]."""
+    """Confusion matrices and misclassified images of the runs, and the differences between all pairs of them.
+
+    images: the test images of all runs, uint8 [N, H, W, C].
+    """
     found = [_facts(run, images, len(classes)) for run in runs]
-    pairs = [_difference(one, other) for one, other in combinations(found, 2) if one["examples"] == other["examples"]]
-    (first, best), (second, other) = LECTURE.items()
-    examples = 10_000
     return {
         "classes": classes,
         "runs": found,
-        "differences": pairs,
-        "lecture": {
-            "names": (f"the lecture's network {first}", second),
-            "accuracies": (best, other),
-            "examples": examples,
-            "images": round((best - other) * examples),
-            **_significance(best, other, examples),
-        },
+        "differences": [_difference(*pair) for pair in combinations(found, 2)],
+        "lecture": _difference(*LECTURE),
     }
 
 
@@ -79,23 +87,161 @@ def _facts(run: Run, images: np.ndarray, classes: int) -> dict[str, Any]:
     }
 
 
-def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    examples = one["examples"]
+def _difference(one: Record, other: Record) -> dict[str, Any]:
+    """The accuracies of two runs on equally many test images, compared by the two-proportion z-test.
+
+    The test assumes independent test images and pools the variance. z is 0 where all or no answers are right; p is
+    two-sided. images: how many more images the first run classifies correctly.
+    """
+    examples, accuracies = one["examples"], (one["test_accuracy"], other["test_accuracy"])
+    pooled = sum(accuracies) / 2
+    deviation = math.sqrt(2 * pooled * (1 - pooled) / examples)
+    z = (accuracies[0] - accuracies[1]) / deviation if deviation else 0.0
     return {
         "names": (one["name"], other["name"]),
-        "accuracies": (one["test_accuracy"], other["test_accuracy"]),
+        "accuracies": accuracies,
         "examples": examples,
-        "images": len(other["wrong"]) - len(one["wrong"]),
-        **_significance(one["test_accuracy"], other["test_accuracy"], examples),
+        "images": round((accuracies[0] - accuracies[1]) * examples),
+        "z": z,
+        "p": float(2 * stats.norm.sf(abs(z))),
     }
 
 
-def _significance(one: float, other: float, examples: int) -> dict[str, float]:
-    """The z of two shares of so many images each, as if of independent samples, and its two-sided p-value.
+def section(record: Record) -> Section:
+    """The part as a section of the page. record: from `compute`."""
+    runs = record["runs"]
+    blocks: list[Block] = [
+        "A network is judged by images that it was not trained on. The loss of an image is -log(p), where p is the "
+        "probability that the network gives to the correct class. A small loss is good, and a wrong answer with a high "
+        "probability costs most.",
+        _summary(runs),
+        Figure(
+            _curves(runs),
+            "Mean loss and accuracy. Filled points: training images, during each epoch. Large open points: test "
+            "images, after the last epoch.",
+        ),
+    ]
+    for run in runs:
+        blocks += _of_run(run, record["classes"])
+    blocks += [
+        "Is one network better than another if its accuracy is higher? An accuracy on 10,000 images is itself "
+        "uncertain: with other test images it would be a little different. The number z below is the difference "
+        "divided by this uncertainty. If z is below about 2, the difference may be chance.",
+        *(_difference_words(pair) for pair in (record["lecture"], *record["differences"])),
+        "The test images are only one source of chance. Another seed would give another network. To show that one "
+        "model is better than another, train both with several seeds.",
+    ]
+    return Section("Results", blocks)
 
-    The two-proportion z-test with pooled variance; 0 where all or none are right.
-    """
-    pooled = (one + other) / 2
-    deviation = math.sqrt(2 * pooled * (1 - pooled) / examples)
-    z = (one - other) / deviation if deviation else 0.0
-    return {"z": z, "p": float(2 * stats.norm.sf(abs(z)))}
+
+def _summary(runs: Sequence[Record]) -> Table:
+    rows = [
+        [
+            run["name"],
+            f"{run['parameters']:,}",
+            f"{len(run['rows'])}",
+            f"{run['test_loss']:.4f}",
+            f"{100 * run['test_accuracy']:.2f}",
+            f"{len(run['wrong']):,} of {run['examples']:,}",
+            f"{run['epoch_seconds']:.1f}",
+        ]
+        for run in runs
+    ]
+    headings = ["run", "parameters", "epochs", "test loss", "test accuracy, %", "misclassified", "seconds per epoch"]
+    return Table("The runs", headings, rows)
+
+
+def _curves(runs: Sequence[Record]) -> Markup:
+    def paint(drawing: Drawing) -> None:
+        for position, metric in enumerate(("loss", "accuracy"), start=1):
+            axes = drawing.add_subplot(1, 2, position)
+            for index, run in enumerate(runs):
+                _curve(axes, run, metric, index)
+            axes.set_xlabel("epoch")
+            axes.set_ylabel("accuracy in %" if metric == "accuracy" else "loss")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        drawing.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9)
+
+    accuracies = "; ".join(f"{run['name']}: test accuracy {percent(run['test_accuracy'])}" for run in runs)
+    return figures.compose(f"Training curves. {accuracies}.", paint, size=(9.0, 4.2))
+
+
+def _curve(axes: Axes, run: Record, metric: str, index: int) -> None:
+    """A run's loss or accuracy over its epochs. index: of the run, for its colour and marker."""
+    scale = 100 if metric == "accuracy" else 1
+    marks: dict[str, Any] = {
+        "color": figures.COLOURS[index % len(figures.COLOURS)],
+        "marker": figures.MARKERS[index % len(figures.MARKERS)],
+    }
+    epochs = [row["epoch"] for row in run["rows"]]
+    values = [scale * row[f"train_{metric}"] for row in run["rows"]]
+    axes.plot(epochs, values, markersize=5, label=f"{run['name']}: training images", **marks)
+    test = [scale * run[f"test_{metric}"]]
+    axes.plot(epochs[-1:], test, markersize=10, fillstyle="none", linestyle="none", label="test images", **marks)
+
+
+def _of_run(run: Record, classes: Sequence[str]) -> list[Block]:
+    """The confusion matrix of a run, and its misclassified images if there are any."""
+    blocks: list[Block] = [
+        Figure(
+            _confusion(run, classes),
+            f"{run['name']}: confusion matrix. Rows are classes, columns are answers of the network, numbers count "
+            "test images. All images outside the diagonal are misclassified.",
+        )
+    ]
+    if len(run["wrong"]):
+        shown = len(run["wrong_images"])
+        blocks.append(
+            Figure(
+                _wrong(run, classes),
+                f"{run['name']}: the {shown} of {len(run['wrong']):,} misclassified test images with the largest loss. "
+                "Above each: its class, the network's answer, and the loss.",
+            )
+        )
+    return blocks
+
+
+def _confusion(run: Record, classes: Sequence[str]) -> Markup:
+    confusion = run["confusion"]
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+
+    def paint(axes: Axes) -> None:
+        # The square root of the share shows a few images outside the diagonal beside a thousand on it.
+        axes.imshow(np.sqrt(shares), cmap=pictures.GREY, vmin=0, vmax=1.4, interpolation="none")
+        for (row, column), count in np.ndenumerate(confusion):
+            if count:
+                colour = "#ffffff" if shares[row, column] > 0.25 else "#000000"
+                axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=colour)
+        axes.set_xticks(range(len(classes)), classes, rotation=90 if max(map(len, classes)) > 3 else 0)
+        axes.set_yticks(range(len(classes)), classes)
+        axes.set_xlabel("answer")
+        axes.set_ylabel("class")
+
+    pairs = sorted(((confusion[r, c], r, c) for r, c in np.ndindex(confusion.shape) if r != c), reverse=True)[:3]
+    mistakes = "; ".join(f"class {classes[r]}, answer {classes[c]}: {count} images" for count, r, c in pairs if count)
+    alt = f"Confusion matrix of {run['name']}. Most frequent mistakes: {mistakes or 'none'}."
+    return figures.draw(alt, paint, size=(6.0, 5.4))
+
+
+def _wrong(run: Record, classes: Sequence[str]) -> Markup:
+    titles = [
+        f"{classes[label]}, answer {classes[answer]}\nloss {loss:.1f}"
+        for label, answer, loss in zip(run["wrong_labels"], run["wrong_answers"], run["wrong_losses"], strict=False)
+    ]
+    paints = [
+        lambda axes, pixels=pixels, title=title: pictures.image(axes, drawable(pixels), title)
+        for pixels, title in zip(run["wrong_images"], titles, strict=True)
+    ]
+    alt = f"Misclassified test images of {run['name']}: {'; '.join(titles)}.".replace("\n", ", ")
+    return figures.panels(alt, paints, columns=5)
+
+
+def _difference_words(pair: Record) -> str:
+    one, other = pair["names"]
+    accuracies = " and ".join(map(percent, pair["accuracies"]))
+    may_be_chance = abs(pair["z"]) < _CRITICAL_Z
+    verdict = "the difference may be chance" if may_be_chance else "the difference is larger than chance explains"
+    return (
+        f"{one[:1].upper()}{one[1:]} and {other}: {accuracies} of {pair['examples']:,} images. They differ by "
+        f"{abs(pair['images'])} images, z = {abs(pair['z']):.2f}: {verdict}."
+    )

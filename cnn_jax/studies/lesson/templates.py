@@ -1,13 +1,19 @@
-"""Part 2, convolution filters on X and O: templates, their maps, and what can be told from them without learning."""
+"""Part 2, convolution filters on X and O: templates, their maps, and a classifier made of them without learning."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
 
 from cnn_jax.data import x_and_o
-from cnn_jax.data.dataset import Dataset, Split
-from cnn_jax.studies.lesson import template
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.report import figures, pictures
+from cnn_jax.report.page import Figure, Row, Section, Table
+from cnn_jax.studies.lesson import template_matching
+from cnn_jax.studies.lesson.formats import percent
 
 ARRAYS: Mapping[str, str] = {
     "x": "float32 [9, 9]: the canonical X, ink +1 and paper -1",
@@ -16,53 +22,57 @@ ARRAYS: Mapping[str, str] = {
     "x_maps": "float64 [3, 7, 7]: their responses on the canonical X",
     "o_templates": "float64 [6, 3, 3]: the templates of O, named in `o_template_names`",
     "o_maps": "float64 [6, 7, 7]: their responses on the canonical O",
-    "step_places": "int64 [3, 2]: row and column of the windows that are worked out step by step",
+    "step_places": "int64 [3, 2]: row and column of the windows that are shown step by step",
     "step_windows": "float64 [3, 3, 3]: those windows of the canonical X",
     "step_products": "float64 [3, 3, 3]: their products with the first template",
-    "step_responses": "float64 [3]: the products' means",
-    "told_bitmaps": "float32 [12, 9, 9]: the first test images of x_and_o",
-    "told_labels": "int32 [12]: what they show, 0 for X, 1 for O",
-    "told_answers": "int32 [12]: what the templates say of them",
+    "step_responses": "float64 [3]: the means of the products",
+    "test_bitmaps": "float32 [12, 9, 9]: the first test images of x_and_o",
+    "test_labels": "int32 [12]: their labels, 0 for X, 1 for O",
+    "test_answers": "int32 [12]: the answers of the templates",
 }
 
 _STEPS = ((0, 0), (1, 1), (0, 1))  # one wrong pixel; a match; five wrong pixels
-_TOLD = 12
+_SHOWN = 12
+
+Record = Mapping[str, Any]
+Paint = Callable[[Axes], None]
 
 
 def compute(dataset: Dataset) -> dict[str, Any]:
-    """Everything about templates. dataset: `x_and_o`, whose test images are told apart."""
+    """Applies the templates to the canonical letters, and classifies test images with them. dataset: `x_and_o`."""
     x, o = (dataset.spec.inputs(bitmap) for bitmap in (x_and_o.canonical_x(), x_and_o.canonical_o()))
-    bitmaps, answers = _told_apart(dataset, dataset.test)
+    bitmaps, labels = dataset.spec.inputs(dataset.test.images[..., 0]), dataset.test.labels
+    answers = np.where(template_matching.looks_like_x(bitmaps), x_and_o.CROSS, x_and_o.RING).astype(np.int32)
+    is_right = answers == labels
     return {
         "x": x,
         "o": o,
-        **_maps("x", x, template.OF_X),
-        **_maps("o", o, template.OF_O),
-        **_step_by_step(x, next(iter(template.OF_X.values()))),
+        **_responses("x", x, template_matching.OF_X),
+        **_responses("o", o, template_matching.OF_O),
+        **_step_by_step(x, next(iter(template_matching.OF_X.values()))),
         "classes": list(dataset.spec.classes),
-        "told_bitmaps": bitmaps[:_TOLD],
-        "told_labels": dataset.test.labels[:_TOLD],
-        "told_answers": answers[:_TOLD],
-        "accuracy": float(np.mean(answers == dataset.test.labels)),
-        "right": int(np.sum(answers == dataset.test.labels)),
-        "examples": len(dataset.test),
+        "test_bitmaps": bitmaps[:_SHOWN],
+        "test_labels": labels[:_SHOWN],
+        "test_answers": answers[:_SHOWN],
+        "accuracy": float(np.mean(is_right)),
+        "right": int(np.sum(is_right)),
+        "examples": len(labels),
         "accuracy_of": {
-            name: float(np.mean(answers[dataset.test.labels == label] == label))
-            for label, name in enumerate(dataset.spec.classes)
+            name: float(np.mean(is_right[labels == label])) for label, name in enumerate(dataset.spec.classes)
         },
     }
 
 
-def _maps(letter: str, bitmap: np.ndarray, templates: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _responses(letter: str, bitmap: np.ndarray, templates: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return {
         f"{letter}_template_names": list(templates),
         f"{letter}_templates": np.stack(list(templates.values())),
-        f"{letter}_maps": np.stack([template.response(bitmap, pattern) for pattern in templates.values()]),
+        f"{letter}_maps": np.stack([template_matching.response(bitmap, pattern) for pattern in templates.values()]),
     }
 
 
 def _step_by_step(bitmap: np.ndarray, pattern: np.ndarray) -> dict[str, np.ndarray]:
-    """Single windows with their products and means."""
+    """Some windows, with their products and means."""
     height, width = pattern.shape
     windows = np.stack([bitmap[row : row + height, column : column + width] for row, column in _STEPS])
     products = windows * pattern
@@ -74,8 +84,129 @@ def _step_by_step(bitmap: np.ndarray, pattern: np.ndarray) -> dict[str, np.ndarr
     }
 
 
-def _told_apart(dataset: Dataset, split: Split) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs of a split's images without their channel, and labels that the templates alone give them."""
-    bitmaps = dataset.spec.inputs(split.images[..., 0])
-    answers = np.where(template.looks_like_x(bitmaps), x_and_o.LABEL_X, x_and_o.LABEL_O)
-    return bitmaps, answers.astype(np.int32)
+_BITMAPS_WORDS = (
+    "The pictures show an X and an O of 9 x 9 pixels. Ink has the value +1 and paper has the value -1, so that the "
+    "product of two pixels is +1 where they agree and -1 where they differ. The templates are small pictures of the "
+    "same kind: two diagonals and a crossing for the X, two straight strokes and four corners for the O."
+)
+_STEPS_WORDS = (
+    "Where does the X contain a piece of a diagonal? Lay the template over a window of 3 x 3 pixels, multiply pixel by "
+    "pixel, and take the mean of the nine products. The mean is 1 where all nine pixels agree and -1 where none "
+    "agrees; each wrong pixel lowers it by 2/9. Then move the template by one pixel and repeat. A picture of 9 x 9 "
+    "pixels has 7 x 7 windows, so that the result is a map of 7 x 7 numbers."
+)
+_CONVOLUTION_WORDS = (
+    "In neural networks this operation is called convolution. Its exact name is cross-correlation: the convolution of "
+    "mathematics turns the filter by 180 degrees first. For a network this makes no difference, because it learns its "
+    "filters. A convolution layer with these filters computes the maps below, multiplied by nine."
+)
+_CLASSIFIER_WORDS = (
+    "The maps are enough to tell X from O without any learning, by a vote of the windows. A window votes for X where "
+    "at most one pixel differs from one of the three X templates, and for O where at most one pixel differs from a "
+    "straight stroke. If both letters have the same number of votes, the letter with the larger mean of the best "
+    "responses wins. The corners of the O do not vote: in small and rotated letters they look like a piece of an X."
+)
+
+
+def section(record: Record) -> Section:
+    """The part as a section of the page. record: from `compute`."""
+    return Section(
+        "Convolution filters on X and O",
+        [
+            _BITMAPS_WORDS,
+            Row([*_letters(record), Figure(_templates(record), "The templates: three for X, six for O.")]),
+            _STEPS_WORDS,
+            Row(_steps(record)),
+            _CONVOLUTION_WORDS,
+            "The maps of the three X templates on the X. Each number stands at the row and column of its window.",
+            Row(_maps(record, "x")),
+            "The maps of the six O templates on the O.",
+            Row(_maps(record, "o")),
+            _CLASSIFIER_WORDS,
+            f"The templates classify {record['right']:,} of {record['examples']:,} test images correctly: "
+            f"{percent(record['accuracy'])}. The test images are letters of random size, position, rotation and "
+            "thickness, with noise.",
+            _table(record),
+            Figure(_answers(record), "The first test images. Above each: its letter and the answer of the templates."),
+        ],
+    )
+
+
+def _table(record: Record) -> Table:
+    accuracies = {**record["accuracy_of"], "both": record["accuracy"]}
+    rows = [[name, percent(accuracy)] for name, accuracy in accuracies.items()]
+    return Table("Accuracy of the templates", ["letter", "accuracy"], rows)
+
+
+def _letters(record: Record) -> list[Figure]:
+    captions = (("x", "The X: two diagonals"), ("o", "The O: four strokes without corners"))
+    return [
+        Figure(figures.draw(words, _bitmap(record[name], ""), size=(3.0, 3.0)), f"{words}.") for name, words in captions
+    ]
+
+
+def _templates(record: Record) -> Markup:
+    names = [*record["x_template_names"], *record["o_template_names"]]
+    patterns = [*record["x_templates"], *record["o_templates"]]
+    paints = [_bitmap(pattern, _two_lines(name)) for pattern, name in zip(patterns, names, strict=True)]
+    return figures.panels(f"Nine templates of 3 x 3 pixels: {', '.join(names)}", paints, columns=3, cell=(1.6, 1.9))
+
+
+def _steps(record: Record) -> list[Figure]:
+    """A figure for each window that is shown step by step."""
+    names = ("places", "windows", "products", "responses")
+    steps = zip(*(record[f"step_{name}"] for name in names), strict=True)
+    return [_step(place, window, record["x_templates"][0], products, mean) for place, window, products, mean in steps]
+
+
+def _step(place: Sequence[int], window: np.ndarray, template: np.ndarray, products: np.ndarray, mean: float) -> Figure:
+    """A window, the template and their products."""
+    row, column = place
+    words = (
+        f"Window at row {row}, column {column}: the mean of the products is {products.sum():.0f}/{products.size} = "
+        f"{mean:.2f}"
+    )
+    paints = [_signs(window, "window"), _signs(template, "template"), _signs(products, "products")]
+    return Figure(figures.panels(words, paints, columns=3, cell=(1.1, 1.3)), f"{words}.")
+
+
+def _maps(record: Record, letter: str) -> list[Figure]:
+    """A figure for each template of a letter."""
+    found = []
+    for name, values in zip(record[f"{letter}_template_names"], record[f"{letter}_maps"], strict=True):
+        alt = f"Map of the {name} on the {letter.upper()}: 7 x 7 numbers from {values.min():.2f} to {values.max():.2f}"
+        drawing = figures.draw(alt, partial(pictures.heat_map, values=values), size=(3.0, 3.0))
+        found.append(Figure(drawing, f"{name[:1].upper()}{name[1:]}."))
+    return found
+
+
+def _answers(record: Record) -> Markup:
+    classes, titles, paints = record["classes"], [], []
+    for bitmap, label, answer in zip(*(record[f"test_{n}"] for n in ("bitmaps", "labels", "answers")), strict=True):
+        verdict = "correct" if label == answer else f"answer {classes[answer]}"
+        titles.append(f"{classes[label]}: {verdict}")
+        paints.append(_bitmap(bitmap, titles[-1]))
+    return figures.panels("; ".join(titles), paints, columns=4, cell=(1.4, 1.6))
+
+
+def _bitmap(pixels: np.ndarray, title: str) -> Paint:
+    """Ink and paper, with the edges of the pixels."""
+
+    def paint(axes: Axes) -> None:
+        pictures.image(axes, pixels, title, low=-1.0, high=1.5)  # ink is dark, but lighter than the edges
+        height, width = pixels.shape
+        axes.hlines(np.arange(height + 1) - 0.5, -0.5, width - 0.5, color="black", linewidth=0.3)
+        axes.vlines(np.arange(width + 1) - 0.5, -0.5, height - 0.5, color="black", linewidth=0.3)
+
+    return paint
+
+
+def _signs(values: np.ndarray, title: str) -> Paint:
+    """Numbers that are +1 or -1."""
+    return lambda axes: pictures.heat_map(axes, values, title, largest=2.0, form="{:+.0f}")
+
+
+def _two_lines(name: str) -> str:
+    """A name on two lines, for a narrow picture."""
+    first, _, last = name.rpartition(" ")
+    return f"{first}\n{last}" if first else f"\n{name}"

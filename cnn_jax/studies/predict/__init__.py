@@ -1,1 +1,1 @@
-"""Name the digits in pictures of one's own."""
+"""Predict the digits in a user's own pictures with a finished run."""

@@ -1,4 +1,4 @@
-"""Name the digits in pictures of one's own by a finished run: a table, a CSV file, and a sheet that shows why."""
+"""Predict the digits in a user's own pictures with a finished run: a table, a CSV file and a page."""
 
 import csv
 import io
@@ -15,23 +15,22 @@ from cnn_jax.data.dataset import Spec, Split
 from cnn_jax.data.pictures import UnusablePicture
 from cnn_jax.data.tasks import TASKS
 from cnn_jax.errors import InputError, MachineError, ProjectError, printable
-from cnn_jax.report import pictures as drawn
 from cnn_jax.report.console import Console
+from cnn_jax.report.pictures import thumbnail
 from cnn_jax.runs import trained
 from cnn_jax.runs.directory import RunDirectory, make, write_at_once
-from cnn_jax.studies.predict import page as report
-from cnn_jax.studies.predict import saliency
-from cnn_jax.studies.predict.saliency import Infer
+from cnn_jax.studies.predict.page import percent, predictions_page, show
+from cnn_jax.studies.predict.saliency import Infer, occlusion
 from cnn_jax.training import mesh as meshes
 from cnn_jax.training import programs
 
-TABLE, SHEET = "predictions.csv", "predictions.html"
-SHOWN = 100  # pictures on the sheet: some megabytes
+TABLE, PAGE = "predictions.csv", "predictions.html"
+SHOWN = 100  # pictures on the page, which then has some megabytes
 COLUMNS = ("file", "class", "probability", "second_class", "second_probability", "error")
 
 
 class SomeUnusable(ProjectError):
-    """Some pictures could not be read; the others were."""
+    """Some of the pictures could not be read."""
 
 
 def run(
@@ -41,11 +40,11 @@ def run(
     output: Path | None = None,
     compilation_cache: bool = True,
 ) -> list[dict[str, Any]]:
-    """Names what the pictures show; prints, and writes `predictions.csv` and `predictions.html`; returns the rows.
+    """Predicts, prints a table, writes `predictions.csv` and `predictions.html`, and returns one row for each file.
 
-    images: a file, or a folder, whose hidden files and folders are left out. output: a folder, default the run's; what
-    an earlier prediction wrote there is replaced. Raises InputError before anything is written, and SomeUnusable at the
-    end where a picture could not be read.
+    images: a file or a folder; hidden files and folders in it are left out. output: a folder, by default that of the
+    run; files of an earlier prediction there are replaced. Raises InputError before anything is written, and
+    SomeUnusable at the end where a picture could not be read.
     """
     if workdir is None or images is None:
         raise InputError(
@@ -54,29 +53,30 @@ def run(
     folder, console = output or workdir, Console()
     compilation.start(persistent_cache=compilation_cache)
     directory = RunDirectory(workdir)
-    config, result = directory.config(), directory.finished_result()
+    config, accuracy = directory.config(), directory.finished_result().test_accuracy
+    assert accuracy is not None, "a finished run has scored its test set"
     spec = data.spec(config.dataset)
-    _require_form(spec, workdir)
+    _require_mnist_shape(spec, workdir)
     files = _files(images, folder)
     infer = _inference(directory, spec)
     make(folder, flag="output")
-    rows = [_read(file, shown=index < SHOWN) for index, file in enumerate(files)]
+    rows = [_read(file, is_shown=index < SHOWN) for index, file in enumerate(files)]
     _predict([row for row in rows if not row["error"]], spec.classes, infer)
-    title = f"{config.experiment} on {config.dataset}, seed {config.seed}, test accuracy {result.test_accuracy:.2%}"
-    _write(folder, rows, report.page(title, rows, SHOWN))
-    report.show(console, rows)
-    console.line(f"{folder / TABLE} and {folder / SHEET} written")
+    model = f"{config.experiment} on {config.dataset}, seed {config.seed}, test accuracy {percent(accuracy)}"
+    _write(folder, rows, predictions_page(model, rows, SHOWN))
+    show(console, rows)
+    console.line(f"{folder / TABLE} and {folder / PAGE} written")
     _require_all_usable(rows)
     return rows
 
 
-def _require_form(spec: Spec, workdir: Path) -> None:
-    """Raises InputError where the run's images are not what pictures are made into."""
-    form = (pictures.SIDE, pictures.SIDE, 1)
-    if spec.image_shape != form:
+def _require_mnist_shape(spec: Spec, workdir: Path) -> None:
+    """Raises InputError where the run's images have another shape than the images that pictures are made into."""
+    shape = (pictures.SIDE, pictures.SIDE, 1)
+    if spec.image_shape != shape:
         raise InputError(
-            f"--workdir={workdir}: a run on {spec.name}, whose images have the shape {spec.image_shape}; pictures are "
-            f"made into {form}, as MNIST's."
+            f"--workdir={workdir}: the run was trained on {spec.name}, whose images have the shape {spec.image_shape}; "
+            f"prediction needs a run on images of the shape {shape}, as those of MNIST."
         )
 
 
@@ -89,18 +89,18 @@ def _files(images: Path, output: Path) -> list[Path]:
             raise InputError(f"--images={images}: no such file or folder.")
         if not images.is_dir():
             raise InputError(f"--images={images}: neither a file nor a folder.")
-        ours = {(output / name).absolute() for name in (TABLE, SHEET)}  # of an earlier prediction
-        files = [path for path in images.iterdir() if path.is_file() and path.absolute() not in ours]
+        earlier = {(output / name).absolute() for name in (TABLE, PAGE)}  # files of an earlier prediction
+        files = [path for path in images.iterdir() if path.is_file() and path.absolute() not in earlier]
     except OSError as error:
         raise InputError(f"--images={images}: cannot be read: {error.strerror}.") from None
     files = sorted((path for path in files if not path.name.startswith(".")), key=lambda path: path.name)
     if not files:
-        raise InputError(f"--images={images}: holds no files (folders in it are not looked into).")
+        raise InputError(f"--images={images}: the folder has no files (folders inside it are not searched).")
     return files
 
 
 def _inference(directory: RunDirectory, spec: Spec) -> Infer:
-    """The run's model as evaluation uses it: uint8 images [N, 28, 28, 1] -> logits [N, classes]."""
+    """The run's model as a function: uint8 images [N, 28, 28, 1] -> logits [N, classes]."""
     config, mesh, params = directory.config(), meshes.over_all_devices(), trained.params(directory)
 
     def infer(images: np.ndarray) -> np.ndarray:
@@ -111,19 +111,19 @@ def _inference(directory: RunDirectory, spec: Spec) -> Infer:
     return infer
 
 
-def _read(file: Path, *, shown: bool) -> dict[str, Any]:
-    """A picture's row so far: its image, uint8 [28, 28, 1], or what is wrong with it; its thumbnail where shown."""
+def _read(file: Path, *, is_shown: bool) -> dict[str, Any]:
+    """The row of a file before the prediction: image, uint8 [28, 28, 1], or error; thumbnail where it is shown."""
     row: dict[str, Any] = dict.fromkeys(COLUMNS, "") | {"file": printable(file.name)}
     try:
         pixels = pictures.read(file)
-        row["thumbnail"] = drawn.thumbnail(pixels) if shown else None
+        row["thumbnail"] = thumbnail(pixels) if is_shown else None
         return row | {"image": pictures.as_mnist(pixels)}
     except UnusablePicture as error:
         return row | {"error": str(error)}
 
 
 def _predict(rows: Sequence[dict[str, Any]], classes: Sequence[str], infer: Infer) -> None:
-    """Adds to the rows what the model says of their images, and to those with a thumbnail what that hangs on."""
+    """Adds the predictions to the rows, and to rows with a thumbnail the saliency of their image."""
     if not rows:
         return
     images = np.stack([row["image"] for row in rows])
@@ -134,7 +134,7 @@ def _predict(rows: Sequence[dict[str, Any]], classes: Sequence[str], infer: Infe
         row |= {"second_class": classes[second], "second_probability": float(each[second])}
         row["probabilities"] = dict(zip(classes, map(float, each), strict=True))
     shown = [index for index, row in enumerate(rows) if row["thumbnail"]]
-    maps = saliency.occlusion(infer, images[shown], probabilities[shown].argmax(axis=-1))
+    maps = occlusion(infer, images[shown], probabilities[shown].argmax(axis=-1))
     for index, each in zip(shown, maps, strict=True):
         rows[index]["saliency"] = each
 
@@ -142,7 +142,7 @@ def _predict(rows: Sequence[dict[str, Any]], classes: Sequence[str], infer: Infe
 def _write(folder: Path, rows: Sequence[dict[str, Any]], page: str) -> None:
     try:
         write_at_once(folder / TABLE, _as_csv(rows))
-        write_at_once(folder / SHEET, page + "\n")
+        write_at_once(folder / PAGE, page + "\n")
     except OSError as error:
         raise MachineError(f"{folder}: cannot be written: {error.strerror}.") from None
 
@@ -156,7 +156,7 @@ def _as_csv(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _harmless(name: str) -> str:
-    """A file's name that no spreadsheet takes for a formula: `./=1+1.png` is the same file."""
+    """A file's name that no spreadsheet reads as a formula: `./=1+1.png` is the same file as `=1+1.png`."""
     return f"./{name}" if name.startswith(("=", "+", "-", "@")) else name
 
 

@@ -7,12 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cnn_jax import data
 from cnn_jax.compilation import jit
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Spec
 from cnn_jax.experiment import build_module
 from cnn_jax.studies.lesson import features
 from cnn_jax.training import programs
+from tests.studies.lesson.sections import figures, require_described_figures, require_documented_arrays, tables, words
 
 
 def computed(spec: Spec, **settings: Any) -> tuple[dict[str, Any], Any]:
@@ -23,18 +25,40 @@ def computed(spec: Spec, **settings: Any) -> tuple[dict[str, Any], Any]:
     return features.compute(config, spec, params, image, 7), params
 
 
-def test_maps_filters_and_probabilities_of_the_lecture_cnn(drawn_spec: Spec) -> None:
-    record, params = computed(drawn_spec)
+@pytest.fixture(scope="module")
+def lecture_cnn() -> tuple[dict[str, Any], Any]:
+    """The record of the lecture's CNN with random parameters, and these."""
+    return computed(data.spec("mnist"))
+
+
+def test_maps_filters_and_probabilities_of_the_lecture_cnn(lecture_cnn: tuple[dict[str, Any], Any]) -> None:
+    record, params = lecture_cnn
     shapes = [output.shape for output in record["maps"].values()]
     assert shapes[:5] == [(26, 26, 32), (13, 13, 32), (11, 11, 64), (5, 5, 64), (3, 3, 128)]
     np.testing.assert_array_equal(record["filters"], params["Conv_0"]["kernel"])
     assert record["probabilities"].sum() == pytest.approx(1, abs=1e-5)
-    assert record["label"] == drawn_spec.classes[7]
+    assert record["label"] == data.spec("mnist").classes[7]
     first = record["layers"][0]
     assert first["negative_share"] == np.mean(record["maps"]["Conv_0"] < 0)
     assert (first["smallest"], first["largest"]) == (record["maps"]["Conv_0"].min(), record["maps"]["Conv_0"].max())
-    arrays = {name for name, value in record.items() if isinstance(value, np.ndarray)}
-    assert features.ARRAYS.keys() == arrays | {"maps/LAYER"}
+    require_documented_arrays(record, features.ARRAYS)
+
+
+def test_section_shows_every_map_of_a_layer_in_one_small_picture(lecture_cnn: tuple[dict[str, Any], Any]) -> None:
+    record, _ = lecture_cnn
+    section = features.section(record)
+    [drawing] = [figure for figure in figures(section) if figure.caption.startswith("Conv_0: 32 maps of 26 x 26")]
+    assert drawing.svg.count("<image") == 1
+    assert len(drawing.svg) < 100_000
+    largest = np.abs(record["maps"]["Conv_0"]).max()
+    assert f"The darkest red or blue stands for {largest:.2f} above or below zero" in drawing.caption
+    probability = 100 * record["probabilities"].max()
+    assert f"The network answers {record['guess']}, with a probability of {probability:.1f} %" in words(section)
+    [table] = tables(section)
+    assert [row[0] for row in table.rows] == list(record["maps"])
+    assert table.rows[0][1:3] == ["26 x 26 x 32", "21,632"]
+    assert any(figure.caption.startswith("The 32 learned filters of Conv_0: 3 x 3") for figure in figures(section))
+    require_described_figures(section)
 
 
 def test_filters_of_a_dense_network_have_the_image_s_form(drawn_spec: Spec) -> None:

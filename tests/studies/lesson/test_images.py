@@ -1,14 +1,28 @@
-"""Part 1 of the lesson has the lecture's numbers."""
+"""Part 1 of the lesson has the lecture's numbers, in its record and on the page."""
 
-import numpy as np
+from typing import Any
+
 import pytest
 
+from cnn_jax.report.page import Section
 from cnn_jax.studies.lesson import images
+from tests.studies.lesson.sections import (
+    figures,
+    html,
+    require_described_figures,
+    require_documented_arrays,
+    tables,
+)
 
 
 @pytest.fixture(scope="module")
-def record() -> dict:
+def record() -> dict[str, Any]:
     return images.compute()
+
+
+@pytest.fixture(scope="module")
+def section(record: dict[str, Any]) -> Section:
+    return images.section(record)
 
 
 @pytest.mark.parametrize(
@@ -22,16 +36,23 @@ def record() -> dict:
         ("network_head_parameters", [11_530, 46 * 46 * 128 * 2 + 2]),
     ],
 )
-def test_what_an_image_costs(record: dict, name: str, numbers: list[int]) -> None:
+def test_parameters_and_multiply_adds(record: dict[str, Any], name: str, numbers: list[int]) -> None:
     assert record[name].tolist() == numbers
 
 
-def test_every_array_is_documented(record: dict) -> None:
-    assert {name for name, value in record.items() if isinstance(value, np.ndarray)} == set(images.ARRAYS)
-    for name, said in images.ARRAYS.items():
-        assert said.startswith(f"{record[name].dtype} {list(record[name].shape)}: ")
-
-
-def test_layers_that_are_compared_are_the_lectures(record: dict) -> None:
+def test_layers_that_are_compared_are_the_lectures(record: dict[str, Any]) -> None:
     assert record["shapes"] == [[28, 28, 1], [200, 200, 3]]
     assert (record["units"], record["filters"]) == (512, 32)
+
+
+def test_arrays_are_documented(record: dict[str, Any]) -> None:
+    require_documented_arrays(record, images.ARRAYS)
+
+
+def test_section_has_the_counts_in_text_table_and_picture(section: Section) -> None:
+    assert html(section).count("61,440,512") >= 4
+    assert "541,698 of 634,946" in html(section)
+    [table] = tables(section)
+    assert table.rows[0] == ["numbers in the image", "784", "120,000"]
+    assert len(figures(section)) == 2
+    require_described_figures(section)

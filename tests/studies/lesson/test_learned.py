@@ -1,5 +1,6 @@
 """Part 3 of the lesson trains for real: more images help, filters help more, and the intervals are Student's."""
 
+import re
 from typing import Any
 
 import jax
@@ -7,21 +8,31 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnn_jax import data
+from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.studies.lesson import learned, template
+from cnn_jax.report.page import Section
+from cnn_jax.studies.lesson import learned, template_matching
+from cnn_jax.training import programs
+from cnn_jax.training.mesh import over_all_devices
+from tests.studies.lesson.sections import (
+    figures,
+    require_described_figures,
+    require_documented_arrays,
+    tables,
+    words,
+)
 
 SIZES, SEEDS = (40, 400), 3
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return data.load("x_and_o", data_dir=tmp_path_factory.mktemp("x_and_o"))
+def record(x_and_o: Dataset) -> dict[str, Any]:
+    return learned.compute(x_and_o, sizes=SIZES, seeds=SEEDS)
 
 
 @pytest.fixture(scope="module")
-def record(dataset: Dataset) -> dict[str, Any]:
-    return learned.compute(dataset, sizes=SIZES, seeds=SEEDS)
+def section(record: dict[str, Any]) -> Section:
+    return learned.section(record)
 
 
 def test_cnn_learns_more_from_the_same_images(record: dict[str, Any]) -> None:
@@ -39,13 +50,13 @@ def test_intervals_are_students(record: dict[str, Any]) -> None:
 
 
 def test_each_seed_is_another_start_on_other_images(record: dict[str, Any]) -> None:
-    assert len({bytes(filters) for filters in record["first_filters"]}) == SEEDS
+    assert len({bytes(filters) for filters in record["initial_filters"]}) == SEEDS
     assert len(set(record["logistic_accuracies"][0])) > 1
 
 
 def test_filters_moved_and_their_similarities_are_those_of_the_nearest_templates(record: dict[str, Any]) -> None:
-    assert (abs(record["filters"] - record["first_filters"]).max(axis=(1, 2, 3)) > 0.01).all()
-    templates = {**template.OF_X, **template.OF_O}
+    assert (abs(record["filters"] - record["initial_filters"]).max(axis=(1, 2, 3)) > 0.01).all()
+    templates = {**template_matching.OF_X, **template_matching.OF_O}
     assert record["template_names"] == list(templates)
     for filters, nearest, similarities in zip(
         record["filters"], record["nearest"], record["similarities"], strict=True
@@ -56,22 +67,39 @@ def test_filters_moved_and_their_similarities_are_those_of_the_nearest_templates
             assert all_of_them[index] == max(all_of_them)
 
 
-def test_every_array_is_documented(record: dict[str, Any]) -> None:
-    sizes = {"S": len(SIZES), "seeds": SEEDS}
-    assert {name for name, value in record.items() if isinstance(value, np.ndarray)} == set(learned.ARRAYS)
-    for name, said in learned.ARRAYS.items():
-        kind, shape = said.partition(":")[0].split(" ", 1)
-        axes = [sizes.get(axis) or int(axis) for axis in shape.strip("[]").split(", ")]
-        assert (kind, axes) == (str(record[name].dtype), list(record[name].shape))
+def test_arrays_are_documented(record: dict[str, Any]) -> None:
+    require_documented_arrays(record, learned.ARRAYS, S=len(SIZES), seeds=SEEDS)
 
 
-def test_fewer_images_are_repeated_and_train_with_the_same_program(dataset: Dataset) -> None:
-    from cnn_jax.config import Config
-    from cnn_jax.training import mesh, programs
+def test_section_compares_the_models(record: dict[str, Any], section: Section) -> None:
+    logistic, cnn = (100 * record[f"{model}_means"] for model in ("logistic", "cnn"))
+    assert (
+        f"With 40 training images, logistic regression reaches {logistic[0]:.1f} % and the small CNN {cnn[0]:.1f} %. "
+        f"With 400, they reach {logistic[1]:.1f} % and {cnn[1]:.1f} %." in words(section)
+    )
+    [table] = tables(section)
+    assert table.rows[1] == [
+        "400",
+        *(
+            f"{means[1]:.1f} ± {100 * record[f'{model}_margins'][1]:.1f}"
+            for model, means in (("logistic", logistic), ("cnn", cnn))
+        ),
+    ]
+    require_described_figures(section)
 
+
+def test_section_shows_the_filters_beside_the_templates(record: dict[str, Any], section: Section) -> None:
+    svg = figures(section)[-1].svg
+    assert len(re.findall(r">filter \d<", svg)) == 8
+    similarities = [f"{value:.2f}" for value in record["similarities"][0]]
+    assert sorted(re.findall(r">(\d\.\d\d): ", svg)) == sorted(similarities)
+    assert f"before training it was {record['initial_similarities'].mean():.2f}" in words(section)
+
+
+def test_fewer_images_are_repeated_and_train_with_the_same_program(x_and_o: Dataset) -> None:
     config = Config(dataset="x_and_o", model="logistic")
-    training = programs.compile_training(config, dataset.spec, dataset.train[:100], mesh.over_all_devices())
-    few = learned._on(training, dataset.train[200:240])
-    np.testing.assert_array_equal(few.images[:40], dataset.train.images[200:240])
-    np.testing.assert_array_equal(few.images[80:], dataset.train.images[200:220])
+    training = programs.compile_training(config, x_and_o.spec, x_and_o.train[:100], over_all_devices())
+    few = learned._on(training, x_and_o.train[200:240])
+    np.testing.assert_array_equal(few.images[:40], x_and_o.train.images[200:240])
+    np.testing.assert_array_equal(few.images[80:], x_and_o.train.images[200:220])
     assert len(jax.tree.leaves(few.images)) == 1 and few.examples == 100

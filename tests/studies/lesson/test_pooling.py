@@ -1,17 +1,18 @@
 """The lecture's numbers on pooling, from the real networks."""
 
-import functools
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cnn_jax.data.dataset import Spec
+from cnn_jax import data
 from cnn_jax.studies.lesson import pooling
+from tests.studies.lesson.sections import require_described_figures, require_documented_arrays, tables, words
 
 
-@functools.cache
-def record(spec: Spec) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def record() -> dict[str, Any]:
+    spec = data.spec("mnist")
     return pooling.compute(spec, np.zeros(spec.image_shape, np.uint8))
 
 
@@ -23,9 +24,9 @@ def record(spec: Spec) -> dict[str, Any]:
     ],
 )
 def test_costs_and_fields_are_the_lecture_s(
-    drawn_spec: Spec, name: str, parameters: int, multiply_adds: int, values: int, fields: list[int]
+    record: dict[str, Any], name: str, parameters: int, multiply_adds: int, values: int, fields: list[int]
 ) -> None:
-    model = record(drawn_spec)[name]
+    model = record[name]
     assert (model["parameters"], model["multiply_adds"]) == (parameters, multiply_adds)
     assert model["last_map"]["activations"] == values
     maps = [layer for layer in model["layers"] if len(layer["shape"]) == 3]
@@ -34,8 +35,8 @@ def test_costs_and_fields_are_the_lecture_s(
     assert all(layer["agrees"] for layer in model["layers"])
 
 
-def test_thirteen_unpadded_layers_shrink_28_to_2(drawn_spec: Spec) -> None:
-    deep = record(drawn_spec)["deep"]
+def test_thirteen_unpadded_layers_shrink_28_to_2(record: dict[str, Any]) -> None:
+    deep = record["deep"]
     assert (deep["count"], deep["last_map"]["shape"][:2]) == (13, (2, 2))
     for variant in deep["variants"]:
         width, sides = variant["width"], range(26, 0, -2)  # of the maps, from 26 x 26 to 2 x 2
@@ -45,8 +46,27 @@ def test_thirteen_unpadded_layers_shrink_28_to_2(drawn_spec: Spec) -> None:
         assert variant["multiply_adds"] == products + 10 * 4 * width
 
 
-def test_arrays_are_documented(drawn_spec: Spec) -> None:
-    content = record(drawn_spec)
-    names = {"image", *(f"{model}/measured/LAYER" for model in ("with_pooling", "without_pooling"))}
-    assert pooling.ARRAYS.keys() == names
-    assert all(mask.shape == (28, 28) for mask in content["with_pooling"]["measured"].values())
+def test_arrays_are_documented(record: dict[str, Any]) -> None:
+    require_documented_arrays(record, pooling.ARRAYS)
+    assert all(mask.shape == (28, 28) for mask in record["with_pooling"]["measured"].values())
+
+
+def test_section_says_how_much_pooling_saves_and_that_fields_agree(record: dict[str, Any]) -> None:
+    section = pooling.section(record)
+    assert "6.8 times fewer parameters (104,202 instead of 712,202)" in words(section)
+    assert "15.2 times fewer multiply-adds (3.10 million instead of 47.1 million)" in words(section)
+    assert "Three convolutions therefore see 7 x 7 pixels without pooling and 18 x 18 with pooling" in words(section)
+    assert "For 12 of 12 layers" in words(section)
+    assert "all units together see only 26 x 26 of the 28 x 28 pixels" in words(section)
+    pooled, plain, deep = tables(section)
+    assert pooled.rows[-1][:5] == ["total", "", "", "", "104,202"]
+    assert plain.rows[-1][:5] == ["total", "", "", "", "712,202"]
+    variant = record["deep"]["variants"][1]
+    assert deep.rows[2] == [
+        "without pooling, 13 convolutions of 64 filters",
+        f"{variant['parameters']:,}",
+        f"{variant['multiply_adds'] / 1e6:.1f}",
+        f"{variant['multiply_adds'] / 3_100_032:.1f}",
+        f"{variant['activations']:,}",
+    ]
+    require_described_figures(section)

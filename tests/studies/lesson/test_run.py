@@ -16,7 +16,8 @@ from cnn_jax.report.console import Console
 from cnn_jax.runs.execute import execute
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.lesson import functional, learned, permutation, short_run
-from cnn_jax.studies.lesson import run as lesson
+from cnn_jax.studies.lesson.parts import documented_arrays
+from cnn_jax.studies.lesson.run import run as make_lesson
 from tests.browser import Browser, require_sound
 
 CONFIG = Config(experiment="tiny", widths=(4, 8), train_examples=320, epochs=2)
@@ -33,7 +34,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(permutation.compute.__kwdefaults__, "seeds", 2)
     monkeypatch.setitem(learned.compute.__kwdefaults__, "seeds", 2)
     monkeypatch.setitem(learned.compute.__kwdefaults__, "sizes", (20, 40))
-    monkeypatch.setattr(receptive_field, "_PROBES", 16)
+    monkeypatch.setattr(receptive_field, "PROBES", 16)
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +49,13 @@ def test_lesson_of_a_finished_run_is_one_sound_page_with_every_array_documented(
     finished_run: Path, drawn_data_dir: Path, tmp_path: Path, browser: Browser
 ) -> None:
     folder = tmp_path / "lesson"
-    lesson.run(workdir=folder, runs=[finished_run], test_image=3, data_dir=drawn_data_dir)
+    make_lesson(workdir=folder, runs=[finished_run], test_image=3, data_dir=drawn_data_dir)
     page = (folder / "lesson.html").read_text()
     assert page.count("<section") == 9
     assert "my-run" in page
     assert len(page.encode()) < 6_000_000
     require_sound(browser, folder / "lesson.html")
-    documented = [re.sub(r"[A-Z]+", "[^/]+", name) for name in lesson._meanings()]
+    documented = [re.sub(r"[A-Z]+", "[^/]+", name) for name in documented_arrays()]
     with np.load(folder / "lesson.npz", allow_pickle=False) as arrays:
         undocumented = [n for n in arrays.files if not any(re.fullmatch(pattern, n) for pattern in documented)]
         assert undocumented == []
@@ -62,14 +63,14 @@ def test_lesson_of_a_finished_run_is_one_sound_page_with_every_array_documented(
         np.testing.assert_array_equal(arrays["features/image"], test.images[3])
         assert arrays["templates/x_maps"].shape == (3, 7, 7)
     with pytest.raises(InputError, match=r"lesson.html is there already"):
-        lesson.run(workdir=folder, data_dir=drawn_data_dir)
+        make_lesson(workdir=folder, data_dir=drawn_data_dir)
 
 
 def test_short_run_stands_in_where_none_is_given(drawn_data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(short_run, "TRAIN_EXAMPLES", 128)
     monkeypatch.setattr(short_run, "EPOCHS", 1)
     dataset = data.load("mnist", data_dir=drawn_data_dir)
-    config, params, [run] = short_run.trained(dataset)
+    config, params, [run] = short_run.trained_network(dataset)
     assert (config.train_examples, len(run.rows), run.parameters) == (128, 1, 104_202)
     assert params["Conv_0"]["kernel"].shape == (3, 3, 1, 32)
     assert run.test_accuracy == np.mean(run.logits.argmax(axis=-1) == dataset.test.labels)
@@ -105,13 +106,13 @@ def test_bad_input_is_refused_before_anything_is_written(
 ) -> None:
     given = {"workdir": tmp_path / "lesson"} | arguments(finished_run, run_on_other_images)
     with pytest.raises(InputError, match=re.escape(said)):
-        lesson.run(**given, data_dir=drawn_data_dir)
+        make_lesson(**given, data_dir=drawn_data_dir)
     assert not (tmp_path / "lesson").exists()
 
 
 def test_images_without_ten_classes_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--dataset=x_and_o: the lesson needs images of ten classes"):
-        lesson.run(workdir=tmp_path / "lesson", dataset="x_and_o", data_dir=tmp_path)
+        make_lesson(workdir=tmp_path / "lesson", dataset="x_and_o", data_dir=tmp_path)
 
 
 @pytest.mark.long

@@ -1,4 +1,4 @@
-"""Predict names digits in files of all kinds, gives every file a row, and shows why."""
+"""Predict reads files of all kinds, gives every file a row, and shows the parts that decided each answer."""
 
 import csv
 import os
@@ -14,9 +14,9 @@ import run
 from cnn_jax import compilation, data
 from cnn_jax.config import Config
 from cnn_jax.report.console import Console
-from cnn_jax.runs.execute import execute
-from cnn_jax.runs.options import RunOptions
-from cnn_jax.studies.predict import run as predict
+from cnn_jax.runs.execute import Place, execute
+from cnn_jax.studies.predict.run import SomeUnusable
+from cnn_jax.studies.predict.run import run as predict
 from tests.browser import Browser, require_sound
 
 RunPy = Callable[..., subprocess.CompletedProcess[str]]
@@ -86,18 +86,18 @@ def test_good_pictures_end_with_0_in_the_run_s_folder_and_can_be_predicted_again
     assert len((finished_run / "predictions.csv").read_text().splitlines()) == 2
 
 
-def test_sheet_is_sound_in_a_browser(browser: Browser, finished_run: Path, folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(predict.SomeUnusable):
-        predict.run(workdir=finished_run, images=folder, output=tmp_path / "out")
+def test_page_is_sound_in_a_browser(browser: Browser, finished_run: Path, folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(SomeUnusable):
+        predict(workdir=finished_run, images=folder, output=tmp_path / "out")
     require_sound(browser, tmp_path / "out/predictions.html")
 
 
-def test_beyond_a_number_the_sheet_shows_the_first_and_the_table_all(
+def test_page_shows_a_limited_number_of_files_and_the_table_all(
     finished_run: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predict, "SHOWN", 2)
-    with pytest.raises(predict.SomeUnusable):
-        predict.run(workdir=finished_run, images=folder, output=tmp_path)
+    monkeypatch.setattr("cnn_jax.studies.predict.run.SHOWN", 2)
+    with pytest.raises(SomeUnusable):
+        predict(workdir=finished_run, images=folder, output=tmp_path)
     html = (tmp_path / "predictions.html").read_text(encoding="utf-8")
     assert "the first 2 of 8 files" in html
     assert html.count('<article class="card">') == 2
@@ -106,15 +106,15 @@ def test_beyond_a_number_the_sheet_shows_the_first_and_the_table_all(
 
 def test_folder_of_pictures_may_be_the_output_too(finished_run: Path, folder: Path) -> None:
     for _ in range(2):
-        with pytest.raises(predict.SomeUnusable, match="4 of 8"):
-            predict.run(workdir=finished_run, images=folder, output=folder)
+        with pytest.raises(SomeUnusable, match="4 of 8"):
+            predict(workdir=finished_run, images=folder, output=folder)
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--images=not_there"], "--images=not_there: no such file or folder"),
-        (["--images=nothing_in_it"], "holds no files"),
+        (["--images=nothing_in_it"], "the folder has no files"),
         (["--images=/dev/null"], "neither a file nor a folder"),
         (["--images=pictures", "--output=words.txt"], "--output=words.txt: cannot be written"),
         (["--images=pictures", "--output=/proc/out"], "--output=/proc/out: cannot be written"),
@@ -141,7 +141,7 @@ def test_bad_input_is_one_clear_line_exit_2_and_nothing_written(
     assert sorted([*tmp_path.rglob("*"), *finished_run.rglob("*")]) == before
 
 
-def test_trained_model_names_most_digits_on_pages(mnist_data_dir: Path, tmp_path: Path) -> None:
+def test_trained_model_recognizes_most_digits_on_pages(mnist_data_dir: Path, tmp_path: Path) -> None:
     compilation.start(persistent_cache=True)
     config = Config(experiment="tiny", widths=(8, 16), train_examples=12_800, epochs=2)
     execute(config, RunOptions(workdir=tmp_path / "run", data_dir=mnist_data_dir), Console(progress=False))
@@ -155,6 +155,6 @@ def test_trained_model_names_most_digits_on_pages(mnist_data_dir: Path, tmp_path
         page[top : top + size, left : left + size] = np.asarray(digit) / 255
         page = 0.9 - 0.7 * page if index % 2 else 0.1 + 0.7 * page
         Image.fromarray(np.uint8(255 * page)).save(pages / f"{index:02}.{('png', 'jpg')[index % 3 == 0]}")
-    rows = predict.run(workdir=tmp_path / "run", images=pages, output=tmp_path)
+    rows = predict(workdir=tmp_path / "run", images=pages, output=tmp_path)
     hits = sum(row["class"] == str(label) for row, label in zip(rows, test.labels, strict=False))
     assert hits >= 34

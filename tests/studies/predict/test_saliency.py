@@ -1,8 +1,8 @@
-"""Occlusion finds the pixels that an answer hangs on."""
+"""Occlusion finds the pixels that decide an answer."""
 
 import numpy as np
 
-from cnn_jax.studies.predict import saliency
+from cnn_jax.studies.predict.saliency import occlusion
 
 
 def two_places(images: np.ndarray) -> np.ndarray:
@@ -14,7 +14,7 @@ def two_places(images: np.ndarray) -> np.ndarray:
 def test_map_is_positive_where_the_class_is_and_negative_where_the_other_is() -> None:
     images = np.zeros((2, 28, 28, 1), np.uint8)
     images[:, 4:8, 4:8] = images[:, 20:24, 20:24] = 200
-    first, second = saliency.occlusion(two_places, images, np.array([0, 1]))
+    first, second = occlusion(two_places, images, np.array([0, 1]))
     assert first.shape == (28, 28)
     assert first.dtype == np.float32
     assert first[5, 5] > 0 > first[21, 21]
@@ -25,7 +25,7 @@ def test_map_is_positive_where_the_class_is_and_negative_where_the_other_is() ->
 def test_values_are_falls_of_the_log_probability() -> None:
     images = np.zeros((1, 28, 28, 1), np.uint8)
     images[0, 4, 4] = 255
-    [map_] = saliency.occlusion(two_places, images, np.array([0]), patch=1, stride=1)
+    [map_] = occlusion(two_places, images, np.array([0]), patch=1, stride=1)
     before, after = np.log(1 / (1 + np.exp(-1 / 196))), np.log(0.5)
     assert np.isclose(map_[4, 4], before - after)
     assert np.count_nonzero(map_) == 1

@@ -9,7 +9,7 @@ from scipy import signal
 
 from cnn_jax.data import x_and_o
 from cnn_jax.ops import operators
-from cnn_jax.studies.lesson import template
+from cnn_jax.studies.lesson import template_matching
 
 X = x_and_o.X_AND_O.spec.inputs(x_and_o.canonical_x())
 O_LETTER = x_and_o.X_AND_O.spec.inputs(x_and_o.canonical_o())
@@ -46,18 +46,21 @@ patterns = arrays(np.float64, (3, 3), elements=signs)
 
 @pytest.mark.parametrize("name", MAPS)
 def test_whole_map_on_the_canonical_x_is_the_lectures(name: str) -> None:
-    np.testing.assert_allclose(template.response(X, template.OF_X[name]), np.array(MAPS[name]) / 9, atol=1e-15)
+    np.testing.assert_allclose(
+        template_matching.response(X, template_matching.OF_X[name]), np.array(MAPS[name]) / 9, atol=1e-15
+    )
 
 
 def test_the_numbers_that_the_lecture_names() -> None:
-    found = template.response(X, template.OF_X["left-to-right diagonal"])
+    found = template_matching.response(X, template_matching.OF_X["left-to-right diagonal"])
     assert found.shape == (7, 7)
     assert [found[0, 0], found[1, 1], found[0, 1], found[3, 3]] == pytest.approx([7 / 9, 1, -1 / 9, 5 / 9], abs=1e-15)
 
 
 def test_the_canonical_o_holds_each_of_its_templates() -> None:
     places = {
-        name: np.argwhere(template.response(O_LETTER, t) > 1 - 1e-9).tolist() for name, t in template.OF_O.items()
+        name: np.argwhere(template_matching.response(O_LETTER, t) > 1 - 1e-9).tolist()
+        for name, t in template_matching.OF_O.items()
     }
     assert places == {
         "horizontal stroke": [[0, 2], [0, 3], [0, 4], [6, 2], [6, 3], [6, 4]],
@@ -71,7 +74,7 @@ def test_the_canonical_o_holds_each_of_its_templates() -> None:
 
 @given(bitmaps, patterns)
 def test_response_stays_between_mismatch_and_match(bitmap: np.ndarray, pattern: np.ndarray) -> None:
-    found = template.response(bitmap, pattern)
+    found = template_matching.response(bitmap, pattern)
     assert found.shape == (bitmap.shape[0] - 2, bitmap.shape[1] - 2)
     assert (abs(found) <= 1).all()
 
@@ -81,8 +84,8 @@ def test_a_window_matches_itself_and_mismatches_its_negative(bitmap: np.ndarray,
     row = data.draw(st.integers(0, bitmap.shape[0] - 3))
     column = data.draw(st.integers(0, bitmap.shape[1] - 3))
     window = bitmap[row : row + 3, column : column + 3]
-    assert template.response(bitmap, window)[row, column] == 1
-    assert template.response(bitmap, -window)[row, column] == -1
+    assert template_matching.response(bitmap, window)[row, column] == 1
+    assert template_matching.response(bitmap, -window)[row, column] == -1
 
 
 @given(bitmaps, patterns)
@@ -93,57 +96,57 @@ def test_a_wrong_pixel_costs_two_ninths(bitmap: np.ndarray, pattern: np.ndarray)
             for row in range(bitmap.shape[0] - 2)
         ]
     )
-    np.testing.assert_allclose(template.response(bitmap, pattern), 1 - 2 / 9 * (9 - agree), atol=1e-12)
+    np.testing.assert_allclose(template_matching.response(bitmap, pattern), 1 - 2 / 9 * (9 - agree), atol=1e-12)
 
 
-@pytest.mark.parametrize("name", [*template.OF_X, *template.OF_O])
+@pytest.mark.parametrize("name", [*template_matching.OF_X, *template_matching.OF_O])
 def test_networks_convolution_is_the_response_times_nine(name: str) -> None:
-    pattern = {**template.OF_X, **template.OF_O}[name]
+    pattern = {**template_matching.OF_X, **template_matching.OF_O}[name]
     images = x_and_o.X_AND_O.spec.inputs(x_and_o.draw(np.arange(20) % 2, seed=1))
     found = operators.convolution(images, np.float32(pattern)[:, :, None, None])
-    np.testing.assert_allclose(found[..., 0], 9 * template.response(images[..., 0], pattern), atol=1e-5)
+    np.testing.assert_allclose(found[..., 0], 9 * template_matching.response(images[..., 0], pattern), atol=1e-5)
 
 
 def test_that_is_cross_correlation_and_not_the_convolution_of_mathematics() -> None:
-    corner = template.OF_O["upper left corner"]  # turned by 180 degrees it is another pattern
-    found = 9 * template.response(O_LETTER, corner)
+    corner = template_matching.OF_O["upper left corner"]  # turned by 180 degrees it is another pattern
+    found = 9 * template_matching.response(O_LETTER, corner)
     np.testing.assert_allclose(found, signal.correlate2d(O_LETTER, corner, "valid"), atol=1e-5)
     np.testing.assert_allclose(found, signal.convolve2d(O_LETTER, corner[::-1, ::-1], "valid"), atol=1e-5)
     assert abs(found - signal.convolve2d(O_LETTER, corner, "valid")).max() > 1
 
 
 def test_templates_alone_tell_the_canonical_letters_wherever_they_are_dark() -> None:
-    assert template.looks_like_x(np.stack([X, O_LETTER])).tolist() == [True, False]
+    assert template_matching.looks_like_x(np.stack([X, O_LETTER])).tolist() == [True, False]
 
 
 def test_where_no_window_votes_the_larger_mean_decides() -> None:
     blank = np.full((1, 9, 9), -1.0)
     checkered = np.indices((1, 9, 9)).sum(0) % 2 * 2.0 - 1  # crossings and their negatives everywhere
-    assert template.looks_like_x(checkered).tolist() == [True]
-    assert template.looks_like_x(blank).tolist() == [False]
+    assert template_matching.looks_like_x(checkered).tolist() == [True]
+    assert template_matching.looks_like_x(blank).tolist() == [False]
 
 
 def test_templates_alone_tell_more_than_three_of_four_training_images() -> None:
     labels = np.arange(5_000, 6_000) % 2
     images = x_and_o.X_AND_O.spec.inputs(x_and_o.draw(np.arange(6_000) % 2, seed=0)[5_000:, :, :, 0])
-    assert np.mean(template.looks_like_x(images) == (labels == x_and_o.LABEL_X)) > 0.75
+    assert np.mean(template_matching.looks_like_x(images) == (labels == x_and_o.LABEL_X)) > 0.75
 
 
 @given(arrays(np.float64, (4, 3, 3), elements=st.floats(-2, 2, width=32)))
 def test_cosine_similarity_ignores_scale_and_mean_and_stays_in_range(filters: np.ndarray) -> None:
-    found = template.cosine_similarities(filters, template.OF_X)
+    found = template_matching.cosine_similarities(filters, template_matching.OF_X)
     assert found.shape == (4, 3)
     assert (abs(found) <= 1 + 1e-12).all()
 
 
 def test_a_template_is_nearest_to_itself_however_scaled_and_shifted() -> None:
-    templates = {**template.OF_X, **template.OF_O}
+    templates = {**template_matching.OF_X, **template_matching.OF_O}
     scaled = 0.3 * np.stack(list(templates.values())) + 5
-    found = template.cosine_similarities(scaled, templates)
+    found = template_matching.cosine_similarities(scaled, templates)
     np.testing.assert_allclose(np.diag(found), 1)
     assert (found.argmax(axis=1) == np.arange(len(templates))).all()
-    np.testing.assert_allclose(np.diag(template.cosine_similarities(-scaled, templates)), -1)
+    np.testing.assert_allclose(np.diag(template_matching.cosine_similarities(-scaled, templates)), -1)
 
 
 def test_filter_of_equal_weights_is_near_to_nothing() -> None:
-    assert (template.cosine_similarities(np.zeros((1, 3, 3)), template.OF_X) == 0).all()
+    assert (template_matching.cosine_similarities(np.zeros((1, 3, 3)), template_matching.OF_X) == 0).all()
