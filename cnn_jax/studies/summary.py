@@ -2,21 +2,22 @@
 
 from pathlib import Path
 
-from cnn_jax import compilation, data, models
+from cnn_jax import compilation, data
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError
+from cnn_jax.experiment import build
+from cnn_jax.files import write_atomic
 from cnn_jax.models import summary
 from cnn_jax.models.graph import trace_graph
 from cnn_jax.models.summary import Layer
-from cnn_jax.report import figures
-from cnn_jax.report import graph as drawings
 from cnn_jax.report.console import Console
+from cnn_jax.report.figures import Markup, as_svg_file
+from cnn_jax.report.graph import drawing
 from cnn_jax.report.tables import Table
-from cnn_jax.runs import directory
-from cnn_jax.training import programs
+from cnn_jax.runs.options import RunOptions
 
 
-def run(config: Config, *, graph: Path | None = None) -> list[Layer]:
+def run(config: Config, options: RunOptions, *, graph: Path | None = None) -> list[Layer]:
     """Prints the layer table of the config's model for images of its dataset. It reads no data.
 
     graph: a new SVG file for a drawing of the model. Raises InputError when it exists or cannot be written.
@@ -24,12 +25,11 @@ def run(config: Config, *, graph: Path | None = None) -> list[Layer]:
     if graph is not None:
         _require_new_svg(graph)
     compilation.start(persistent_cache=False)
-    console, spec = Console(), data.spec(config.dataset)
-    module, title = models.build(config, len(spec.classes)), f"{config.experiment}: {config.model} on {config.dataset}"
-    inputs = programs.input_shapes(config, spec)
-    layers = summary.layers(module, inputs)
+    console, title = Console(), f"{config.experiment}: {config.model} on {config.dataset}"
+    learner = build(config, data.spec(config.dataset), fused=False)
+    layers = summary.layers(learner.module, learner.input_shapes)
     if graph is not None:
-        _write(graph, drawings.drawing(title, trace_graph(module, inputs).record()))
+        _write(graph, drawing(title, trace_graph(learner.module, learner.input_shapes).record()))
     rows = [
         [layer.name, str((None, *layer.output_shape)), f"{layer.parameters:,}", f"{layer.multiply_adds:,}"]
         for layer in layers
@@ -49,8 +49,8 @@ def _require_new_svg(path: Path) -> None:
         raise InputError(f"--graph={path}: already exists. Name another file.")
 
 
-def _write(path: Path, drawing: figures.Markup) -> None:
+def _write(path: Path, svg: Markup) -> None:
     try:
-        directory.write_at_once(path, figures.as_svg_file(drawing))
+        write_atomic(path, as_svg_file(svg))
     except OSError as error:
         raise InputError(f"--graph={path}: cannot be written: {error.strerror}.") from None

@@ -13,18 +13,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from cnn_jax import compilation, data, models
+from cnn_jax import compilation, data
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Spec, Split
 from cnn_jax.errors import InputError, MachineError
+from cnn_jax.experiment import build
 from cnn_jax.models import summary
 from cnn_jax.models.summary import Layer
 from cnn_jax.studies.benchmark import timing
 from cnn_jax.studies.benchmark.layers import training_multiply_adds, working_layers
 from cnn_jax.studies.benchmark.timing import TimeBudget, Timing
-from cnn_jax.training import mesh as meshes
-from cnn_jax.training import programs
-from cnn_jax.training.programs import Inference, Training
+from cnn_jax.training.compiled import Inference, Training, compile_inference, compile_training
+from cnn_jax.training.mesh import make
 
 # The names that --dtypes takes, and the Config fields that each of them sets.
 DTYPES: Mapping[str, Mapping[str, Any]] = {
@@ -107,21 +107,27 @@ def build_model(config: Config) -> BenchmarkModel:
         images = rng.integers(0, 256, (examples, *spec.image_shape), dtype=np.uint8)
         return Split(images, rng.integers(0, len(spec.classes), examples, dtype=np.int32))
 
-    layers = summary.layers(models.build(config, len(spec.classes)), programs.input_shapes(config, spec))
+    learner = build(config, spec, fused=False)
+    layers = summary.layers(learner.module, learner.input_shapes)
     train = random_split(config.train_examples or spec.train_examples)
     return BenchmarkModel(config, spec, layers, train, random_split(spec.test_examples))
 
 
 def measure(model: BenchmarkModel, budget: TimeBudget) -> Iterator[Measurement]:
     """Measures training step, epoch and inference. Raises InputError when they do not fit into memory."""
-    config, spec, mesh = model.config, model.spec, meshes.over_all_devices()
-    with _out_of_memory_is_an_input_error(config.batch_size):
-        training = programs.compile_training(config, spec, model.train, mesh)
-        _require_memory(training.memory_bytes, config.batch_size)
+    batch_size = model.config.batch_size
+    with _out_of_memory_is_an_input_error(batch_size):
+        training = compile_training_of(model)
+        _require_memory(training.memory_bytes, batch_size)
         yield from _measure_training(training, model, budget)
-        inference = programs.compile_inference(config, spec, model.test, mesh, config.batch_size)
-        _require_memory(inference.memory_bytes, config.batch_size)
-        yield _measure_inference(inference, training.start(0).params, model, budget)
+        inference = compile_inference(training.learner, model.test, make(), batch_size)
+        _require_memory(inference.memory_bytes, batch_size)
+        yield _measure_inference(inference, training.create_state(0).params, model, budget)
+
+
+def compile_training_of(model: BenchmarkModel) -> Training:
+    """Compiles the training of the model on its random images."""
+    return compile_training(build(model.config, model.spec), model.train, make())
 
 
 def _measure_training(training: Training, model: BenchmarkModel, budget: TimeBudget) -> Iterator[Measurement]:
@@ -130,7 +136,7 @@ def _measure_training(training: Training, model: BenchmarkModel, budget: TimeBud
     step = budget.time(lambda: run_steps(count)).divided(count)
     multiply_adds = model.training_multiply_adds
     yield _measurement("training step", model, model.config.batch_size, multiply_adds, step, training.compile_seconds)
-    epoch = budget.time(lambda: (training.order(jax.random.key(0), 1), run_steps(training.epoch_steps)))
+    epoch = budget.time(lambda: (training.batch_indices(jax.random.key(0), 1), run_steps(training.epoch_steps)))
     yield _measurement("training epoch", model, len(model.train), multiply_adds, epoch, None)
 
 
@@ -139,12 +145,12 @@ def steps_of(training: Training) -> Callable[[int], Any]:
 
     It keeps the state: each call continues with the params that the call before it has left.
     """
-    state = training.start(0)
-    order = training.order(state.key, 1)
+    state = training.create_state(0)
+    indices = training.batch_indices(state.key, 1)
 
     def run_steps(count: int) -> Any:
         nonlocal state
-        state, sums = training.chunk(state, training.zeros(), order, 0, count)
+        state, sums = training.chunk(state, training.zeros(), indices, 0, count)
         return sums
 
     return run_steps

@@ -1,24 +1,23 @@
 """Measure how fast a config trains and infers on this machine, compared with the device's peaks and a baseline."""
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from cnn_jax import compilation
 from cnn_jax.config import Config, run_name
-from cnn_jax.errors import InputError, MachineError, ProjectError, unknown_name
+from cnn_jax.errors import InputError, ProjectError, unknown_name
+from cnn_jax.files import numbered, require_free, write_files
 from cnn_jax.report.console import Console
-from cnn_jax.runs import directory, machine
+from cnn_jax.runs import machine
+from cnn_jax.runs.options import RUNS, RunOptions
 from cnn_jax.studies.benchmark import cases, layers, page, record, roofline
 from cnn_jax.studies.benchmark.cases import DTYPES, BenchmarkModel, Measurement
 from cnn_jax.studies.benchmark.profile import most_expensive, trace
 from cnn_jax.studies.benchmark.record import Baseline
 from cnn_jax.studies.benchmark.timing import TimeBudget
-from cnn_jax.training import mesh as meshes
-from cnn_jax.training import programs
 
-RUNS = Path("runs")
 PROFILED_STEPS = 10
 ROOFLINE_SECONDS = 1.0  # time for each layer, and for each of the device's peaks
 
@@ -29,6 +28,7 @@ class SlowerThanBaseline(ProjectError):
 
 def run(
     config: Config,
+    options: RunOptions,
     *,
     batch_sizes: Sequence[int] = (64, 256, 1024),
     dtypes: Sequence[str] | None = None,
@@ -37,27 +37,24 @@ def run(
     baseline: Path | None = None,
     tolerance: float = 0.1,
     profile: bool = False,
-    deterministic: bool = False,
-    changed: Collection[str] = (),
-    workdir: Path | None = None,
-    overwrite: bool = False,
-    command_line: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Measures, prints, and writes `benchmark.json` and `benchmark.html`; returns the record.
 
     dtypes: names in `cases.DTYPES`; None means all that the platform has. Rooflines and profile use the first batch
     size. Raises InputError before anything is measured, and SlowerThanBaseline at the end.
     """
-    compilation.start(persistent_cache=False, deterministic=deterministic)  # a cache would hide the compile time
+    compilation.start(
+        persistent_cache=False, deterministic=options.deterministic
+    )  # a cache would hide the compile time
     console, model, budget = Console(), cases.build_model(config), TimeBudget(repeats=repeats, seconds=seconds)
     dtypes = dtypes or cases.available_dtypes()
     _check(model, batch_sizes, dtypes, budget, tolerance)
     earlier = _read(baseline, config, batch_sizes, dtypes)
-    folder = workdir or directory.numbered(RUNS, f"benchmark-{run_name(config, changed)}")
-    directory.require_free(folder, "benchmark.json", overwrite=overwrite)
+    folder = options.workdir or numbered(RUNS, f"benchmark-{run_name(config, options.changed)}")
+    require_free(folder, "benchmark.json", overwrite=options.overwrite)
 
     measurements = list(_measure(model, batch_sizes, dtypes, budget, console))
-    content = record.create(model, budget, machine.describe(list(command_line)), measurements)
+    content = record.create(model, budget, machine.describe(list(options.command_line)), measurements)
     variants = [model.variant(dtype, batch_sizes[0]) for dtype in dtypes]
     content["rooflines"] = [_roofline(variant, measurements, budget, console) for variant in variants]
     if earlier:
@@ -126,23 +123,18 @@ def _roofline(
 def _profile(model: BenchmarkModel, folder: Path, console: Console) -> dict[str, Any]:
     """Writes a trace of some training steps into the folder, and finds the operations that take the most time."""
     console.note(f"tracing training steps, {model.dtype}")
-    training = programs.compile_training(model.config, model.spec, model.train, meshes.over_all_devices())
+    training = cases.compile_training_of(model)
     run_steps, count = cases.steps_of(training), min(PROFILED_STEPS, training.epoch_steps)
     run_steps(count)
     trace(lambda: run_steps(count), folder / "profile")
-    return record.profile(count, most_expensive(folder / "profile", training.program_text()))
+    return record.profile(count, most_expensive(folder / "profile", training.hlo_text()))
 
 
 def _write(content: dict[str, Any], folder: Path) -> None:
     files = {"benchmark.html": page.page(content), "benchmark.json": json.dumps(content, indent=1, allow_nan=False)}
     if "profile" in content:
         files["profile.txt"] = page.as_text(page.profile_table(content))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            directory.write_at_once(folder / name, text + "\n")
-    except OSError as error:
-        raise MachineError(f"{folder}: cannot be written: {error.strerror}.") from None
+    write_files(folder, {name: text + "\n" for name, text in files.items()})
 
 
 def _print(content: dict[str, Any], folder: Path, console: Console) -> None:

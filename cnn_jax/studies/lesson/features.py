@@ -10,16 +10,14 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-from cnn_jax import models
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Spec
-from cnn_jax.data.tasks import TASKS
+from cnn_jax.experiment import build
 from cnn_jax.models import summary
 from cnn_jax.models.feature_maps import feature_maps
 from cnn_jax.report import figures, pictures
 from cnn_jax.report.page import Block, Figure, Section, Table
 from cnn_jax.studies.lesson.formats import by, drawable, percent
-from cnn_jax.training import programs
 
 ARRAYS: Mapping[str, str] = {
     "image": "uint8 [H, W, C]: the image that the network receives",
@@ -37,10 +35,10 @@ def compute(config: Config, spec: Spec, params: Any, image: np.ndarray, label: i
     image: uint8 [H, W, C] of the spec's shape. label: its class. The record has no `filters` where the weights of the
     first layer cannot be shown as pictures.
     """
-    module, view = models.build(config, len(spec.classes)), VIEWS[config.view]
-    inputs = view.inputs(spec.inputs(image[None]))
+    learner = build(config, spec, fused=False)
+    module, inputs = learner.module, learner.inputs(image[None])
     maps = {name: np.asarray(output[0], np.float32) for name, output in feature_maps(module, params, inputs).items()}
-    logits = view.of_classes(programs.apply_function(config, spec, fused=False)(params, jnp.asarray(image[None])))
+    logits = learner.task.select_main_output(learner.apply(params, jnp.asarray(image[None])))
     probabilities = np.asarray(jax.nn.softmax(logits[0]), np.float32)
     record = {
         "experiment": config.experiment,

@@ -3,21 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 from markupsafe import Markup
 
-from cnn_jax import models
 from cnn_jax.config import Config
-from cnn_jax.data import views
+from cnn_jax.data import tasks
 from cnn_jax.data.dataset import Dataset, Split
+from cnn_jax.experiment import build
 from cnn_jax.models.graph import trace_graph
 from cnn_jax.report import figures, graph, pictures
 from cnn_jax.report.page import Block, Figure, Section, Table
-from cnn_jax.studies.lesson import short_run
 from cnn_jax.studies.lesson.formats import drawable
-from cnn_jax.training import mesh as meshes
-from cnn_jax.training import programs
+from cnn_jax.studies.lesson.short_run import compiled
+from cnn_jax.training.loop import train
 
 ARRAYS: Mapping[str, str] = {
     "images": "uint8 [10, H, W, C]: the first training image of each class",
@@ -43,8 +41,8 @@ def compute(dataset: Dataset) -> dict[str, Any]:
         epochs=EPOCHS,
     )
     train, test = dataset.train[:TRAIN_EXAMPLES], dataset.test[:TEST_EXAMPLES]
-    module = models.build(config, len(dataset.spec.classes))
-    metadata = np.asarray(views.with_metadata(dataset.spec.inputs(train.images))["metadata"])
+    learner = build(config, dataset.spec, fused=False)
+    metadata = np.asarray(tasks.with_metadata(dataset.spec.inputs(train.images))["metadata"])
     of_class = [train.labels == label for label in range(len(dataset.spec.classes))]
     first = [int(np.argmax(is_member)) for is_member in of_class]
     return {
@@ -56,19 +54,18 @@ def compute(dataset: Dataset) -> dict[str, Any]:
         "images": train.images[first],
         "metadata": metadata[first],
         "class_means": np.stack([metadata[is_member].mean(axis=0, dtype=float) for is_member in of_class]),
-        "graph": trace_graph(module, programs.input_shapes(config, dataset.spec)).record(),
+        "graph": trace_graph(learner.module, learner.input_shapes).record(),
         **_trained(config, dataset, train, test),
     }
 
 
-def _trained(config: Config, dataset: Dataset, train: Split, test: Split) -> dict[str, Any]:
+def _trained(config: Config, dataset: Dataset, train_split: Split, test_split: Split) -> dict[str, Any]:
     """The metrics of each epoch, and the score of each output on the test images."""
-    mesh = meshes.over_all_devices()
-    training = programs.compile_training(config, dataset.spec, train, mesh)
-    params, rows = short_run.train(config, training, config.seed)
-    score = programs.compile_inference(config, dataset.spec, test, mesh).score(params)
+    training, inference = compiled(config, dataset.spec, train_split, test_split)
+    last, rows = train(training, config.seed)
+    score = inference.score(last.state.params)
     return {
-        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
+        "parameters": training.learner.parameters,
         "rows": rows,
         "outputs": {name: {"loss": part.loss, "accuracy": part.accuracy} for name, part in score.outputs.items()},
     }

@@ -11,15 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import ConnectionPatch, Rectangle
 
-from cnn_jax import data, models
+from cnn_jax import data
 from cnn_jax.config import Config
 from cnn_jax.data import scenes
 from cnn_jax.data.dataset import Spec
+from cnn_jax.experiment import build
 from cnn_jax.models.summary import Layer, layers
 from cnn_jax.report import figures, pictures
 from cnn_jax.report.page import Figure, Section, Table
 from cnn_jax.studies.lesson.formats import by
-from cnn_jax.training import programs
 
 ARRAYS: Mapping[str, str] = {
     "inputs": "int64 [2]: numbers in an image of each of the two shapes, 28 x 28 x 1 and 200 x 200 x 3",
@@ -61,7 +61,8 @@ def compute() -> dict[str, Any]:
 
 
 def _layers(config: Config, spec: Spec) -> list[Layer]:
-    return layers(models.build(config, len(spec.classes)), programs.input_shapes(config, spec))
+    learner = build(config, spec, fused=False)
+    return layers(learner.module, learner.input_shapes)
 
 
 def section(record: Record) -> Section:

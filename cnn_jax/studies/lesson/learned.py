@@ -1,6 +1,5 @@
 """Part 3, learned filters: logistic regression and a small CNN learn X and O, and the filters that the CNN finds."""
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,11 +13,11 @@ from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset, Split
 from cnn_jax.report import figures, pictures, statistics
 from cnn_jax.report.page import Figure, Section, Table
-from cnn_jax.studies.lesson import short_run, template_matching
+from cnn_jax.studies.lesson import template_matching
 from cnn_jax.studies.lesson.formats import percent, percent_with_margin
-from cnn_jax.training import mesh as meshes
-from cnn_jax.training import programs
-from cnn_jax.training.programs import Training
+from cnn_jax.studies.lesson.short_run import compiled
+from cnn_jax.training.compiled import Training
+from cnn_jax.training.loop import train
 
 ARRAYS: Mapping[str, str] = {
     "sizes": "int64 [S]: numbers of training images",
@@ -71,18 +70,16 @@ def compute(dataset: Dataset, *, sizes: Sequence[int] = SIZES, seeds: int = SEED
 
 def _curve(config: Config, dataset: Dataset, sizes: Sequence[int], seeds: int) -> tuple[np.ndarray, list]:
     """Test accuracies [sizes, seeds], and for each seed the parameters before and after training on the last size."""
-    mesh = meshes.over_all_devices()
-    test = programs.compile_inference(config, dataset.spec, dataset.test, mesh)
-    training = programs.compile_training(config, dataset.spec, dataset.train[: max(sizes)], mesh)
+    training, test = compiled(config, dataset.spec, dataset.train[: max(sizes)], dataset.test)
     accuracies = np.zeros((len(sizes), seeds))
     for row, size in enumerate(sizes):
         pairs = []
         for seed in range(seeds):
             on_split = _on(training, dataset.train[seed * size : (seed + 1) * size])
-            initial = jax.device_get(on_split.start(seed).params)
-            params, _ = short_run.train(config, on_split, seed)
-            pairs.append((initial, jax.device_get(params)))
-            accuracies[row, seed] = test.score(params).accuracy
+            initial = jax.device_get(on_split.create_state(seed).params)
+            last, _ = train(on_split, seed)
+            pairs.append((initial, jax.device_get(last.state.params)))
+            accuracies[row, seed] = test.score(last.state.params).accuracy
     return accuracies, pairs
 
 
@@ -90,7 +87,7 @@ def _on(training: Training, split: Split) -> Training:
     """The same compiled programs for fewer images, which are repeated to the old number: one program for all sizes."""
     repeated = np.resize(np.arange(len(split)), training.examples)
     images, targets = jax.device_put((split.images[repeated], split.labels[repeated]), training.images.sharding)
-    return dataclasses.replace(training, images=images, targets=targets)
+    return training.replace(images=images, targets=targets)
 
 
 def _compared_filters(pairs: Sequence[tuple[dict, dict]]) -> dict[str, Any]:

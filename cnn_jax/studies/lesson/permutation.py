@@ -14,11 +14,10 @@ from cnn_jax.data import tasks
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.report import figures, pictures, statistics
 from cnn_jax.report.page import Block, Figure, Section, Table
-from cnn_jax.studies.lesson import short_run
 from cnn_jax.studies.lesson.formats import drawable, percent, percent_with_margin
-from cnn_jax.training import mesh as meshes
-from cnn_jax.training import programs
-from cnn_jax.training.programs import Inference, Training
+from cnn_jax.studies.lesson.short_run import compiled
+from cnn_jax.training.compiled import Inference, Training
+from cnn_jax.training.loop import train
 
 ARRAYS: Mapping[str, str] = {
     "images": "uint8 [4, H, W, C]: test images",
@@ -70,13 +69,12 @@ def compute(dataset: Dataset, *, seeds: int = SEEDS) -> dict[str, Any]:
 def _accuracies(model: str, dataset: Dataset, seeds: int) -> np.ndarray:
     """Test accuracies [2, seeds], on original and on permuted images."""
     config = Config(dataset=dataset.spec.name, model=model, epochs=EPOCHS, **_SETTINGS[model], **_STEP)
-    mesh = meshes.over_all_devices()
-    training = programs.compile_training(config, dataset.spec, dataset.train[:TRAIN_EXAMPLES], mesh)
-    test = programs.compile_inference(config, dataset.spec, dataset.test[:TEST_EXAMPLES], mesh)
+    splits = dataset.train[:TRAIN_EXAMPLES], dataset.test[:TEST_EXAMPLES]
+    training, test = compiled(config, dataset.spec, *splits)
 
     def accuracy(training: Training, test: Inference, seed: int) -> float:
-        params, _ = short_run.train(config, training, seed)
-        return test.score(params).accuracy
+        last, _ = train(training, seed)
+        return test.score(last.state.params).accuracy
 
     pairs = (training, test), (_permuted(training), _permuted(test))
     return np.array([[accuracy(*pair, seed) for seed in range(seeds)] for pair in pairs])
@@ -84,7 +82,7 @@ def _accuracies(model: str, dataset: Dataset, seeds: int) -> np.ndarray:
 
 def _permuted(program: _Program) -> _Program:
     """The same compiled program with permuted images, as `--view=permuted` permutes them in every step."""
-    images = views.permuted(np.asarray(program.images))
+    images = tasks.permuted(np.asarray(program.images))
     return dataclasses.replace(program, images=jax.device_put(images, program.images.sharding))
 
 

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from cnn_jax import models
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Spec
+from cnn_jax.experiment import build
 from cnn_jax.models import receptive_field, summary
 from cnn_jax.report import figures, pictures
 from cnn_jax.report.page import Figure, Section, Table
 from cnn_jax.studies.lesson.formats import by, drawable
-from cnn_jax.training import programs
 
 ARRAYS: Mapping[str, str] = {
     "image": "uint8 [H, W, C]: the image that the receptive fields are drawn on",
@@ -49,7 +48,8 @@ def compute(spec: Spec, image: np.ndarray, *, seed: int = 0) -> dict[str, Any]:
 
 
 def _network(config: Config, spec: Spec, seed: int) -> dict[str, Any]:
-    module, inputs = models.build(config, len(spec.classes)), programs.input_shapes(config, spec)
+    learner = build(config, spec, fused=False)
+    module, inputs = learner.module, learner.input_shapes
     fields = receptive_field.computed(module, inputs)
     measured = receptive_field.measured(module, inputs, seed=seed)
     rows = [
@@ -99,10 +99,10 @@ def _field(field: receptive_field.Field, mask: np.ndarray) -> dict[str, Any]:
 def _deep(config: Config, spec: Spec) -> dict[str, Any]:
     """Networks that reduce the image to a map of 2 x 2 by unpadded convolutions alone."""
     count = (min(spec.image_shape[:2]) - SMALLEST_MAP) // (config.kernel_size - 1)
-    inputs, variants = programs.input_shapes(config, spec), list[dict[str, Any]]()
+    variants = list[dict[str, Any]]()
     for width in DEEP_WIDTHS:
-        module = models.build(replace(config, widths=(width,) * count, pooling=False), len(spec.classes))
-        rows = [_costs(layer) for layer in summary.layers(module, inputs)]
+        learner = build(replace(config, widths=(width,) * count, pooling=False), spec, fused=False)
+        rows = [_costs(layer) for layer in summary.layers(learner.module, learner.input_shapes)]
         variants.append({"width": width, "layers": rows, **_totals(rows)})
     return {
         "count": count,

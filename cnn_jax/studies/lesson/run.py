@@ -7,61 +7,52 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax import compilation, data
+from cnn_jax import compilation
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.errors import InputError, MachineError, OutOfReachError
+from cnn_jax.errors import InputError, OutOfReachError
+from cnn_jax.files import machine_errors, numbered, require_free, write_atomic
 from cnn_jax.report.console import Console
-from cnn_jax.runs import directory, trained
 from cnn_jax.runs.directory import RunDirectory
+from cnn_jax.runs.finished import load_params
+from cnn_jax.runs.options import RUNS, RunOptions
+from cnn_jax.runs.session import load_dataset
 from cnn_jax.studies.lesson.page import lesson_page
 from cnn_jax.studies.lesson.parts import PARTS, Sources
 from cnn_jax.studies.lesson.results import Run
 from cnn_jax.studies.lesson.short_run import Network, trained_network
 
-RUNS = Path("runs")
 PAGE, ARRAYS = "lesson.html", "lesson.npz"
 
 
 def run(
-    *,
-    workdir: Path | None = None,
-    runs: Sequence[Path] = (),
-    dataset: str | None = None,
-    test_image: int = 0,
-    data_dir: Path | None = None,
-    manual_dir: Path | None = None,
-    overwrite: bool = False,
-    compilation_cache: bool = True,
-    command_line: tuple[str, ...] = (),
+    options: RunOptions, *, runs: Sequence[Path] = (), dataset: str | None = None, test_image: int = 0
 ) -> dict[str, Any]:
     """Computes all parts, writes `lesson.html` and `lesson.npz`, and returns the parts' records by name.
 
-    workdir: by default a new numbered folder in `runs`. runs: finished runs on one dataset, whose results are shown;
+    The folder is by default a new numbered one in `runs`. runs: finished runs on one dataset, whose results are shown;
     the layers of the first one's network are shown too. Without runs, a network is trained for a short time. dataset:
     by default that of the runs, else MNIST, or glyphs where MNIST is out of reach. test_image: the index of the test
     image that is followed through the network. Raises InputError before anything is written.
     """
-    folder, console = workdir or directory.numbered(RUNS, "lesson"), Console()
-    directory.require_free(folder, PAGE, overwrite=overwrite)
-    compilation.start(persistent_cache=compilation_cache)
+    folder, console = options.workdir or numbered(RUNS, "lesson"), Console()
+    require_free(folder, PAGE, overwrite=options.overwrite)
+    compilation.start(persistent_cache=options.compilation_cache)
     finished = [RunDirectory(path) for path in runs]
-    folders: dict[str, Any] = {"data_dir": data_dir, "manual_dir": manual_dir, "warn": console.note}
-    digits = _dataset(finished, dataset, folders, console)
+    digits = _dataset(finished, dataset, options, console)
     if len(digits.spec.classes) != 10:  # the model with two outputs answers whether a digit is 5 or more
         raise InputError(f"--dataset={digits.spec.name}: the lesson needs images of ten classes, as mnist has.")
     if not 0 <= test_image < len(digits.test):
         raise InputError(f"--test_image={test_image}: {digits.spec.name} has {len(digits.test):,} test images, from 0.")
     network = _finished_network(finished, digits) if finished else trained_network(digits)
-    records = dict(_computed(Sources(digits, data.load("x_and_o", **folders), network, test_image), console))
-    _write(folder, records, lesson_page(records, " ".join(command_line)))
+    letters = load_dataset(Config(dataset="x_and_o"), options, console)
+    records = dict(_computed(Sources(digits, letters, network, test_image), console))
+    _write(folder, records, lesson_page(records, " ".join(options.command_line)))
     console.line(f"{folder / PAGE} and {folder / ARRAYS} written")
     return records
 
 
-def _dataset(
-    finished: Sequence[RunDirectory], name: str | None, folders: Mapping[str, Any], console: Console
-) -> Dataset:
+def _dataset(finished: Sequence[RunDirectory], name: str | None, options: RunOptions, console: Console) -> Dataset:
     """The dataset that was named, or that of the finished runs, or MNIST, or glyphs where MNIST is out of reach."""
     run_of = {run.config().dataset: run for run in finished}
     if len(run_of) > 1:
@@ -72,13 +63,14 @@ def _dataset(
             raise InputError(f"--dataset={name}: {run.path} was trained on {dataset}.")
     glyph_seed = finished[0].config().glyph_seed if finished else 0
     try:
-        return data.load(name or next(iter(run_of), Config.dataset), glyph_seed=glyph_seed, **folders)
+        config = Config(dataset=name or next(iter(run_of), Config.dataset), glyph_seed=glyph_seed)
+        return load_dataset(config, options, console)
     except OutOfReachError as error:
         if name or run_of:
             raise
         console.note(str(error))
         console.line(f"NOT ON {Config.dataset.upper()}: it is out of reach; the lesson shows glyphs, drawn digits")
-        return data.load("glyphs", **folders)
+        return load_dataset(Config(dataset="glyphs"), options, console)
 
 
 def _finished_network(finished: Sequence[RunDirectory], dataset: Dataset) -> Network:
@@ -87,7 +79,7 @@ def _finished_network(finished: Sequence[RunDirectory], dataset: Dataset) -> Net
     if len(set(names)) < len(names):  # such as two folders `seed-0` of two models
         names = [str(run.path) for run in finished]
     runs = [_finished_run(run, name, dataset) for run, name in zip(finished, names, strict=True)]
-    return Network(finished[0].config(), trained.params(finished[0]), runs)
+    return Network(finished[0].config(), load_params(finished[0]), runs)
 
 
 def _finished_run(directory: RunDirectory, name: str, dataset: Dataset) -> Run:
@@ -119,13 +111,11 @@ def _computed(sources: Sources, console: Console) -> Iterator[tuple[str, dict[st
 
 
 def _write(folder: Path, records: Mapping[str, Any], page: str) -> None:
-    try:
+    with machine_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / ARRAYS).open("wb") as stream:
             np.savez_compressed(stream, allow_pickle=False, **dict(_arrays(records)))
-        directory.write_at_once(folder / PAGE, page)
-    except OSError as error:
-        raise MachineError(f"{folder}: cannot be written: {error.strerror}.") from None
+        write_atomic(folder / PAGE, page)
 
 
 def _arrays(record: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, np.ndarray]]:

@@ -1,18 +1,18 @@
 """Short trainings for the lesson, and the network that it shows where no finished run is given."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 
 from cnn_jax.config import Config
-from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.dataset import Dataset, Spec, Split
+from cnn_jax.experiment import build
 from cnn_jax.studies.lesson.results import Run
-from cnn_jax.training import mesh as meshes
-from cnn_jax.training import optimizer, programs
-from cnn_jax.training.fit import begin, fit
+from cnn_jax.training.compiled import Inference, Training, compile_inference, compile_training
+from cnn_jax.training.loop import train
+from cnn_jax.training.mesh import make
 from cnn_jax.training.metrics import score
-from cnn_jax.training.programs import Training
 
 TRAIN_EXAMPLES, EPOCHS = 6_000, 3
 
@@ -25,27 +25,26 @@ class Network(NamedTuple):
     runs: Sequence[Run]
 
 
-def train(config: Config, training: Training, seed: int) -> tuple[dict, list[Mapping[str, float]]]:
-    """Trains for all epochs of the config. Returns the parameters, on the device, and the metrics of each epoch."""
-    schedule = optimizer.schedule(config, config.epochs * training.epoch_steps)
-    steps = list(fit(training, begin(training, seed), epochs=config.epochs, learning_rate=schedule))
-    return steps[-1].state.params, [step.row for step in steps if step.row]
+def compiled(config: Config, spec: Spec, train: Split, test: Split) -> tuple[Training, Inference]:
+    """Training and inference of a config, compiled for these images."""
+    learner, mesh = build(config, spec), make()
+    return compile_training(learner, train, mesh), compile_inference(learner, test, mesh)
 
 
 def trained_network(dataset: Dataset) -> Network:
     """The lecture's network, trained for a short time on the first images of the dataset."""
     config = Config(dataset=dataset.spec.name, train_examples=min(TRAIN_EXAMPLES, len(dataset.train)), epochs=EPOCHS)
-    mesh = meshes.over_all_devices()
-    training = programs.compile_training(config, dataset.spec, dataset.train[: config.train_examples], mesh)
-    params, rows = train(config, training, config.seed)
-    logits = programs.compile_inference(config, dataset.spec, dataset.test, mesh).logits(params)
+    training, inference = compiled(config, dataset.spec, dataset.train[: config.train_examples], dataset.test)
+    last, rows = train(training, config.seed)
+    params = last.state.params
+    logits = inference.logits(params)
     test = score(logits, dataset.test.labels)
     run = Run(
         name=f"short run, {config.train_examples:,} images",
         rows=rows,
         test_loss=test.loss,
         test_accuracy=test.accuracy,
-        parameters=sum(leaf.size for leaf in jax.tree.leaves(params)),
+        parameters=training.learner.parameters,
         logits=logits,
         labels=dataset.test.labels,
     )

@@ -42,7 +42,7 @@ def compute(dataset: Dataset) -> dict[str, Any]:
     """Applies the templates to the canonical letters, and classifies test images with them. dataset: `x_and_o`."""
     x, o = (dataset.spec.inputs(bitmap) for bitmap in (x_and_o.canonical_x(), x_and_o.canonical_o()))
     bitmaps, labels = dataset.spec.inputs(dataset.test.images[..., 0]), dataset.test.labels
-    answers = np.where(template_matching.looks_like_x(bitmaps), x_and_o.CROSS, x_and_o.RING).astype(np.int32)
+    answers = np.where(template_matching.looks_like_x(bitmaps), x_and_o.LABEL_X, x_and_o.LABEL_O).astype(np.int32)
     is_right = answers == labels
     return {
         "x": x,

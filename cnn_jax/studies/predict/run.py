@@ -13,16 +13,18 @@ from cnn_jax import compilation, data
 from cnn_jax.data import pictures
 from cnn_jax.data.dataset import Spec, Split
 from cnn_jax.data.pictures import UnusablePicture
-from cnn_jax.data.tasks import TASKS
-from cnn_jax.errors import InputError, MachineError, ProjectError, printable
+from cnn_jax.errors import InputError, ProjectError, printable
+from cnn_jax.experiment import build
+from cnn_jax.files import make_folder, write_files
 from cnn_jax.report.console import Console
 from cnn_jax.report.pictures import thumbnail
-from cnn_jax.runs import trained
-from cnn_jax.runs.directory import RunDirectory, make, write_at_once
+from cnn_jax.runs.directory import RunDirectory
+from cnn_jax.runs.finished import load_params
+from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.predict.page import percent, predictions_page, show
 from cnn_jax.studies.predict.saliency import Infer, occlusion
-from cnn_jax.training import mesh as meshes
-from cnn_jax.training import programs
+from cnn_jax.training.compiled import compile_inference
+from cnn_jax.training.mesh import make
 
 TABLE, PAGE = "predictions.csv", "predictions.html"
 SHOWN = 100  # pictures on the page, which then has some megabytes
@@ -33,25 +35,20 @@ class SomeUnusable(ProjectError):
     """Some of the pictures could not be read."""
 
 
-def run(
-    *,
-    workdir: Path | None = None,
-    images: Path | None = None,
-    output: Path | None = None,
-    compilation_cache: bool = True,
-) -> list[dict[str, Any]]:
+def run(options: RunOptions, *, images: Path | None = None, output: Path | None = None) -> list[dict[str, Any]]:
     """Predicts, prints a table, writes `predictions.csv` and `predictions.html`, and returns one row for each file.
 
     images: a file or a folder; hidden files and folders in it are left out. output: a folder, by default that of the
     run; files of an earlier prediction there are replaced. Raises InputError before anything is written, and
     SomeUnusable at the end where a picture could not be read.
     """
+    workdir = options.workdir
     if workdir is None or images is None:
         raise InputError(
             "--mode=predict: name the run with --workdir=RUN and the pictures with --images=FILE_OR_FOLDER."
         )
     folder, console = output or workdir, Console()
-    compilation.start(persistent_cache=compilation_cache)
+    compilation.start(persistent_cache=options.compilation_cache)
     directory = RunDirectory(workdir)
     config, accuracy = directory.config(), directory.finished_result().test_accuracy
     assert accuracy is not None, "a finished run has scored its test set"
@@ -59,7 +56,7 @@ def run(
     _require_mnist_shape(spec, workdir)
     files = _files(images, folder)
     infer = _inference(directory, spec)
-    make(folder, flag="output")
+    make_folder(folder, flag="output")
     rows = [_read(file, is_shown=index < SHOWN) for index, file in enumerate(files)]
     _predict([row for row in rows if not row["error"]], spec.classes, infer)
     model = f"{config.experiment} on {config.dataset}, seed {config.seed}, test accuracy {percent(accuracy)}"
@@ -101,12 +98,11 @@ def _files(images: Path, output: Path) -> list[Path]:
 
 def _inference(directory: RunDirectory, spec: Spec) -> Infer:
     """The run's model as a function: uint8 images [N, 28, 28, 1] -> logits [N, classes]."""
-    config, mesh, params = directory.config(), meshes.over_all_devices(), trained.params(directory)
+    learner, params = build(directory.config(), spec), load_params(directory)
 
     def infer(images: np.ndarray) -> np.ndarray:
         split = Split(images, np.zeros(len(images), np.int32))
-        logits = programs.compile_inference(config, spec, split, mesh).logits(params)
-        return TASKS[config.view].select_main_output(logits)
+        return learner.task.select_main_output(compile_inference(learner, split, make()).logits(params))
 
     return infer
 
@@ -140,11 +136,7 @@ def _predict(rows: Sequence[dict[str, Any]], classes: Sequence[str], infer: Infe
 
 
 def _write(folder: Path, rows: Sequence[dict[str, Any]], page: str) -> None:
-    try:
-        write_at_once(folder / TABLE, _as_csv(rows))
-        write_at_once(folder / PAGE, page + "\n")
-    except OSError as error:
-        raise MachineError(f"{folder}: cannot be written: {error.strerror}.") from None
+    write_files(folder, {TABLE: _as_csv(rows), PAGE: page + "\n"})
 
 
 def _as_csv(rows: Sequence[dict[str, Any]]) -> str:
