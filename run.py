@@ -230,7 +230,7 @@ INFORMATION: Mapping[str, str] = {
     "help": "show this",
     "helpfull": "show this and every --jax_* flag",
 }
-_FLAGS = GENERAL_FLAGS | MODE_FLAGS
+_FLAGS: Mapping[str, Flag] = {**GENERAL_FLAGS, **MODE_FLAGS}
 
 
 class _FieldParser(flags.ArgumentParser):

@@ -6,7 +6,7 @@ Lines and text take the colour of the page's text. The other colours are Okabe a
 
 import io
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 from markupsafe import Markup

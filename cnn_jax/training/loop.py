@@ -229,7 +229,7 @@ def _chunks(training: Training, start: Progress) -> Iterator[tuple[TrainState, M
             sums = training.zeros().replace(diverged_at=sums.diverged_at)
         if first == 0 or indices is None:
             indices = training.batch_indices(state.key, finished_epochs + 1)
-        last = first + 1 if jax.config.jax_debug_nans else min(first + chunk_steps, training.epoch_steps)
+        last = first + 1 if jax.config.values["jax_debug_nans"] else min(first + chunk_steps, training.epoch_steps)
         clock.count_host()
         try:
             state, sums = jax.block_until_ready(training.chunk(state, sums, indices, first, last))
