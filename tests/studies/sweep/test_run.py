@@ -63,7 +63,7 @@ def test_winner_is_chosen_on_held_out_images_and_trained_again_with_other_seeds(
     printed, page = capsys.readouterr().out, (tmp_path / "sweep/sweep.html").read_text()
     said = f"mnist test accuracy {100 * test['mean']['test_accuracy']:.2f} ± "
     assert said in printed and said in page
-    assert "the first 200 training images with seeds 2, 3" in page
+    assert "the first 200 training images with seeds 2 and 3" in page
     require_sound(browser, tmp_path / "sweep/sweep.html")
 
 
