@@ -55,7 +55,7 @@ def test_command_is_understood(command: str) -> None:
     run.parse(shlex.split(command)[2:], values)
     assert values["mode"].value in run.MODES
     if values["sweep"].present:
-        space.factors(values.sweep)
+        space.parse_dimensions(values.sweep)
     if values["config"].value is None and not str(values["experiment"].value).endswith(".py"):
         run.resolve(values)
 

@@ -198,7 +198,12 @@ def render_page(record: Record, images: Images | None) -> str:
     images: those of `images_shown`, uint8 [H, W, C]; None where the dataset is not available.
     """
     names = [model["name"] for model in record["models"]]
-    details = [_pairs_text(record), _accuracy_differences(record), *_mcnemar(record), _other_differences(record)]
+    details: list[str | Table] = [
+        _pairs_text(record),
+        _accuracy_differences(record),
+        *_mcnemar(record),
+        _other_differences(record),
+    ]
     sections = [
         Section("Result", [*sentences(record), timing_note(record)]),
         Section("The models", [_scores(record), _accuracy_by_seed(record), _costs(record)]),

@@ -1,4 +1,4 @@
-"""Whether a model is as sure as it may be: likelihood, calibration error and the reliability diagram's numbers."""
+"""Likelihood, calibration error and the bins of a reliability diagram: is a model as often right as it claims?"""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -7,12 +7,12 @@ import numpy as np
 
 from cnn_jax.errors import InputError
 
-BINS = 15  # as Guo et al. (2017) have it
+BINS = 15  # as in Guo et al. (2017)
 
 
 @dataclass(frozen=True)
 class Quality:
-    """What test images say of predicted probabilities. loss: the mean negative log-likelihood, in nats."""
+    """Scores of predicted probabilities. loss: the mean negative log-likelihood, in nats."""
 
     loss: float
     accuracy: float
@@ -21,9 +21,9 @@ class Quality:
 
 @dataclass(frozen=True)
 class Bin:
-    """Predictions whose confidence, the largest probability, is above `low` and at most `high`.
+    """The predictions whose confidence, the largest probability, is above `low` and at most `high`.
 
-    confidence, accuracy: the means over them; None where there are none.
+    confidence, accuracy: their means; None for an empty bin.
     """
 
     low: float
@@ -34,21 +34,12 @@ class Bin:
 
     @property
     def gap(self) -> float:
-        """How far accuracy is from confidence; 0 where the bin is empty."""
+        """The distance between accuracy and confidence; 0 for an empty bin."""
         return 0.0 if self.accuracy is None or self.confidence is None else abs(self.accuracy - self.confidence)
 
 
-def log_probabilities(logits: np.ndarray) -> np.ndarray:
-    """Log-softmax in float64. logits: float [..., classes].
-
-    Logarithms, because a probability of 1e-400 is zero in float64, and its likelihood would be lost.
-    """
-    exact = logits.astype(np.float64)
-    return exact - np.logaddexp.reduce(exact, axis=-1, keepdims=True)
-
-
 def quality(log_probabilities: np.ndarray, labels: np.ndarray) -> Quality:
-    """Likelihood, accuracy and calibration error. log_probabilities: float64 [N, classes]. labels: int [N]."""
+    """Loss, accuracy and calibration error. log_probabilities: float64 [N, classes]. labels: int [N]."""
     return Quality(
         loss=negative_log_likelihood(log_probabilities, labels),
         accuracy=float((log_probabilities.argmax(axis=-1) == labels).mean()),
@@ -57,7 +48,7 @@ def quality(log_probabilities: np.ndarray, labels: np.ndarray) -> Quality:
 
 
 def negative_log_likelihood(log_probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Mean of -ln p(label), in nats; for one model it is the test loss.
+    """Mean of -ln p(label), in nats; for a single model this is the test loss.
 
     log_probabilities: float64 [N, classes]. labels: int [N].
     """
@@ -74,15 +65,15 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bi
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> list[Bin]:
-    """The numbers of the reliability diagram: bins of equal width from 0 to 1.
+    """The bins of a reliability diagram: equal widths from 0 to 1.
 
     probabilities: float [N, classes], rows sum to 1. labels: int [N]. Raises InputError when N is 0.
     """
     if len(labels) == 0:
-        raise InputError("There are no predictions to sort by their confidence.")
+        raise InputError("There are no predictions.")
     confidences, hits = probabilities.max(axis=-1), probabilities.argmax(axis=-1) == labels
     edges = np.linspace(0, 1, bins + 1)
-    which = np.searchsorted(edges[1:-1], confidences, side="left")  # one that was rounded to 1 + 1e-16 is in the last
+    which = np.searchsorted(edges[1:-1], confidences, side="left")  # 1 + 1e-16, from rounding, is in the last
     return [_bin(low, high, confidences[which == i], hits[which == i]) for i, (low, high) in enumerate(pairwise(edges))]
 
 

@@ -1,7 +1,7 @@
-"""Models that vote: the mean of their probabilities, which is what deep ensembles predict.
+"""Ensembles: several models predict the mean of their probabilities.
 
 Lakshminarayanan, Pritzel and Blundell, "Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles"
-(2017). Probabilities are averaged, not logits and not accuracies.
+(2017). Probabilities are averaged, not logits or accuracies.
 """
 
 import itertools
@@ -14,14 +14,14 @@ from cnn_jax.studies.evaluation import calibration
 from cnn_jax.studies.evaluation.calibration import Quality
 
 MOST_SUBSETS = 50
-SEED = 0  # of which subsets are drawn, where there are more
+SEED = 0  # for drawing subsets, where there are more
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Ensembles of one size. quality: the mean over subsets; lowest, highest: the extremes of their accuracy.
+    """Ensembles of one size. quality: the mean over subsets. lowest, highest: their lowest and highest accuracy.
 
-    Subsets share members, so the extremes are no confidence interval.
+    Subsets share members, so lowest and highest are not a confidence interval.
     """
 
     members: int
@@ -34,21 +34,20 @@ class Ensemble:
 def by_size(log_probabilities: np.ndarray, labels: np.ndarray) -> list[Ensemble]:
     """Ensembles of 1, 2, 4, 8, ... and of all members. log_probabilities: float64 [members, N, classes].
 
-    A size is judged by the mean over subsets of the members: all of them, or `MOST_SUBSETS` different ones by chance.
-    The first two or the best two of ten would be one draw, and a lucky or chosen one; the mean over subsets estimates
-    without bias what two trained models come to.
+    Each size is scored by the mean over subsets of the members: all subsets, or `MOST_SUBSETS` random ones. This mean
+    estimates without bias what an ensemble of newly trained models would reach; a single subset may be a lucky one.
     """
     return [_of_size(log_probabilities, labels, size) for size in sizes(len(log_probabilities))]
 
 
 def sizes(members: int) -> list[int]:
-    """1, 2, 4, ... as far as there are members, and all of them."""
+    """1, 2, 4, ... up to the number of members, and that number itself."""
     powers = [2**power for power in range(members.bit_length())]
     return sorted({*powers, members})
 
 
 def subsets(members: int, size: int, most: int = MOST_SUBSETS) -> list[tuple[int, ...]]:
-    """All subsets of a size, or `most` different ones drawn from a fixed seed; in order."""
+    """All subsets of a size or, where there are more, `most` different ones drawn with a fixed seed; sorted."""
     if math.comb(members, size) <= most:
         return list(itertools.combinations(range(members), size))
     rng = np.random.default_rng([SEED, members, size])
@@ -64,8 +63,8 @@ def averaged(log_probabilities: np.ndarray) -> np.ndarray:
 
 
 def _of_size(log_probabilities: np.ndarray, labels: np.ndarray, size: int) -> Ensemble:
-    chosen = subsets(len(log_probabilities), size)
-    found = [calibration.quality(averaged(log_probabilities[list(members)]), labels) for members in chosen]
-    accuracies = [quality.accuracy for quality in found]
-    mean = Quality(*(float(np.mean([getattr(q, name) for q in found])) for name in Quality.__dataclass_fields__))
-    return Ensemble(size, len(chosen), mean, min(accuracies), max(accuracies))
+    of_size = subsets(len(log_probabilities), size)
+    scores = [calibration.quality(averaged(log_probabilities[list(members)]), labels) for members in of_size]
+    accuracies = [quality.accuracy for quality in scores]
+    mean = Quality(*(float(np.mean([getattr(q, name) for q in scores])) for name in Quality.__dataclass_fields__))
+    return Ensemble(size, len(of_size), mean, min(accuracies), max(accuracies))

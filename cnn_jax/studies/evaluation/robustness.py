@@ -1,4 +1,4 @@
-"""How much models lose where test images are not as those they learned from."""
+"""The accuracy of models on corrupted test images."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -13,14 +13,14 @@ Infer = Callable[[np.ndarray], np.ndarray]  # uint8 images [N, H, W, C] -> float
 def accuracies(
     models: Mapping[str, Infer], test: Split, names: Sequence[str], *, seed: int, note: Callable[[str], None]
 ) -> dict[str, dict[str, np.ndarray]]:
-    """For each model and corruption the accuracy at each strength from 0 to 5: float64 [6, seeds].
+    """The accuracy of each model under each corruption at the strengths from 0 to 5: float64 [6, seeds].
 
-    All models see the same corrupted images, which `seed` determines. note: receives what is being done.
+    All models see the same corrupted images, which depend on `seed`. note: is called with a line of progress.
     """
     clean = {model: _accuracy(infer, test.images, test.labels) for model, infer in models.items()}
     rows: dict[str, dict[str, list]] = {model: {name: [clean[model]] for name in names} for model in models}
     for name in names:
-        note(f"corrupting by {name}")
+        note(f"scoring images with {name}")
         for strength in corruptions.STRENGTHS[1:]:
             images = corruptions.corrupt(test.images, name, strength, seed)
             for model, infer in models.items():

@@ -1,7 +1,8 @@
-"""The directory of a sweep: what all trials start from, a row for each of them, and the winner's runs.
+"""The directory of a sweep.
 
-`base.json` is the Config (not `config.json`: this is no run), `machine.json` the machine, `sweep.jsonl` has a row a
-trial, in the order in which they ended, `sweep.json` the record, `sweep.html` the page, `winner` a run of many seeds.
+`base.json` is the Config that all trials start from; it is not named `config.json`, because the directory is not a run.
+`machine.json` describes the machine. `sweep.jsonl` has a row for each trial, in the order in which they ended.
+`sweep.json` is the record, `sweep.html` the page, and `winner` holds the winner's runs, one for each seed.
 """
 
 import errno
@@ -14,8 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cnn_jax import config as configs
-from cnn_jax.config import Config
+from cnn_jax.config import Config, differences, from_file
 from cnn_jax.errors import InputError
 from cnn_jax.runs.directory import RunDirectory, begun, delete, entries, write_at_once, writing
 
@@ -23,32 +23,32 @@ Row = dict[str, Any]
 
 NUMBERS = ("validation_loss", "validation_accuracy", "train_loss", "train_accuracy", "seconds", "images_per_second")
 _COUNTS = ("epochs", "steps")
-_OURS = ("machine.json", "sweep.jsonl", "sweep.json", "sweep.html")
-_LARGEST_ROWS = 1 << 28  # bytes; a row is some three hundred
+_FILES = ("machine.json", "sweep.jsonl", "sweep.json", "sweep.html")
+_LARGEST_ROWS = 1 << 28  # bytes; a row has about 300
 
 
 @dataclass(frozen=True)
 class SweepDirectory:
-    """The files of a sweep at `path`. Reading raises InputError; writing raises MachineError."""
+    """The files of a sweep in the folder `path`. Reading raises InputError; writing raises MachineError."""
 
     path: Path
 
-    def is_there(self) -> bool:
-        """Whether there is a sweep here; InputError where there is something else that must not be touched."""
-        there = entries(self.path)
-        if there and not (self.path / "base.json").is_file():
+    def exists(self) -> bool:
+        """Whether there is a sweep in the folder. Raises InputError when there are other files."""
+        found = entries(self.path)
+        if found and not (self.path / "base.json").is_file():
             raise InputError(f"--workdir={self.path}: holds files, but no sweep. Name a new or empty folder.")
-        return bool(there)
+        return bool(found)
 
-    def kept(self, base: Config) -> dict[Config, Row]:
-        """The rows of the trials that have ended, by their configs. A last line that was cut off is none.
+    def finished_rows(self, base: Config) -> dict[Config, Row]:
+        """The rows of finished trials, by the trial's Config. An incomplete last line is ignored.
 
-        Raises InputError where the trials of another config are here, or where the file is damaged.
+        Raises InputError when the sweep here starts from another Config, or when the file is damaged.
         """
-        if not self.is_there():
+        if not self.exists():
             return {}
-        before = configs.from_file(self.path / "base.json")
-        if changed := configs.differences(before, base):
+        before = from_file(self.path / "base.json")
+        if changed := differences(before, base):
             fields = "; ".join(f"{name}: {old!r} there, {new!r} now" for name, (old, new) in changed.items())
             raise InputError(
                 f"--workdir={self.path}: holds a sweep that starts from another config ({fields}). "
@@ -58,11 +58,11 @@ class SweepDirectory:
         try:
             rows = [_row(base, line) for line in self._whole_lines().splitlines()]
         except (OSError, ValueError, TypeError, RecursionError, InputError) as error:
-            raise InputError(f"{file}: not the rows of a sweep ({error}). Use --overwrite to begin anew.") from None
-        return dict(reversed(rows))  # of two rows of one trial the first one counts
+            raise InputError(f"{file}: not the rows of a sweep ({error}). Use --overwrite to start again.") from None
+        return dict(reversed(rows))  # when a trial has two rows, the first one counts
 
     def _whole_lines(self) -> str:
-        """What is in the rows' file up to its last line end; nothing where there is no file."""
+        """The text of the rows' file up to its last line end; empty when there is no file."""
         file = self.path / "sweep.jsonl"
         if not file.exists():
             return ""
@@ -73,40 +73,39 @@ class SweepDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Makes the directory where it is missing, and keeps other processes from training in it."""
+        """Makes the directory if needed, and keeps other processes from training in it."""
         with RunDirectory(self.path).locked():
             yield
 
     def begin(self, base: Config, machine: dict, *, overwrite: bool) -> None:
-        """Brings the files to where trials begin or go on. overwrite: delete those that have ended, and the winner.
+        """Prepares the files so that trials can start or resume.
 
-        Raises InputError where trials ran on other data.
+        overwrite: delete finished trials and the winner. Raises InputError when earlier trials used other data.
         """
-        is_there = self.is_there()
-        if is_there and not overwrite and (self.path / "machine.json").is_file():
+        if self.exists() and not overwrite and (self.path / "machine.json").is_file():
             RunDirectory(self.path).require_same_data(base, machine)
         with begun(self.path):
             if overwrite:
-                for path in (*(self.path / name for name in _OURS), *self.path.glob("winner*")):
+                for path in (*(self.path / name for name in _FILES), *self.path.glob("winner*")):
                     delete(path)
-            # A folder counts as a sweep once it has a base.
+            # With this file, the folder is a sweep.
             write_at_once(self.path / "base.json", base.to_json())
             write_at_once(self.path / "machine.json", json.dumps(machine, indent=2) + "\n")
             write_at_once(self.path / "sweep.jsonl", self._whole_lines())
 
     def append(self, row: Row) -> None:
-        """Adds a row in a single write, so that those of several processes stay apart."""
+        """Adds a row in a single write, so that the rows of several processes do not mix."""
         line = (json.dumps(row, allow_nan=False) + "\n").encode()
         with writing(self.path / "sweep.jsonl") as file:
             descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             try:
-                if os.write(descriptor, line) < len(line):  # of a disk that has no more room
+                if os.write(descriptor, line) < len(line):  # the disk is full
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(descriptor)
 
     def winner(self, config: Config) -> Path:
-        """The folder for the runs of this config: the first of `winner`, `winner-2`, ... without those of another."""
+        """The folder for the runs of this Config: the first of `winner`, `winner-2`, ... that has no other Config."""
         path, number = self.path / "winner", 1
         while (path / "config.json").is_file() and RunDirectory(path).config() != config:
             number += 1
@@ -114,19 +113,19 @@ class SweepDirectory:
         return path
 
     def write(self, record: Mapping[str, Any], page: str) -> None:
-        """Stores what the trials came to, and the page about it."""
+        """Writes the record and the page."""
         with writing(self.path / "sweep.json") as file:
             write_at_once(self.path / "sweep.html", page)
             write_at_once(file, json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 
 def _row(base: Config, line: str) -> tuple[Config, Row]:
-    """A row and the config of its trial. Raises ValueError, TypeError or InputError where it is none."""
+    """The Config of a trial, and its row. Raises ValueError, TypeError or InputError when the line is not a row."""
     row = json.loads(line)
     if not isinstance(row, dict) or row.keys() != {"settings", "seed", "status", *NUMBERS, *_COUNTS}:
-        raise ValueError("a line is no object of a trial's fields")
+        raise ValueError("a line does not have the fields of a trial")
     if row["status"] not in ("done", "diverged") or any(type(row[name]) is not int for name in _COUNTS):
-        raise ValueError("a line has no status of a trial, or no counts")
+        raise ValueError("a line has no valid status or counts")
     for name in NUMBERS:
         is_number = type(row[name]) in (int, float) and math.isfinite(row[name])
         if not is_number and (row["status"] == "done" or row[name] is not None):

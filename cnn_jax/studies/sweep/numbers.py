@@ -1,68 +1,122 @@
-"""What the trials of a sweep say: its settings, best first, and how the scores respond to each field.
+"""The numbers of a sweep: its settings with their scores, best first, and how the scores depend on each field.
 
-Rows are those of `sweep.jsonl`: settings, seed, status and numbers of each trial.
+Rows are those of `sweep.jsonl`: the setting, seed, status and numbers of a trial.
 """
 
+import dataclasses
+import datetime
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cnn_jax.config import FIELDS, Config, kind_of
 from cnn_jax.report import statistics
+from cnn_jax.runs.seeds_result import SeedsResult
+from cnn_jax.studies.sweep.space import Dimension
 
 Row = Mapping[str, Any]
-Found = dict[str, Any]
+Scored = dict[str, Any]  # a setting with the scores of its seeds
 
+FORMAT = 1
 NUMBERS = ("validation_accuracy", "validation_loss", "train_accuracy", "train_loss", "seconds")
 
 
-def ranked(rows: Sequence[Row]) -> list[Found]:
-    """The settings with what their seeds came to, best first: by mean validation accuracy, and where that ties by loss.
+def sweep_record(
+    base: Config,
+    dimensions: Sequence[Dimension],
+    rows: Sequence[Row],
+    search: Mapping[str, Any],
+    machine: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The content of `sweep.json`, before the winner is tested.
 
-    Those of which a seed has diverged come last, whatever the others reached: they are not to be relied on.
+    base: what all trials have in common. search: sweep, samples and seeds, as asked for. machine: as in `machine.json`.
+    """
+    settings = rank(rows)
+    best = best_setting(settings)
+    fields = [dimension.field for dimension in dimensions]
+    edges = [field for field in fields if best and is_at_edge(settings, field)]
+    counts = {
+        "settings": len(settings),
+        "trials": len(rows),
+        "diverged": sum(row["status"] == "diverged" for row in rows),
+        "validation_examples": base.validation_examples,
+    }
+    return {
+        "format": FORMAT,
+        "date": datetime.date.today().isoformat(),
+        "dataset": base.dataset,
+        "base": json.loads(base.to_json()),
+        "machine": {name: value for name, value in machine.items() if name != "command_line"},  # it may name folders
+        "search": {**search, **counts},
+        "fields": [_field(dimension, settings) for dimension in dimensions],
+        "settings": settings,
+        "winner": best and best | {"at_the_end": edges, "folder": None, "test": None},
+    }
+
+
+def with_test_scores(record: Mapping[str, Any], folder: str, result: SeedsResult) -> dict[str, Any]:
+    """The record with the winner's test scores. folder: the name of the folder of its runs."""
+    return {**record, "winner": record["winner"] | {"folder": folder, "test": dataclasses.asdict(result)}}
+
+
+def _field(dimension: Dimension, settings: Sequence[Scored]) -> dict[str, Any]:
+    """A swept field, and how accuracy depends on it."""
+    has_numbers = all(setting["settings"][dimension.field] is not None for setting in settings)
+    return {
+        "name": dimension.field,
+        "is_numeric": kind_of(FIELDS[dimension.field])[0] in (int, float) and has_numbers,
+        "is_logarithmic": dimension.is_logarithmic,
+        "lines": response(settings, dimension.field),
+    }
+
+
+def rank(rows: Sequence[Row]) -> list[Scored]:
+    """The settings with the scores of their seeds, sorted by mean validation accuracy, then by mean validation loss.
+
+    Settings with a seed that diverged come last, whatever the other seeds reached, because they are not reliable.
     """
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(_key(row["settings"]), []).append(row)
-    return sorted(map(_summary, groups.values()), key=_place)
+    return sorted(map(_scored, groups.values()), key=_sort_key)
 
 
-def _summary(rows: Sequence[Row]) -> Found:
+def _scored(rows: Sequence[Row]) -> Scored:
+    """A setting with the scores of its seeds. rows: of this setting."""
     done = [row for row in rows if row["status"] == "done"]
-    found: Found = {
+    setting: Scored = {
         "settings": rows[0]["settings"],
         "seeds": [row["seed"] for row in done],
         "diverged": [row["seed"] for row in rows if row["status"] == "diverged"],
     }
-    for name in NUMBERS:
-        values = [row[name] for row in done]
-        found[name] = statistics.summary(values) if done else None
-    return found
+    return setting | {name: statistics.summary([row[name] for row in done]) if done else None for name in NUMBERS}
 
 
-def _place(found: Found) -> tuple[bool, float, float]:
-    """What to sort by."""
-    if not found["seeds"]:
+def _sort_key(setting: Scored) -> tuple[bool, float, float]:
+    if not setting["seeds"]:
         return True, 1.0, 0.0
-    return bool(found["diverged"]), -found["validation_accuracy"]["mean"], found["validation_loss"]["mean"]
+    accuracy, loss = setting["validation_accuracy"]["mean"], setting["validation_loss"]["mean"]
+    return bool(setting["diverged"]), -accuracy, loss
 
 
-def winner(settings: Sequence[Found]) -> Found | None:
-    """The best of ranked settings; None where each of them has diverged with some seed."""
+def best_setting(settings: Sequence[Scored]) -> Scored | None:
+    """The best of ranked settings; None when every setting has a seed that diverged."""
     return None if settings[0]["diverged"] else settings[0]
 
 
-def response(settings: Sequence[Row], field: str) -> list[Found]:
-    """How validation accuracy responds to a field: for every combination of the other fields, a point a value.
+def response(settings: Sequence[Scored], field: str) -> list[dict[str, Any]]:
+    """How validation accuracy depends on a field: a line for each combination of the other fields.
 
-    Each has `others`, and `points` in ascending order of the value with `value`, `mean`, `low` and `high` over the
-    seeds; these are None where all have diverged.
+    Each line has `others`, the other fields, and `points` in ascending order of the field's value, each with `value`,
+    `mean`, `low` and `high` over the seeds; these are None where all seeds diverged.
     """
-    lines: dict[str, Found] = {}
-    for found in settings:
-        others = {name: value for name, value in found["settings"].items() if name != field}
-        accuracy = found["validation_accuracy"]
+    lines: dict[str, dict[str, Any]] = {}
+    for setting in settings:
+        others = {name: value for name, value in setting["settings"].items() if name != field}
+        accuracy = setting["validation_accuracy"]
         low, high = (min(accuracy["values"]), max(accuracy["values"])) if accuracy else (None, None)
-        point = {"value": found["settings"][field], "mean": accuracy and accuracy["mean"], "low": low, "high": high}
+        point = {"value": setting["settings"][field], "mean": accuracy and accuracy["mean"], "low": low, "high": high}
         lines.setdefault(_key(others), {"others": others, "points": []})["points"].append(point)
     for line in lines.values():
         if all(isinstance(point["value"], (int, float)) for point in line["points"]):
@@ -70,14 +124,14 @@ def response(settings: Sequence[Row], field: str) -> list[Found]:
     return [lines[key] for key in sorted(lines)]
 
 
-def is_at_the_end(settings: Sequence[Row], field: str) -> bool:
-    """Whether the best setting has the smallest or the largest of three numbers or more that were tried."""
-    values = [found["settings"][field] for found in settings]
+def is_at_edge(settings: Sequence[Scored], field: str) -> bool:
+    """Whether the best of ranked settings has the smallest or largest of at least three numbers that were tried."""
+    values = [setting["settings"][field] for setting in settings]
     if not all(type(value) in (int, float) for value in values) or len(set(values)) < 3:
         return False
     return values[0] in (min(values), max(values))
 
 
 def _key(settings: Mapping[str, Any]) -> str:
-    """Text that is equal for equal settings."""
+    """Text that is the same for equal settings."""
     return json.dumps(settings, sort_keys=True)

@@ -1,232 +1,212 @@
-"""A sweep's record for people: the same tables and sentences on the console and on a page."""
+"""The tables, sentences and page of a sweep. The console shows the same table and sentences."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cnn_jax.config import as_text
-from cnn_jax.report.page import Figure, Page, Section, Table, render
-from cnn_jax.studies.sweep import figures as drawings
+from cnn_jax.report.format import MISSING, counted, duration, interval, listed, loss, percent, plus_minus
+from cnn_jax.report.page import Figure, Page, Section, render
+from cnn_jax.report.tables import Table, machine_table, setting_text
+from cnn_jax.studies.sweep import figures
+from cnn_jax.studies.sweep.space import setting_words
 
 Record = Mapping[str, Any]
 
-MOST_ROWS = 500  # of the page's table; the record has all of them
-_MOST_SAID = 20  # values that a figure's alternative text names
+MOST_ROWS = 500  # of the page's table; the record has all settings
+_MOST_VALUES_IN_WORDS = 20  # of a figure's alternative text
 
 
-def settings(record: Record, most: int) -> Table:
-    """The settings, best first, so many at the most."""
+def settings_ranking(record: Record, most: int) -> Table:
+    """The settings, best first; at most `most` of them."""
     names = [field["name"] for field in record["fields"]]
     rows = [
-        [str(rank), *(_value(found["settings"][name]) for name in names), *_numbers(found)]
-        for rank, found in enumerate(record["settings"][:most], start=1)
+        [str(rank), *(setting_text(setting["settings"][name]) for name in names), *_scores(setting)]
+        for rank, setting in enumerate(record["settings"][:most], start=1)
     ]
-    headings = ["", *names, "seeds", "validation accuracy", "95 % interval", "loss", "training accuracy", "trained"]
-    count = len(record["settings"])
-    title = f"{count:,} settings, best first" + (f"; the first {most:,}" if count > most else "")
-    return Table(title, headings, rows)
+    headings = ["rank", *names, "seeds", "validation accuracy", "95 % interval, %", "validation loss"]
+    number = len(record["settings"])
+    title = f"{counted(number, 'setting')}, best first" + (f"; the first {most:,} are shown" if number > most else "")
+    return Table(title, [*headings, "training accuracy", "training time"], rows)
 
 
-def _numbers(found: Record) -> list[str]:
-    seeds = f"{len(found['seeds'])}" + (f", {len(found['diverged'])} diverged" if found["diverged"] else "")
-    accuracy = found["validation_accuracy"]
+def _scores(setting: Record) -> list[str]:
+    seeds = f"{len(setting['seeds'])}" + (f", {len(setting['diverged'])} diverged" if setting["diverged"] else "")
+    accuracy = setting["validation_accuracy"]
     if accuracy is None:
-        return [seeds, "-", "-", "-", "-", "-"]
+        return [seeds, *[MISSING] * 5]
     return [
         seeds,
-        _percent(accuracy["mean"]),
-        _range(accuracy["interval"]),
-        _loss(found["validation_loss"]["mean"]),
-        _percent(found["train_accuracy"]["mean"]),
-        f"{found['seconds']['mean']:.1f} s",
+        percent(accuracy["mean"]),
+        interval(accuracy["interval"], _percent_number),
+        loss(setting["validation_loss"]["mean"]),
+        percent(setting["train_accuracy"]["mean"]),
+        duration(setting["seconds"]["mean"]),
     ]
+
+
+def _percent_number(share: float) -> str:
+    return f"{100 * share:.2f}"
 
 
 def sentences(record: Record) -> list[str]:
-    """What came of it, in plain words."""
+    """The result in plain words."""
     search, best = record["search"], record["winner"]
-    held_out = f"{search['validation_examples']:,} held-out training images"
-    said = []
     if best is None:
-        said.append("No setting is left to win: in each of them a seed has diverged. Try smaller learning rates.")
+        said = ["No setting can win, because each has a seed that diverged. Try smaller learning rates."]
     else:
-        accuracy, count = best["validation_accuracy"], search["settings"]
-        choice = "It is the largest of all that were tried, so that it flatters the winner; the"
-        said.append(
-            f"{f'The best of {count:,} settings' if count > 1 else 'The only setting'} is {words(best['settings'])}: "
-            f"{_percent(accuracy['mean'])} on {held_out} ({_interval_words(accuracy['interval'])}n = {accuracy['n']}). "
-            f"{choice if count > 1 else 'The'} test images played no part."
-        )
-        said += [_edge(name, best) for name in best["at_the_end"]]
+        said = [_winner_sentence(record), *(_edge_sentence(name, best) for name in best["at_the_end"])]
     if search["diverged"]:
-        said.append(f"Diverged: {search['diverged']:,} of {search['trials']:,} trials; the sweep went on.")
-    return said + ([test(record)] if best and best["test"] else [])
+        said.append(f"Diverged: {search['diverged']:,} of {counted(search['trials'], 'trial')}.")
+    return said + ([_test_sentence(record)] if best and best["test"] else [])
 
 
-def _edge(name: str, best: Record) -> str:
-    value = _value(best["settings"][name])
-    return f"{name}={value} is an end of what was tried: better values may lie beyond it."
+def _winner_sentence(record: Record) -> str:
+    search, best = record["search"], record["winner"]
+    accuracy, number = best["validation_accuracy"], search["settings"]
+    bounds = accuracy["interval"]
+    shown = f"95 % interval {interval(bounds, _percent_number)}, " if bounds else ""
+    sentence = (
+        f"{f'The best of {number:,} settings' if number > 1 else 'The only setting'} is "
+        f"{setting_words(best['settings'])}, with an accuracy of {percent(accuracy['mean'])} on "
+        f"{counted(search['validation_examples'], 'held-out training image')} ({shown}n = {accuracy['n']})."
+    )
+    bias = " The best of many tries looks better than it is, so it is trained again." if number > 1 else ""
+    return f"{sentence}{bias} The test images were not used to choose it."
 
 
-def test(record: Record) -> str:
-    """What the winner reaches on the test images."""
+def _edge_sentence(name: str, best: Record) -> str:
+    value = setting_text(best["settings"][name])
+    return f"{name}={value} is the smallest or largest value that was tried: better values may lie beyond it."
+
+
+def _test_sentence(record: Record) -> str:
+    """The winner's scores on the test images."""
     found = record["winner"]["test"]
-    seeds = ", ".join(str(seed["seed"]) for seed in found["seeds"])
+    seeds = listed([str(seed["seed"]) for seed in found["seeds"]])
     if found["n"] == 0:
-        return f"Trained again with seeds {seeds}, it diverged: it has no test score."
-    accuracy, interval = found["mean"]["test_accuracy"], found["ci95"]["test_accuracy"]
-    spread = f" ± {100 * (interval[1] - accuracy):.2f}" if interval else ""
-    known = "95 % CI" if interval else "no interval"
-    bad = [str(seed["seed"]) for seed in found["seeds"] if seed["status"] == "diverged"]
+        return f"The winner was trained again with seeds {seeds} and diverged: it has no test score."
+    bounds = found["ci95"]["test_accuracy"]
+    mean = plus_minus(100 * found["mean"]["test_accuracy"], bounds and [100 * bound for bound in bounds], 2)
+    diverged = [str(seed["seed"]) for seed in found["seeds"] if seed["status"] == "diverged"]
     return (
-        f"Trained again on {_trained_on(record)} with seeds {seeds}, which no trial had, and scored once each: "
-        f"{record['dataset']} test accuracy {100 * accuracy:.2f}{spread} % ({known}, n = {found['n']}), loss "
-        f"{_loss(found['mean']['test_loss'])}." + (f" Diverged: seed {', '.join(bad)}." if bad else "")
+        f"The winner was trained again on {_training_images(record)} with seeds {seeds}, which no trial had used, and "
+        f"each of these runs was scored once: {record['dataset']} test accuracy {mean} % "
+        f"({'95 % CI' if bounds else 'no interval'}, n = {found['n']}), loss {loss(found['mean']['test_loss'])}."
+        + (f" Diverged: seed {', '.join(diverged)}." if diverged else "")
     )
 
 
-def _trained_on(record: Record) -> str:
+def _training_images(record: Record) -> str:
     examples = (record["base"] | record["winner"]["settings"])["train_examples"]
     return "all training images" if examples is None else f"the first {examples:,} training images"
 
 
-def words(settings: Mapping[str, Any]) -> str:
-    """A setting in words."""
-    return ", ".join(f"{name}={_value(value)}" for name, value in settings.items())
-
-
-def page(record: Record) -> str:
-    """The whole record as a page."""
-    search, names = record["search"], ", ".join(field["name"] for field in record["fields"])
-    seeds = f"{len(search['seeds'])} {'seeds' if len(search['seeds']) > 1 else 'seed'}"
+def render_page(record: Record) -> str:
+    """The page as HTML."""
+    search, names = record["search"], listed([field["name"] for field in record["fields"]])
     sections = [
-        Section("In words", sentences(record)),
-        Section("How accuracy responds", list(_responses(record))),
-        Section("All settings", [_ranking_words(), settings(record, MOST_ROWS)]),
-        *([Section("The winner on the test images", [_seeds(record)])] if record["winner"] else []),
-        Section("What was run", [_search(record), _base(record), _machine(record)]),
+        Section("Result", sentences(record)),
+        Section("How accuracy depends on each field", list(_responses(record))),
+        Section("All settings", [_RANKING_TEXT, settings_ranking(record, MOST_ROWS)]),
+        *([Section("The winner on the test images", [_winner_seeds(record)])] if record["winner"] else []),
+        Section("What was run", [_search(record), _base(record), machine_table([record["machine"]])]),
     ]
     lead = (
-        f"{search['settings']:,} settings of {names} on {record['dataset']}, {seeds} each: chosen on held-out training "
-        "images, scored on test images at the end."
+        f"{counted(search['settings'], 'setting')} of {names} on {record['dataset']}, with "
+        f"{counted(len(search['seeds']), 'seed')} each. The best one was chosen on held-out training images and then "
+        "scored on the test images."
     )
     title = f"Sweep of {record['base']['experiment']} over {names}"
     return render(Page(title, lead, sections, f"Made by run.py --mode=sweep, {record['date']}."))
 
 
+_RANKING_TEXT = (
+    "Settings are sorted by mean accuracy on the held-out images, then by mean loss. A setting with a seed that "
+    "diverged cannot win and comes after the others. Where the intervals of two settings overlap, their order may be "
+    "chance."
+)
+
+
 def _responses(record: Record) -> Iterator[str | Figure]:
     yield (
-        "Marks are means over the seeds, bars reach from the lowest seed to the highest, and the ring is around the "
-        "winner. A cross on the axis is a setting of which every seed has diverged."
+        "Marks are means over the seeds, with bars from the lowest to the highest seed. The ring marks the winner. A "
+        "cross at the axis is a setting of which every seed diverged."
     )
     shown = [field for field in record["fields"] if len(_values(field)) > 1]
     for field in shown:
         best = _best(record, field["name"])
         if field["is_numeric"]:
-            names = [words(line["others"]) for line in field["lines"]]
-            svg = drawings.numbers(
-                field["lines"], names, field["name"], best, _alt(field), logarithmic=field["is_logarithmic"]
+            names = [setting_words(line["others"]) for line in field["lines"]]
+            svg = figures.by_number(
+                field["lines"], names, field["name"], best, _alt(field), is_logarithmic=field["is_logarithmic"]
             )
         else:
-            best = best and (_value(best[0]), best[1])  # as the drawing names it
-            lines = [_named(line) for line in field["lines"]]
-            svg = drawings.words(lines, _values(field), field["name"], best, _alt(field))
-        caption = f"Validation accuracy against {field['name']}"
-        yield Figure(svg, caption + ("" if field["is_numeric"] else ". Each mark is a setting."))
+            best = best and (setting_text(best[0]), best[1])  # as the figure names it
+            lines = [_with_names(line) for line in field["lines"]]
+            svg = figures.by_name(lines, _values(field), field["name"], best, _alt(field))
+        caption = f"Validation accuracy by {field['name']}"
+        yield Figure(svg, caption + ("." if field["is_numeric"] else ". Each mark is a setting."))
     if not shown:
         yield "No field has more than one value."
 
 
-def _named(line: Record) -> Record:
-    return {**line, "points": [{**point, "value": _value(point["value"])} for point in line["points"]]}
+def _with_names(line: Record) -> Record:
+    return {**line, "points": [{**point, "value": setting_text(point["value"])} for point in line["points"]]}
 
 
 def _best(record: Record, name: str) -> tuple[Any, float] | None:
+    """The winner's value of a field, and its accuracy."""
     best = record["winner"]
     return (best["settings"][name], best["validation_accuracy"]["mean"]) if best else None
 
 
 def _values(field: Record) -> list[str]:
-    """The values that were tried, in their order."""
+    """The values that were tried, in ascending order where they are numbers."""
     values = [point["value"] for line in field["lines"] for point in line["points"]]
-    return list(dict.fromkeys(map(_value, sorted(values) if field["is_numeric"] else values)))
+    return list(dict.fromkeys(map(setting_text, sorted(values) if field["is_numeric"] else values)))
 
 
 def _alt(field: Record) -> str:
-    """The best mean of each value, in words."""
-    reached: dict[str, list[float]] = {value: [] for value in _values(field)}
+    """The best mean accuracy of each value, in words."""
+    means: dict[str, list[float]] = {value: [] for value in _values(field)}
     for line in field["lines"]:
         for point in line["points"]:
-            reached[_value(point["value"])] += [] if point["mean"] is None else [point["mean"]]
-    said = [f"{value} {_percent(max(means)) if means else 'diverged'}" for value, means in reached.items()]
-    rest = f"; and {len(said) - _MOST_SAID:,} more" if len(said) > _MOST_SAID else ""
-    return f"Validation accuracy against {field['name']}, the best of each value: {'; '.join(said[:_MOST_SAID])}{rest}."
+            means[setting_text(point["value"])] += [] if point["mean"] is None else [point["mean"]]
+    words = [f"{value} {percent(max(found)) if found else 'diverged'}" for value, found in means.items()]
+    left_out = len(words) - _MOST_VALUES_IN_WORDS
+    rest = f"; and {left_out:,} more" if left_out > 0 else ""
+    shown = "; ".join(words[:_MOST_VALUES_IN_WORDS])
+    return f"Validation accuracy by {field['name']}, the best of each value: {shown}{rest}."
 
 
-def _ranking_words() -> str:
-    return (
-        "Ranked by mean accuracy on the held-out images, and where that ties by mean loss. A setting of which a seed "
-        "has diverged cannot win and stands behind the others. Neighbours whose intervals overlap may owe their order "
-        "to chance."
-    )
-
-
-def _seeds(record: Record) -> Table:
+def _winner_seeds(record: Record) -> Table:
     found = record["winner"]["test"]
     rows = [
         [
             str(seed["seed"]),
             seed["status"],
-            "-" if seed["test_accuracy"] is None else _percent(seed["test_accuracy"]),
-            "-" if seed["test_loss"] is None else _loss(seed["test_loss"]),
-            f"{seed['train_seconds']:.1f} s",
+            MISSING if seed["test_accuracy"] is None else percent(seed["test_accuracy"]),
+            MISSING if seed["test_loss"] is None else loss(seed["test_loss"]),
+            duration(seed["train_seconds"]),
         ]
         for seed in (found["seeds"] if found else [])
     ]
-    return Table(words(record["winner"]["settings"]), ["seed", "status", "test accuracy", "test loss", "trained"], rows)
+    headings = ["seed", "status", "test accuracy", "test loss", "training time"]
+    return Table(setting_words(record["winner"]["settings"]), headings, rows)
 
 
 def _search(record: Record) -> Table:
     search = record["search"]
-    rows = [
+    rows: Sequence[Sequence[str]] = [
         ["sweep", search["sweep"]],
-        ["search", f"{search['samples']:,} drawn at random" if search["samples"] else "all combinations"],
+        ["search", counted(search["samples"], "random setting") if search["samples"] else "all combinations"],
         ["seeds of the trials", ", ".join(map(str, search["seeds"]))],
-        ["trials", f"{search['trials']:,}, {search['diverged']:,} of them diverged"],
-        ["held-out images", f"{search['validation_examples']:,}"],
+        ["trials", f"{search['trials']:,}, of which {search['diverged']:,} diverged"],
+        ["held-out training images", f"{search['validation_examples']:,}"],
     ]
-    return Table("The search", ["", "as run"], rows)
+    return Table("The search", ["", "value"], rows)
 
 
 def _base(record: Record) -> Table:
     swept = {field["name"] for field in record["fields"]}
-    rows = [[name, _value(value)] for name, value in record["base"].items() if name not in swept]
-    return Table("What all trials have in common", ["setting", "value"], rows)
-
-
-def _machine(record: Record) -> Table:
-    machine = record["machine"]
-    names = ("device", "cores", "system", "python", "xla_flags", "git_commit")
-    rows = [[name, "none" if machine[name] is None else str(machine[name])] for name in names]
-    rows.append(["versions", ", ".join(f"{name} {version}" for name, version in machine["versions"].items())])
-    return Table("Machine", ["", "of the last start"], rows)
-
-
-def _value(value: Any) -> str:
-    return as_text(tuple(value) if isinstance(value, list) else value)
-
-
-def _loss(value: float) -> str:
-    """With four decimals, which those that are nearly divergent do not need."""
-    return f"{value:.4f}" if value < 1000 else f"{value:.3g}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
-
-
-def _range(interval: Sequence[float] | None) -> str:
-    return f"{100 * interval[0]:.2f} to {100 * interval[1]:.2f}" if interval else "-"
-
-
-def _interval_words(interval: Sequence[float] | None) -> str:
-    return f"95 % interval {_range(interval)}, " if interval else ""
+    rows = [[name, setting_text(value)] for name, value in record["base"].items() if name not in swept]
+    return Table("Settings that all trials have in common", ["setting", "value"], rows)

@@ -1,8 +1,8 @@
 """The settings that a sweep tries, from text such as `learning_rate=1e-4:1e-2:log5; pooling=true,false`.
 
-Factors stand between semicolons, `field=values` each. Values are a list, `64,128` (of fields that hold several numbers:
-`4,8|8,16`), or a range of numbers, `low:high:logN` or `low:high:linN`: N points, both ends among them. Where settings
-are drawn at random, the number of points may be left out.
+The dimensions are separated by semicolons, each `field=values`. Values are a list, `64,128` (for fields that hold
+several numbers `4,8|8,16`), or a range of numbers, `low:high:logN` or `low:high:linN`, with N points that include both
+ends. For a random search, the number of points may be left out.
 """
 
 import itertools
@@ -14,24 +14,24 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax import config as configs
-from cnn_jax.config import FIELDS, Config, as_text
+from cnn_jax.config import FIELDS, Config, as_text, from_text, kind_of
 from cnn_jax.errors import InputError, unknown_name
+from cnn_jax.report.tables import setting_text
 
 Setting = Mapping[str, Any]  # the value of each swept field
 
 MOST_TRIALS = 10_000
-_MOST_MISSES = 100_000  # draws in a row that only repeat: the ranges hold no more
-_OTHER_IMAGES = "the scores of its values would not be on the same images"
-_UNSWEPT: Mapping[str, str] = {
+_MOST_REPEATS = 100_000  # random settings in a row that are known: the ranges hold no more
+_OTHER_IMAGES = "its values would be scored on different images"
+_NOT_SWEPT: Mapping[str, str] = {
     "seed": "use --seeds for several of them",
-    "experiment": "it is where the other settings start from; --mode=compare compares experiments",
+    "experiment": "all settings start from it; --mode=compare compares experiments",
     **dict.fromkeys(("dataset", "view", "glyph_seed", "validation_examples"), _OTHER_IMAGES),
 }
 
 
 @dataclass(frozen=True)
-class Listed:
+class Choice:
     """A field with a list of values."""
 
     field: str
@@ -39,17 +39,18 @@ class Listed:
 
     @property
     def is_logarithmic(self) -> bool:
-        """Whether the values are numbers that span a factor of ten or more."""
+        """Whether the values are positive numbers that span a factor of 10 or more."""
         numbers = [value for value in self.values if type(value) in (int, float)]
         return len(numbers) == len(self.values) and min(numbers) > 0 and max(numbers) >= 10 * min(numbers)
 
-    def draw(self, rng: np.random.Generator) -> Any:
+    def random_value(self, rng: np.random.Generator) -> Any:
+        """One of the values."""
         return self.values[rng.integers(len(self.values))]
 
 
 @dataclass(frozen=True)
 class Range:
-    """A field with numbers from low to high. points: how many of them a grid has; None: for drawing alone."""
+    """A field with numbers from low to high. points: how many of them a grid has; None for a random search only."""
 
     field: str
     low: float
@@ -59,106 +60,114 @@ class Range:
 
     @property
     def values(self) -> tuple[float, ...]:
-        """The points of a grid, both ends among them. Whole numbers that are equal after rounding count once.
+        """The points of a grid, including both ends. Whole numbers that are equal after rounding count once.
 
-        Raises InputError where it is not said how many.
+        Raises InputError when the number of points is not known.
         """
         if self.points is None:
             raise InputError(
-                f"--sweep: {self.field}: how many points? As in {self.low}:{self.high}:log5; or draw, with --samples."
+                f"--sweep: {self.field}: give the number of points as in {self.low}:{self.high}:log5, or --samples."
             )
         spaced = np.geomspace if self.is_logarithmic else np.linspace
         inner = spaced(self.low, self.high, self.points)[1:-1]
         return tuple(dict.fromkeys([self.low, *map(self._typed, inner), self.high]))
 
-    def draw(self, rng: np.random.Generator) -> float:
+    def random_value(self, rng: np.random.Generator) -> float:
+        """A number of the range, uniform or uniform in its logarithm."""
         if self.is_logarithmic:
             return self._typed(math.exp(rng.uniform(math.log(self.low), math.log(self.high))))
         return self._typed(rng.uniform(self.low, self.high))
 
     def _typed(self, number: float) -> float:
-        """The number as one would type it: whole where the field is, else of four digits; never out of the range."""
+        """The number as a person types it: a whole number or four digits, and never outside the range."""
         rounded = round(number) if isinstance(self.low, int) else float(f"{number:.4g}")
         return min(max(rounded, self.low), self.high)
 
 
-Factor = Listed | Range
+Dimension = Choice | Range
 
 
-def factors(text: str) -> list[Factor]:
-    """What is to be varied. Raises InputError on anything that is not as the grammar has it."""
+def parse_dimensions(text: str) -> list[Dimension]:
+    """The dimensions of a sweep. Raises InputError when the text does not follow the grammar above."""
     parts = [part.strip() for part in text.split(";") if part.strip()]
     if not parts:
-        raise InputError('--sweep: names no field. As in --sweep="learning_rate=1e-4:1e-2:log5; pooling=true,false".')
-    found = [_factor(part) for part in parts]
-    names = [factor.field for factor in found]
+        raise InputError(
+            '--sweep: names no field. Example: --sweep="learning_rate=1e-4:1e-2:log5; pooling=true,false".'
+        )
+    dimensions = [_dimension(part) for part in parts]
+    names = [dimension.field for dimension in dimensions]
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"--sweep: {name} is named twice.")
-    return found
+    return dimensions
 
 
-def grid(of: Sequence[Factor]) -> list[Setting]:
-    """Every combination of the factors' values."""
-    count = math.prod(len(factor.values) for factor in of)
+def grid(dimensions: Sequence[Dimension]) -> list[Setting]:
+    """Every combination of the dimensions' values."""
+    count = math.prod(len(dimension.values) for dimension in dimensions)
     if count > MOST_TRIALS:
-        raise InputError(f"--sweep: {count:,} combinations. At most {MOST_TRIALS:,} can be tried; draw with --samples.")
+        raise InputError(
+            f"--sweep: {count:,} combinations. At most {MOST_TRIALS:,} can be tried; try some of them with --samples."
+        )
+    fields = [dimension.field for dimension in dimensions]
     return [
-        dict(zip([factor.field for factor in of], values, strict=True))
-        for values in itertools.product(*(factor.values for factor in of))
+        dict(zip(fields, values, strict=True))
+        for values in itertools.product(*(dimension.values for dimension in dimensions))
     ]
 
 
-def drawn(of: Sequence[Factor], samples: int, seed: int) -> list[Setting]:
-    """So many different settings, at random by the seed: lists and ranges evenly, or evenly in the logarithm.
+def random_search(dimensions: Sequence[Dimension], samples: int, seed: int) -> list[Setting]:
+    """Different random settings; their number is `samples`, and `seed` decides them.
 
-    More samples go on where fewer ended.
+    A larger number of samples begins with the settings of a smaller one.
     """
     if not 1 <= samples <= MOST_TRIALS:
         raise InputError(f"--samples={samples}: must be between 1 and {MOST_TRIALS:,}.")
-    count = math.prod(len(factor.values) for factor in of if isinstance(factor, Listed))
-    if samples > count and not any(isinstance(factor, Range) for factor in of):
-        raise InputError(f"--samples={samples}: there are only {count:,} combinations. Omit it, and all are tried.")
-    rng, found, misses = np.random.default_rng(seed), dict[tuple, Setting](), 0
-    while len(found) < samples:
-        values = tuple(factor.draw(rng) for factor in of)
-        misses = misses + 1 if values in found else 0
-        if misses > _MOST_MISSES:
-            raise InputError(f"--samples={samples}: in these ranges only {len(found):,} different settings were found.")
-        found.setdefault(values, dict(zip([factor.field for factor in of], values, strict=True)))
-    return list(found.values())
+    count = math.prod(len(dimension.values) for dimension in dimensions if isinstance(dimension, Choice))
+    if samples > count and not any(isinstance(dimension, Range) for dimension in dimensions):
+        raise InputError(f"--samples={samples}: there are only {count:,} combinations. Leave it out to try all.")
+    rng, settings, repeats = np.random.default_rng(seed), dict[tuple, Setting](), 0
+    while len(settings) < samples:
+        values = tuple(dimension.random_value(rng) for dimension in dimensions)
+        repeats = repeats + 1 if values in settings else 0
+        if repeats > _MOST_REPEATS:
+            raise InputError(
+                f"--samples={samples}: in these ranges only {len(settings):,} different settings were found."
+            )
+        settings.setdefault(values, {d.field: value for d, value in zip(dimensions, values, strict=True)})
+    return list(settings.values())
 
 
-def as_words(setting: Setting) -> str:
-    """A setting as one types it."""
-    return " ".join(f"{name}={as_text(value)}" for name, value in setting.items())
+def setting_words(setting: Setting) -> str:
+    """A setting as one types it: `learning_rate=0.001, pooling=true`. Values may also be as JSON has them."""
+    return ", ".join(f"{name}={setting_text(value)}" for name, value in setting.items())
 
 
-def _factor(part: str) -> Factor:
+def _dimension(part: str) -> Dimension:
     name, equals, values = (word.strip() for word in part.partition("="))
     if not equals:
         raise InputError(f"--sweep: {part}: must be FIELD=VALUES, as in batch_size=64,128.")
     if name not in FIELDS:
-        raise unknown_name("--sweep: field", name, "field of a config", set(FIELDS) - set(_UNSWEPT))
-    if name in _UNSWEPT:
-        raise InputError(f"--sweep: {name} cannot be swept: {_UNSWEPT[name]}.")
+        raise unknown_name("--sweep: field", name, "field of a config", set(FIELDS) - set(_NOT_SWEPT))
+    if name in _NOT_SWEPT:
+        raise InputError(f"--sweep: {name} cannot be swept: {_NOT_SWEPT[name]}.")
     if not values:
         raise InputError(f"--sweep: {name}: names no value.")
-    return _range(name, values) if ":" in values else _listed(name, values)
+    return _range(name, values) if ":" in values else _choice(name, values)
 
 
-def _listed(name: str, text: str) -> Listed:
-    kind, _ = configs.kind_of(FIELDS[name])
+def _choice(name: str, text: str) -> Choice:
+    kind, _ = kind_of(FIELDS[name])
     separator = "|" if "|" in text or kind is tuple else ","
     values = tuple(_value(name, part) for part in text.removesuffix(separator).split(separator))
     for value in values:
         if values.count(value) > 1:
             raise InputError(f"--sweep: {name}: {as_text(value)} is named twice.")
-    return Listed(name, values)
+    return Choice(name, values)
 
 
 def _range(name: str, text: str) -> Range:
-    kind, _ = configs.kind_of(FIELDS[name])
+    kind, _ = kind_of(FIELDS[name])
     if kind not in (int, float):
         raise InputError(f"--sweep: {name}={text}: only numbers have ranges. List values: {name}=A,B.")
     match = re.fullmatch(r"([^:]+):([^:]+):\s*(log|lin)\s*(\d{0,9})", text)
@@ -166,7 +175,7 @@ def _range(name: str, text: str) -> Range:
         raise InputError(f"--sweep: {name}={text}: a range is LOW:HIGH:logN or LOW:HIGH:linN, as in 1e-4:1e-2:log5.")
     low, high = (_bound(name, bound) for bound in match.groups()[:2])
     if low >= high:
-        raise InputError(f"--sweep: {name}={text}: is empty: {low} is not below {high}.")
+        raise InputError(f"--sweep: {name}={text}: the range is empty: {low} is not below {high}.")
     points = int(match[4]) if match[4] else None
     if points is not None and not 2 <= points <= MOST_TRIALS:
         raise InputError(f"--sweep: {name}={text}: must have between 2 and {MOST_TRIALS:,} points.")
@@ -178,15 +187,15 @@ def _bound(name: str, text: str) -> float:
     try:
         if value is None or not math.isfinite(value):
             raise OverflowError
-    except OverflowError:  # of whole numbers too, which have no largest
+    except OverflowError:  # also from a whole number that is too large for a float
         raise InputError(f"--sweep: {name}={text.strip()[:60]}: an end of a range must be a finite number.") from None
     return value
 
 
 def _value(name: str, text: str) -> Any:
-    """The value of a field, as the command line and Config take it."""
+    """The value of a field, checked as on the command line."""
     try:
-        value = configs.from_text(FIELDS[name], text)
+        value = from_text(FIELDS[name], text)
     except ValueError as error:
         raise InputError(f"--sweep: {name}={text.strip()[:60]}: {error}.") from None
     try:

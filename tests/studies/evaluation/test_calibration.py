@@ -1,4 +1,4 @@
-"""Likelihood and calibration are what their definitions say."""
+"""Likelihood and calibration error follow their definitions."""
 
 import math
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cnn_jax.errors import InputError
+from cnn_jax.report.statistics import log_softmax
 from cnn_jax.studies.evaluation import calibration
 from cnn_jax.training import metrics
 
@@ -45,15 +46,15 @@ def test_only_probabilities_that_come_true_are_calibrated(sharpness: float, low:
     """Labels drawn from the probabilities are calibrated by construction; three times the logits are too sure."""
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(100_000, 5))
-    truth = np.exp(calibration.log_probabilities(logits))
+    truth = np.exp(log_softmax(logits))
     labels = (rng.random((100_000, 1)) > truth.cumsum(axis=1)).sum(axis=1)
-    claimed = np.exp(calibration.log_probabilities(sharpness * logits))
+    claimed = np.exp(log_softmax(sharpness * logits))
     assert low <= calibration.expected_calibration_error(claimed, labels) <= high
 
 
 def test_likelihood_by_hand_and_equal_to_the_test_loss() -> None:
     logits, labels = np.random.default_rng(0).normal(size=(50, 10)).astype(np.float32), np.arange(50) % 10
-    logs = calibration.log_probabilities(logits)
+    logs = log_softmax(logits)
     by_hand = -sum(math.log(np.exp(logs[i, labels[i]])) for i in range(50)) / 50
     assert calibration.negative_log_likelihood(logs, labels) == pytest.approx(by_hand)
     found = calibration.quality(logs, labels)
@@ -61,7 +62,7 @@ def test_likelihood_by_hand_and_equal_to_the_test_loss() -> None:
 
 
 def test_impossible_label_has_a_finite_loss() -> None:
-    logs = calibration.log_probabilities(np.array([[0.0, 2000.0]], np.float32))
+    logs = log_softmax(np.array([[0.0, 2000.0]], np.float32))
     assert calibration.negative_log_likelihood(logs, np.array([0])) == 2000.0
 
 

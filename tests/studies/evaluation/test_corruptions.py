@@ -1,4 +1,4 @@
-"""Corruptions do what they say, by as much as they say, and the same each time."""
+"""Corruptions do what they say, by the stated amount, and the same each time."""
 
 import numpy as np
 import pytest
@@ -62,7 +62,7 @@ def test_shift_moves_by_so_many_pixels_in_each_of_four_directions(strength: int)
     assert CORRUPTIONS["shift"].amounts[strength] == strength
 
 
-def test_shift_brings_in_paper_and_drops_what_leaves() -> None:
+def test_shift_brings_in_background_and_drops_what_leaves() -> None:
     white = np.full((50, 8, 8, 1), 255, np.uint8)
     assert (corrupt(white, "shift", 2).astype(int).sum(axis=(1, 2, 3)) == 255 * 8 * 6).all()
 
@@ -139,16 +139,16 @@ def test_direction_is_the_same_at_every_strength() -> None:
 
 
 def test_all_means_all_and_a_near_miss_is_named() -> None:
-    assert corruptions.chosen(["blur", "all"]) == list(CORRUPTIONS)
-    assert corruptions.chosen(["blur", "shift", "blur"]) == ["blur", "shift"]
+    assert corruptions.selected(["blur", "all"]) == list(CORRUPTIONS)
+    assert corruptions.selected(["blur", "shift", "blur"]) == ["blur", "shift"]
     with pytest.raises(InputError, match=r"--corruptions=rotatoin: no such corruption\. Did you mean rotation\?"):
-        corruptions.chosen(["rotatoin"])
+        corruptions.selected(["rotatoin"])
 
 
 @pytest.mark.parametrize("name", ["rotation", "scale"])
-def test_what_comes_in_from_outside_is_paper(name: str) -> None:
+def test_pixels_from_outside_are_background(name: str) -> None:
     white = np.full((50, 28, 28, 1), 255, np.uint8)
     corners = corrupt(white, name, 5)[:, [0, 0, -1, -1], [0, -1, 0, -1]]
     turned_or_smaller = corners.max(axis=(1, 2)) < 255
     assert turned_or_smaller.any()
-    assert (corners[turned_or_smaller] == corruptions.PAPER).all()
+    assert (corners[turned_or_smaller] == corruptions.BACKGROUND).all()

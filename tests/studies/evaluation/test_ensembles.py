@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from cnn_jax.report.statistics import log_softmax
 from cnn_jax.studies.evaluation import calibration, ensembles
 
 LABELS = np.random.default_rng(0).integers(0, 4, 500)
@@ -13,7 +14,7 @@ LABELS = np.random.default_rng(0).integers(0, 4, 500)
 def members(count: int) -> np.ndarray:
     """Log-probabilities of models that see the label through noise of their own: float64 [count, 500, 4]."""
     noise = np.random.default_rng(1).normal(size=(count, 500, 4))
-    return calibration.log_probabilities(2 * np.eye(4)[LABELS] + 2 * noise)
+    return log_softmax(2 * np.eye(4)[LABELS] + 2 * noise)
 
 
 def test_probabilities_are_averaged_by_hand() -> None:

@@ -1,91 +1,114 @@
-"""An evaluation's page escapes what it shows, and says what a stranger has to know of its numbers."""
+"""An evaluation's page escapes what it shows, and reports the record of its runs."""
 
 import re
 from typing import Any
 
 import numpy as np
 
-from cnn_jax.studies.evaluation import page as evaluation
+from cnn_jax.data.dataset import Split
+from cnn_jax.report.format import percent
+from cnn_jax.runs.result import Result
+from cnn_jax.studies.evaluation import robustness
+from cnn_jax.studies.evaluation.numbers import corruption_record, evaluation_record, run_record
+from cnn_jax.studies.evaluation.page import ensemble_table, render_page, seed_table, sentences
+from tests import fabricated
 
 NASTY = '<script>alert("x")</script>'
+LABELS = np.arange(1000) % 10
 
 
-def cell(mean: float, half: float | None = None) -> dict[str, Any]:
-    return {"n": 2, "mean": mean, "std": 0.1, "interval": None if half is None else (mean - half, mean + half)}
+def result(seed: int) -> Result:
+    numbers = dict.fromkeys(("compile_seconds", "train_seconds", "host_seconds", "saving_seconds"), 1.0)
+    return Result(
+        status="done",
+        experiment="net",
+        dataset="mnist",
+        model="cnn",
+        parameters=7850,
+        seed=seed,
+        epochs=1,
+        steps=10,
+        train_loss=0.1,
+        train_accuracy=0.9,
+        test_loss=0.125,
+        test_accuracy=0.875,
+        images_per_second=100.0,
+        device="abacus",
+        **numbers,
+    )
 
 
-def record(name: str = "net", seeds: int = 2) -> dict[str, Any]:
-    scores = {"loss": 0.1, "accuracy": 0.9, "calibration_error": 0.02}
-    bins = [
-        {"low": 0.0, "high": 0.5, "count": 0, "confidence": None, "accuracy": None},
-        {"low": 0.5, "high": 1.0, "count": 100, "confidence": 0.92, "accuracy": 0.9},
-    ]
-    ensemble = {"members": 2, "subsets": 1, "quality": scores, "lowest": 0.9, "highest": 0.9}
-    machine = {
-        "command_line": ["--mode=evaluate"],
-        "device": "abacus",
-        "cores": 2,
-        "system": "wood",
-        "git_commit": None,
-    }
-    run = {
-        "name": name,
-        "path": f"runs/{name}",
-        "trained_on": "mnist",
-        "parameters": 7850,
-        "seeds": [{"seed": seed, **scores} for seed in range(seeds)],
-        "mean": {key: cell(value, 0.001 if seeds > 1 else None) for key, value in scores.items()},
-        "reliability": {"single models": bins},
-    }
-    if seeds > 1:
-        run["ensembles"] = [ensemble]
-    return {
-        "dataset": "mnist",
-        "test_examples": 10_000,
-        "bins": 15,
-        "machine": machine | {"versions": {"jax": "0"}},
-        "runs": [run],
-    }
+def logits(seeds: int) -> np.ndarray:
+    """Predictions of which about 90 % are right: float32 [seeds, 1000, 10]."""
+    noise = np.random.default_rng(1).normal(size=(seeds, 1000, 10))
+    return (2.9 * np.eye(10)[LABELS] + noise).astype(np.float32)
+
+
+def record(name: str = "net", seeds: int = 2, *, same_dataset: bool = False) -> dict[str, Any]:
+    results = {seed: result(seed) for seed in range(seeds)}
+    run = run_record(name, f"runs/{name}", results, logits(seeds), LABELS, same_dataset=same_dataset)
+    return evaluation_record("mnist", len(LABELS), fabricated.MACHINE | {"command_line": ["--mode=evaluate"]}, [run])
 
 
 def corrupted(name: str = "net") -> dict[str, Any]:
-    kind = {"meaning": "moved", "unit": "pixels", "amounts": [0, 1, 2, 3, 4, 5]}
-    row = [cell(0.9 - 0.1 * strength, 0.01) for strength in range(6)]
-    return record(name) | {"corruptions": {"kinds": {"shift": kind}, "runs": [{"name": name, "mean": {"shift": row}}]}}
+    """With the accuracies of a model that sees the mean brightness of images, and loses it by occlusion."""
+    test = Split(np.repeat((25 * np.arange(10, dtype=np.uint8))[:, None], 784, 1).reshape(10, 28, 28, 1), np.arange(10))
 
+    def infer(images: np.ndarray) -> np.ndarray:
+        brightness = images.mean((1, 2, 3))[:, None]
+        return np.stack([-((brightness - 25 * np.arange(10)) ** 2)] * 2)
 
-def test_interval_is_printed_as_half_its_width() -> None:
-    assert evaluation.percent(cell(0.9907, 0.0005)) == "99.07 ± 0.05 %"
-    assert evaluation.percent(cell(0.9907)) == "99.07 %"
-    assert evaluation.nats(cell(0.0285, 0.0012)) == "0.0285 ± 0.0012"
+    accuracies = robustness.accuracies({name: infer}, test, ["occlusion"], seed=0, note=lambda _: None)
+    return record(name) | {"corruptions": corruption_record(accuracies, {name: [0, 1]})}
 
 
 def test_page_escapes_names_and_needs_no_other_file() -> None:
-    samples = {"shift": np.zeros((6, 2, 8, 8, 3), np.uint8)}
-    html = evaluation.page(corrupted(NASTY), samples)
+    samples = {"occlusion": np.zeros((6, 2, 8, 8, 3), np.uint8)}
+    html = render_page(corrupted(NASTY), samples)
     assert "<script" not in html
     assert "&lt;script&gt;" in html
     assert not re.search(r"<(link|iframe|object)\b|@import|src=", html)
 
 
 def test_each_figure_says_in_words_what_it_shows() -> None:
-    html = evaluation.page(corrupted(), {"shift": np.zeros((6, 2, 8, 8, 1), np.uint8)})
+    found = corrupted()
+    html = render_page(found, {"occlusion": np.zeros((6, 2, 8, 8, 1), np.uint8)})
     labels = re.findall(r'<svg role="img" aria-label="([^"]*)"', html)
     assert len(labels) == 3
-    assert "2.00% calibration error" in labels[0]
-    assert "shift" in labels[1]
-    assert "net falls from 90% to 40% by shift" in labels[2]
+    error = found["runs"][0]["mean"]["calibration_error"]["mean"]
+    assert f"net: {percent(error)} calibration error" in labels[0]
+    assert "occlusion" in labels[1]
+    worst = found["corruptions"]["runs"][0]["mean"]["occlusion"][5]["mean"]
+    assert worst < 0.5
+    assert f"net falls from 100 % to {percent(worst, 0)} by occlusion" in labels[2]
 
 
 def test_single_seed_has_neither_interval_nor_ensembles() -> None:
-    html = evaluation.page(record(seeds=1), {})
+    found = record(seeds=1, same_dataset=True)
+    html = render_page(found, {})
     assert not re.search(r"\d ± ", html)
     assert "nsemble" not in html
-    assert list(evaluation.remarks(record(seeds=1), record(seeds=1)["runs"][0])) == [
-        "expected calibration error 2.00%: over 15 bins; the loss is the mean negative log-likelihood"
+    error = found["runs"][0]["seeds"][0]["calibration_error"]
+    assert list(sentences(found, found["runs"][0])) == [
+        "the run itself recorded loss 0.1250  accuracy 87.50 %",
+        f"expected calibration error {percent(error)}, with 15 bins; the loss is the mean negative log-likelihood",
     ]
 
 
 def test_ensemble_of_all_has_no_range() -> None:
-    table = evaluation.ensembles(record(), record()["runs"][0])
-    assert table.rows == [["2", "1", "90.00 %", "-", "0.1000", "2.00 %"]]
+    found = record()
+    [run] = found["runs"]
+    singles, both = ensemble_table(found, run).rows
+    accuracies = sorted(row["accuracy"] for row in run["seeds"])
+    assert singles[:4] == ["1", "2", percent(sum(accuracies) / 2), " to ".join(map(percent, accuracies))]
+    assert both[:4] == ["2", "1", percent(run["ensembles"][1]["quality"]["accuracy"]), "-"]
+
+
+def test_every_seed_is_a_row_above_their_mean() -> None:
+    found = record(seeds=3)
+    [run] = found["runs"]
+    *rows, mean = seed_table(found, run).rows
+    assert [row[:2] for row in rows] == [[str(row["seed"]), percent(row["accuracy"])] for row in run["seeds"]]
+    low, high = run["mean"]["accuracy"]["interval"]
+    average = np.mean([row["accuracy"] for row in run["seeds"]])
+    assert mean[:2] == ["mean", f"{100 * average:.2f} ± {50 * (high - low):.2f} %"]

@@ -1,4 +1,4 @@
-"""A model that has learned something loses it under every corruption."""
+"""Every corruption lowers the accuracy of a model that has learned something."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_accuracy_at_strength_5_is_below_that_at_0(name: str) -> None:
     assert (table[0] == clean).all()
     assert clean.min() > 0.9
     assert table[5].mean() < clean.mean()
-    assert notes == [f"corrupting by {name}"]
+    assert notes == [f"scoring images with {name}"]
 
 
 def test_samples_show_every_strength() -> None:

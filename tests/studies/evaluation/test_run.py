@@ -1,4 +1,4 @@
-"""An evaluation finds what runs recorded, of all seeds together too, and writes only where it was asked to."""
+"""An evaluation finds the scores that runs recorded, also for several seeds, and writes only where it is asked to."""
 
 import json
 import shutil
@@ -12,10 +12,11 @@ import pytest
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError
 from cnn_jax.report.console import Console
+from cnn_jax.report.statistics import log_softmax
 from cnn_jax.runs.execute import execute
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.evaluation import calibration
-from cnn_jax.studies.evaluation import run as evaluate
+from cnn_jax.studies.evaluation.run import run as evaluate_runs
 
 SEEDS = (0, 1, 2)
 NAMES = {"logistic": {"model": "logistic"}, "dense": {"model": "dense", "widths": (8,)}}
@@ -41,7 +42,7 @@ def train(workdir: Path, data_dir: Path, **settings: Any) -> None:
 @pytest.fixture
 def evaluated(drawn_data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
     monkeypatch.chdir(tmp_path)
-    return lambda **arguments: evaluate.run(data_dir=drawn_data_dir, compilation_cache=False, **arguments)
+    return lambda **arguments: evaluate_runs(data_dir=drawn_data_dir, compilation_cache=False, **arguments)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -56,7 +57,7 @@ def test_every_seed_is_found_again_and_nothing_is_written(trained: Path, evaluat
         result = json.loads((folder / "result.json").read_text())
         assert (row["loss"], row["accuracy"]) == (result["test_loss"], result["test_accuracy"])
         stored = np.load(folder / "predictions.npz")
-        probabilities = np.exp(calibration.log_probabilities(stored["logits"]))
+        probabilities = np.exp(log_softmax(stored["logits"]))
         assert row["calibration_error"] == calibration.expected_calibration_error(probabilities, stored["labels"])
     assert [row["seed"] for row in run["seeds"]] == [*SEEDS]
     assert run["mean"]["accuracy"]["mean"] == pytest.approx(np.mean([row["accuracy"] for row in run["seeds"]]))
@@ -137,6 +138,6 @@ def test_model_of_several_outputs_is_scored_by_output_and_by_itself_alone(
     [run] = evaluated(workdir=tmp_path / "run")["runs"]
     assert (run["seeds"][0]["loss"], run["seeds"][0]["accuracy"]) == (result["test_loss"], result["test_accuracy"])
     assert "five_or_more test loss" in capsys.readouterr().out
-    with pytest.raises(InputError, match="of models of several outputs only one run"):
+    with pytest.raises(InputError, match="a model with several outputs can only be scored as one run"):
         evaluated(workdir=tmp_path / "run", corruptions=["shift"])
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -1,5 +1,6 @@
-"""The page of a sweep is sound for every reader, whatever was swept, and says what came of it."""
+"""The page of a sweep is sound for every reader, whatever was swept, and reports the result."""
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -7,99 +8,97 @@ from typing import Any
 import pytest
 
 from cnn_jax.config import Config
-from cnn_jax.studies.sweep import numbers as analysis
-from cnn_jax.studies.sweep import page as sweep
+from cnn_jax.runs.result import Result
+from cnn_jax.runs.seeds_result import summarized
+from cnn_jax.studies.sweep.numbers import NUMBERS, sweep_record, with_test_scores
+from cnn_jax.studies.sweep.page import render_page
+from cnn_jax.studies.sweep.space import Choice, Range
+from tests import fabricated
 from tests.browser import Browser, require_sound
 
-NAMES = ("learning_rate", "widths", "train_examples")
-MACHINE = {
-    "device": "1 x abacus",
-    "cores": 2,
-    "system": "Wood",
-    "python": "3.11",
-    "xla_flags": None,
-    "git_commit": None,
-}
+BASE = Config(experiment="tiny", validation_examples=100)
+DIMENSIONS = [
+    Range("learning_rate", 1e-25, 1e4, is_logarithmic=True),
+    Choice("widths", ((4, 8), (16,))),
+    Choice("train_examples", (None, 100)),
+]
 
 
-def record(rows: list[dict[str, Any]], *, diverged_seed: bool = False) -> dict[str, Any]:
-    """The record of these trials, the winner's test runs made up."""
-    settings = analysis.ranked(rows)
-    best = analysis.winner(settings)
-    done = {"status": "done", "test_accuracy": 0.9, "test_loss": 0.3, "train_seconds": 1.0}
-    bad = {"status": "diverged", "test_accuracy": None, "test_loss": None, "train_seconds": 1.0}
-    numbers = {"test_accuracy": 0.9, "test_loss": 0.3}
-    test = {
-        "n": 1,
-        "mean": numbers,
-        "ci95": dict.fromkeys(numbers),
-        "seeds": [done | {"seed": 2}, (bad if diverged_seed else done) | {"seed": 3}],
-    }
-    return {
-        "date": "2026-11-24",
-        "dataset": "mnist",
-        "base": {"experiment": "tiny", "train_examples": None} | {"model": Config().model},
-        "machine": MACHINE | {"versions": {"jax": "0.10"}},
-        "search": {
-            "sweep": "<script>alert(1)</script>",
-            "samples": 30,
-            "seeds": [0, 1],
-            "settings": len(settings),
-            "trials": len(rows),
-            "diverged": sum(row["status"] == "diverged" for row in rows),
-            "validation_examples": 100,
-        },
-        "fields": [
-            {
-                "name": name,
-                "is_numeric": name == "learning_rate",
-                "is_logarithmic": name == "learning_rate",
-                "lines": analysis.response(settings, name),
-            }
-            for name in NAMES
-        ],
-        "settings": settings,
-        "winner": best and best | {"at_the_end": ["learning_rate"], "test": test},
-    }
+def result(seed: int, accuracy: float | None) -> Result:
+    """A run of the winner; without an accuracy it diverged."""
+    numbers = dict.fromkeys(("compile_seconds", "train_seconds", "host_seconds", "saving_seconds"), 1.0)
+    return Result(
+        status="diverged" if accuracy is None else "done",
+        experiment="tiny",
+        dataset="mnist",
+        model="cnn",
+        parameters=10,
+        seed=seed,
+        epochs=1,
+        steps=10,
+        train_loss=0.1,
+        train_accuracy=0.9,
+        test_loss=accuracy and 0.3,
+        test_accuracy=accuracy,
+        images_per_second=100.0,
+        device="abacus",
+        **numbers,
+    )
+
+
+def record(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The record of these trials. The winner was tested with two seeds, one of which diverged."""
+    search = {"sweep": "<script>alert(1)</script>", "samples": 30, "seeds": [0, 1]}
+    found = sweep_record(BASE, DIMENSIONS, rows, search, fabricated.MACHINE)
+    if found["winner"]:
+        found = with_test_scores(found, "winner", summarized([result(2, 0.9), result(3, None)], 2))
+    return json.loads(json.dumps(found, allow_nan=False))
 
 
 def trial(settings: dict[str, Any], seed: int, accuracy: float | None) -> dict[str, Any]:
-    numbers = dict.fromkeys(analysis.NUMBERS, accuracy) | {"validation_loss": accuracy and 1e20}
-    return {"settings": settings, "seed": seed, "status": "done" if accuracy else "diverged", **numbers}
+    numbers = dict.fromkeys(NUMBERS, accuracy) | {"validation_loss": accuracy and 1e20}
+    return {"settings": settings, "seed": seed, "status": "done" if accuracy else "diverged", "steps": 10, **numbers}
 
 
 @pytest.fixture
 def rows() -> list[dict[str, Any]]:
-    """Thirty settings over many powers of ten, the last of which diverge."""
+    """Thirty settings over many powers of ten, the last of which diverge. The best has the smallest learning rate."""
     rng = random.Random(0)
     settings = [
         {"learning_rate": 10.0 ** (i - 25), "widths": [[4, 8], [16]][i % 2], "train_examples": [None, 100][i // 2 % 2]}
         for i in range(30)
     ]
-    return [trial(s, seed, rng.random() if s["learning_rate"] < 1 else None) for s in settings for seed in (0, 1)]
+    accuracies = [0.99 if i == 0 else 0.98 * rng.random() for i in range(30) for _ in (0, 1)]
+    trials = [(s, seed) for s in settings for seed in (0, 1)]
+    return [
+        trial(s, seed, accuracy if s["learning_rate"] < 1 else None)
+        for (s, seed), accuracy in zip(trials, accuracies, strict=True)
+    ]
 
 
 def test_page_of_many_settings_is_sound_and_names_the_winner(
     rows: list[dict[str, Any]], tmp_path: Path, browser: Browser
 ) -> None:
-    found = record(rows, diverged_seed=True)
+    found = record(rows)
     page = tmp_path / "sweep.html"
-    page.write_text(sweep.page(found))
+    page.write_text(render_page(found))
     require_sound(browser, page)
     text = page.read_text()
     assert "<script>" not in text and "&lt;script&gt;alert(1)" in text
     rate = found["winner"]["settings"]["learning_rate"]
     assert f"The best of 30 settings is learning_rate={rate}, widths=" in text
-    assert "is an end of what was tried" in text
-    assert "Diverged: 10 of 60 trials" in text
+    assert "The best of many tries looks better than it is" in text
+    assert f"learning_rate={rate} is the smallest or largest value that was tried" in text
+    assert "Diverged: 10 of 60 trials." in text
     assert "(no interval, n = 1), loss 0.3000. Diverged: seed 3." in text
     assert text.count("<svg") == 3
     assert "1 diverged" not in text and "0, 2 diverged" in text
+    assert "/home" not in text
 
 
 def test_page_without_a_winner_says_so(rows: list[dict[str, Any]], tmp_path: Path, browser: Browser) -> None:
     page = tmp_path / "sweep.html"
-    page.write_text(sweep.page(record([row for row in rows if row["status"] == "diverged"])))
+    page.write_text(render_page(record([row for row in rows if row["status"] == "diverged"])))
     require_sound(browser, page)
-    assert "No setting is left to win" in page.read_text()
+    assert "No setting can win" in page.read_text()
     assert "The winner on the test images" not in page.read_text()

@@ -1,4 +1,4 @@
-"""The command chooses by held-out images, tests the winner alone, and goes on where it ended."""
+"""The command chooses by held-out images, tests only the winner, and resumes where it was interrupted."""
 
 import dataclasses
 import json
@@ -15,7 +15,7 @@ import pytest
 
 from cnn_jax.config import Config
 from cnn_jax.errors import DivergedError, InputError
-from cnn_jax.studies.sweep import run as sweep
+from cnn_jax.studies.sweep.run import run as run_sweep
 from tests.browser import Browser, require_sound
 
 TINY = Config(
@@ -30,7 +30,7 @@ Swept = Callable[..., dict[str, Any]]
 def swept(drawn_data_dir: Path, tmp_path: Path) -> Swept:
     def run(text: str = RATES, *, config: Config = TINY, **options: Any) -> dict[str, Any]:
         options = {"seeds": 2, "workdir": tmp_path / "sweep", "data_dir": drawn_data_dir, "progress": False} | options
-        return sweep.run(config, sweep=text, **options)
+        return run_sweep(config, sweep=text, **options)
 
     return run
 
@@ -63,7 +63,7 @@ def test_winner_is_chosen_on_held_out_images_and_trained_again_with_other_seeds(
     printed, page = capsys.readouterr().out, (tmp_path / "sweep/sweep.html").read_text()
     said = f"mnist test accuracy {100 * test['mean']['test_accuracy']:.2f} ± "
     assert said in printed and said in page
-    assert "the first 200 training images with seeds 2, 3" in page
+    assert "the first 200 training images with seeds 2 and 3" in page
     require_sound(browser, tmp_path / "sweep/sweep.html")
 
 
@@ -96,12 +96,12 @@ def test_samples_are_drawn_by_the_seed(swept: Swept) -> None:
 
 
 def test_sweep_of_which_all_diverges_says_so_after_its_record(swept: Swept, tmp_path: Path) -> None:
-    with pytest.raises(DivergedError, match="Every setting has diverged") as error:
+    with pytest.raises(DivergedError, match="Every setting has a seed that diverged") as error:
         swept("learning_rate=1e30", config=dataclasses.replace(TINY, optimizer="sgd"))
     assert error.value.exit_code == 3
     record = json.loads((tmp_path / "sweep/sweep.json").read_text())
     assert (record["winner"], record["search"]["diverged"]) == (None, 2)
-    assert "No setting is left to win" in (tmp_path / "sweep/sweep.html").read_text()
+    assert "No setting can win" in (tmp_path / "sweep/sweep.html").read_text()
     assert not (tmp_path / "sweep/winner").exists()
 
 
@@ -135,7 +135,7 @@ def test_killed_sweep_goes_on_and_comes_to_the_same_record(
     assert not (tmp_path / "killed/sweep.json").exists()
     again, whole = run_py(*command, "--workdir=killed"), run_py(*command, "--workdir=whole")
     assert (again.returncode, whole.returncode) == (0, 0), again.stderr + whole.stderr
-    assert "of them are there already" in again.stdout
+    assert " already finished" in again.stdout
     assert "trial 1/6" not in again.stdout and "trial 6/6" in again.stdout
     records = [json.loads((tmp_path / name / "sweep.json").read_text()) for name in ("killed", "whole")]
     assert without_times(records[0]) == without_times(records[1])

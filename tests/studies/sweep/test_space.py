@@ -1,4 +1,4 @@
-"""The settings of a sweep: what the text says, and nothing beside it."""
+"""The settings of a sweep are those that the text describes, and no others."""
 
 import math
 
@@ -31,7 +31,7 @@ from cnn_jax.studies.sweep import space
     ],
 )
 def test_grid_is_what_the_text_says(text: str, expected: list[dict]) -> None:
-    assert space.grid(space.factors(text)) == expected
+    assert space.grid(space.parse_dimensions(text)) == expected
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_grid_is_what_the_text_says(text: str, expected: list[dict]) -> None:
         ("epochs=1,,2", "must be a whole number"),
         ("epochs=0", "--epochs=0: must be at least 1"),
         ("optimizer=sgd,adan", "must be one of"),
-        ("learning_rate=1e-2:1e-4:log5", "is empty: 0.01 is not below 0.0001"),
+        ("learning_rate=1e-2:1e-4:log5", "the range is empty: 0.01 is not below 0.0001"),
         ("learning_rate=1e-2:1e-2:log5", "is empty"),
         ("learning_rate=1e-4:1e-2:log1", "must have between 2 and 10,000 points"),
         ("learning_rate=1e-4:1e-2:log10001", "must have between 2 and 10,000 points"),
@@ -55,19 +55,19 @@ def test_grid_is_what_the_text_says(text: str, expected: list[dict]) -> None:
         ("learning_rate=1:inf:lin3", "must be a finite number"),
         ("learning_rate=1e-4:1e-2", "a range is LOW:HIGH:logN"),
         ("learning_rate=1e-4:1e-2:5", "a range is LOW:HIGH:logN"),
-        ("learning_rate=1e-4:1e-2:log", "how many points?"),
+        ("learning_rate=1e-4:1e-2:log", "give the number of points"),
         ("train_examples=none:5:lin2", "an end of a range must be a finite number"),
         (f"train_examples=1:{'9' * 400}:lin2", "an end of a range must be a finite number"),
         ("pooling=0:1:lin2", "only numbers have ranges"),
         ("seed=1,2", "use --seeds"),
-        ("dataset=mnist,kmnist", "not be on the same images"),
-        ("validation_examples=1,2", "not be on the same images"),
+        ("dataset=mnist,kmnist", "would be scored on different images"),
+        ("validation_examples=1,2", "would be scored on different images"),
         ("epochs=1:200:lin200; batch_size=1:200:lin200", "40,000 combinations"),
     ],
 )
-def test_what_is_no_space_is_said_in_one_line(text: str, said: str) -> None:
+def test_text_that_breaks_the_grammar_is_an_error_in_one_line(text: str, said: str) -> None:
     with pytest.raises(InputError) as caught:
-        space.grid(space.factors(text))
+        space.grid(space.parse_dimensions(text))
     assert said in str(caught.value)
 
 
@@ -81,7 +81,7 @@ def test_what_is_no_space_is_said_in_one_line(text: str, said: str) -> None:
 )
 def test_more_samples_than_there_are_settings_are_refused(text: str, samples: int, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        space.drawn(space.factors(text), samples, seed=0)
+        space.random_search(space.parse_dimensions(text), samples, seed=0)
 
 
 ENDS = st.floats(1e-12, 1e12)
@@ -92,8 +92,8 @@ def test_points_of_a_range_go_up_from_its_low_end_to_its_high_end(one: float, ot
     low, high = sorted([one, other])
     if low == high:
         return
-    [factor] = space.factors(f"learning_rate={low!r}:{high!r}:{scale}{n}")
-    points = [setting["learning_rate"] for setting in space.grid([factor])]
+    [dimension] = space.parse_dimensions(f"learning_rate={low!r}:{high!r}:{scale}{n}")
+    points = [setting["learning_rate"] for setting in space.grid([dimension])]
     assert (points[0], points[-1], points) == (low, high, sorted(set(points)))
     assert 2 <= len(points) <= n
     for point in points[1:-1]:
@@ -103,10 +103,12 @@ def test_points_of_a_range_go_up_from_its_low_end_to_its_high_end(one: float, ot
 
 @given(ENDS, st.floats(1.5, 1e6), st.integers(0, 2**32 - 1))
 def test_draws_are_reproducible_within_the_range_and_more_of_them_go_on(low: float, span: float, seed: int) -> None:
-    factors = space.factors(f"learning_rate={low!r}:{low * span!r}:log; pooling=true,false; batch_size=1:1000:lin")
-    settings = space.drawn(factors, 20, seed)
-    assert settings == space.drawn(factors, 20, seed)
-    assert settings[:7] == space.drawn(factors, 7, seed)
+    dimensions = space.parse_dimensions(
+        f"learning_rate={low!r}:{low * span!r}:log; pooling=true,false; batch_size=1:1000:lin"
+    )
+    settings = space.random_search(dimensions, 20, seed)
+    assert settings == space.random_search(dimensions, 20, seed)
+    assert settings[:7] == space.random_search(dimensions, 7, seed)
     assert len({tuple(setting.values()) for setting in settings}) == 20
     for setting in settings:
         assert low <= setting["learning_rate"] <= low * span
@@ -114,12 +116,12 @@ def test_draws_are_reproducible_within_the_range_and_more_of_them_go_on(low: flo
 
 
 def test_as_many_samples_as_combinations_are_all_of_them() -> None:
-    factors = space.factors("epochs=1,2,3; pooling=true,false")
-    drawn = space.drawn(factors, 6, seed=4)
-    assert sorted(drawn, key=space.as_words) == sorted(space.grid(factors), key=space.as_words)
+    dimensions = space.parse_dimensions("epochs=1,2,3; pooling=true,false")
+    drawn = space.random_search(dimensions, 6, seed=4)
+    assert sorted(drawn, key=space.setting_words) == sorted(space.grid(dimensions), key=space.setting_words)
 
 
 def test_draws_of_a_logarithmic_range_are_even_in_the_logarithm() -> None:
-    drawn = space.drawn(space.factors("learning_rate=1e-4:1:log"), 400, seed=0)
+    drawn = space.random_search(space.parse_dimensions("learning_rate=1e-4:1:log"), 400, seed=0)
     logarithms = [math.log10(setting["learning_rate"]) for setting in drawn]
     assert [sum(low <= x < low + 1 for x in logarithms) for low in (-4, -3, -2, -1)] == pytest.approx([100] * 4, abs=30)

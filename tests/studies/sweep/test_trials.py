@@ -1,4 +1,4 @@
-"""Trials: each is what its config comes to alone, none is run twice, and nothing is lost."""
+"""A trial gives the same numbers as a run of its own config, no trial runs twice, and no row is lost."""
 
 import dataclasses
 import json
@@ -18,13 +18,13 @@ from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset, split_training_images
 from cnn_jax.errors import InputError, Interrupted, MachineError
 from cnn_jax.report.console import Console
-from cnn_jax.studies.sweep import space
-from cnn_jax.studies.sweep import trials as sweep
+from cnn_jax.studies.sweep import trials as sweep_trials
 from cnn_jax.studies.sweep.directory import Row, SweepDirectory
-from cnn_jax.studies.sweep.trials import Task
-from cnn_jax.training import mesh as meshes
+from cnn_jax.studies.sweep.space import grid, parse_dimensions
+from cnn_jax.studies.sweep.trials import Workload, all_trials, run_trials
 from cnn_jax.training import programs
 from cnn_jax.training.fit import begin, fit
+from cnn_jax.training.mesh import over_all_devices
 
 BASE = Config(
     experiment="tiny", model="dense", widths=(8,), train_examples=100, validation_examples=50, batch_size=20, epochs=1
@@ -54,16 +54,16 @@ def tried(dataset: Dataset, drawn_data_dir: Path, tmp_path: Path) -> Try:
     ) -> list[Row]:
         directory, trials = (
             SweepDirectory(tmp_path / folder),
-            sweep.trials(base, space.grid(space.factors(text)), seeds),
+            all_trials(base, grid(parse_dimensions(text)), seeds),
         )
         with directory.locked():
             directory.begin(base, {"data_fingerprint": images.fingerprint}, overwrite=False)
-            kept = directory.kept(base)
-            left = [trial for trial in trials if trial.config not in kept]
-            task = Task(left, len(trials), directory, drawn_data_dir, None, compilation.settings())
-            sweep.run(task, images, jobs, Console(progress=False))
-            kept = directory.kept(base)
-        return [kept[trial.config] for trial in trials]
+            known = directory.finished_rows(base)
+            left = [trial for trial in trials if trial.config not in known]
+            workload = Workload(left, len(trials), directory, drawn_data_dir, None, compilation.settings())
+            run_trials(workload, images, jobs, Console(progress=False))
+            known = directory.finished_rows(base)
+        return [known[trial.config] for trial in trials]
 
     return run
 
@@ -89,7 +89,7 @@ def test_trial_is_to_the_bit_what_its_config_comes_to_alone(tried: Try, dataset:
     config = dataclasses.replace(BASE, learning_rate=1e-2, seed=1)
     train, held_out = split_training_images(dataset, 100, 50)
     assert held_out is not None
-    mesh = meshes.over_all_devices()
+    mesh = over_all_devices()
     training = programs.compile_training(config, dataset.spec, train, mesh)
     [*_, last] = fit(training, begin(training, 1), epochs=1, learning_rate=lambda step: 0.0)
     validation = programs.compile_inference(config, dataset.spec, held_out, mesh).score(last.state.params)
@@ -162,7 +162,7 @@ def test_damaged_rows_are_refused(tmp_path: Path, line: str) -> None:
         numbers, 1
     )
     directory.append(row)
-    assert directory.kept(BASE) == {BASE: row}
+    assert directory.finished_rows(BASE) == {BASE: row}
     if line.startswith("CHANGED"):
         _, name, value = line.split(" ", 2)
         changed = json.dumps(row | {name: "MARK"})
@@ -170,7 +170,7 @@ def test_damaged_rows_are_refused(tmp_path: Path, line: str) -> None:
     with (tmp_path / "sweep.jsonl").open("a") as stream:
         stream.write(line + "\n")
     with pytest.raises(InputError, match="not the rows of a sweep"):
-        directory.kept(BASE)
+        directory.finished_rows(BASE)
 
 
 def test_row_that_the_disk_had_no_room_for_is_told_and_dropped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_signal_ends_the_sweep_with_its_rows_kept(tried: Try, monkeypatch: pytes
             yield progress
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweep, "fit", signalled)
+        patch.setattr(sweep_trials, "fit", signalled)
         with pytest.raises(Interrupted) as ended:
             tried(RATES)
     assert ended.value.exit_code == 143
@@ -239,7 +239,7 @@ def test_process_that_dies_is_told_and_the_same_command_goes_on(tried: Try, tmp_
 
     killer = threading.Thread(target=kill)
     killer.start()
-    with pytest.raises(MachineError, match=r"ended with code -9.*the same command goes on"):
+    with pytest.raises(MachineError, match=r"ended with code -9.*the same command resumes the sweep"):
         tried(RATES, jobs=2)
     killer.join()
     assert not multiprocessing.active_children()
