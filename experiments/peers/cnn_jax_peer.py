@@ -16,12 +16,12 @@ import jax
 import numpy as np
 import optax
 import protocol
+from cnn_jax.training.fit import begin, fit
 
 from cnn_jax import data
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Split
 from cnn_jax.training import metrics, programs
-from cnn_jax.training.fit import begin, fit
 
 
 def compile_programs(flags: argparse.Namespace) -> programs.Programs:

@@ -40,8 +40,9 @@ class Speed:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A stored benchmark: its config, its device, and the speed of each case."""
+    """A stored benchmark: its file, its config, its device, and the speed of each case."""
 
+    path: Path
     config: Config
     device: str
     speeds: list[Speed]
@@ -63,11 +64,8 @@ def create(
 
 
 def _measurement(case: Measurement) -> dict[str, Any]:
-    rates = {
-        "images_per_second": case.images_per_second,
-        "multiply_adds_per_second": case.multiply_adds_per_second,
-    }
-    return dataclasses.asdict(case) | rates
+    rates = ("images_per_second", "multiply_adds_per_second")
+    return dataclasses.asdict(case) | {name: getattr(case, name) for name in rates}
 
 
 def roofline(
@@ -116,7 +114,7 @@ def read(path: Path) -> Baseline:
         if content["format"] != FORMAT:
             raise InputError(f"--baseline={path}: has format {content['format']!r}; this program reads {FORMAT}.")
         config = configs.from_mapping(content["config"], f"--baseline={path}")
-        return Baseline(config, str(content["machine"]["device"]), [_speed(m) for m in content["measurements"]])
+        return Baseline(path, config, str(content["machine"]["device"]), [_speed(m) for m in content["measurements"]])
     except OSError as error:
         raise InputError(f"--baseline={path}: cannot be read: {error.strerror}.") from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -132,36 +130,26 @@ def _speed(content: Any) -> Speed:
     return speed
 
 
-def require_comparable(
-    baseline: Baseline, config: Config, batch_sizes: Iterable[int], dtypes: Sequence[str], path: Path
-) -> None:
+def require_comparable(baseline: Baseline, config: Config, batch_sizes: Iterable[int], dtypes: Sequence[str]) -> None:
     """Raises InputError when the baseline has another model or dataset, or none of these cases."""
     changed = {n: p for n, p in configs.differences(baseline.config, config).items() if n not in _MAY_DIFFER}
     if changed:
         fields = "; ".join(f"{name}: {old!r} in the baseline, {new!r} now" for name, (old, new) in changed.items())
-        raise InputError(f"--baseline={path}: has another experiment ({fields}).")
+        raise InputError(f"--baseline={baseline.path}: has another experiment ({fields}).")
     wanted = {(dtype, batch_size) for batch_size in batch_sizes for dtype in dtypes}
     if not wanted & {(speed.dtype, speed.batch_size) for speed in baseline.speeds}:
-        raise InputError(f"--baseline={path}: has none of these batch sizes and dtypes: nothing to compare.")
+        raise InputError(f"--baseline={baseline.path}: has none of these batch sizes and dtypes: nothing to compare.")
 
 
 def compare(measurements: Iterable[Measurement], baseline: Baseline, tolerance: float) -> dict[str, Any]:
     """The cases that are in both. ratio: images per second now, divided by the baseline's. tolerance: a share."""
     earlier = {speed.case: speed.images_per_second for speed in baseline.speeds}
-    rows = []
-    for case in measurements:
-        before = earlier.get((case.what, case.dtype, case.batch_size))
-        if before is not None:
-            ratio = case.images_per_second / before
-            rows.append(
-                {
-                    "what": case.what,
-                    "dtype": case.dtype,
-                    "batch_size": case.batch_size,
-                    "images_per_second": case.images_per_second,
-                    "baseline_images_per_second": before,
-                    "ratio": ratio,
-                    "slower": ratio < 1 - tolerance,
-                }
-            )
+    now = [Speed(m.what, m.dtype, m.batch_size, m.images_per_second) for m in measurements]
+    rows = [_comparison(speed, earlier[speed.case], tolerance) for speed in now if speed.case in earlier]
     return {"device": baseline.device, "tolerance": tolerance, "rows": rows}
+
+
+def _comparison(speed: Speed, earlier: float, tolerance: float) -> dict[str, Any]:
+    ratio = speed.images_per_second / earlier
+    found = {"baseline_images_per_second": earlier, "ratio": ratio, "slower": ratio < 1 - tolerance}
+    return dataclasses.asdict(speed) | found

@@ -15,7 +15,6 @@ from cnn_jax.runs.options import RUNS, RunOptions
 from cnn_jax.studies.benchmark import cases, layers, page, record, roofline
 from cnn_jax.studies.benchmark.cases import DTYPES, BenchmarkModel, Measurement
 from cnn_jax.studies.benchmark.profile import most_expensive, trace
-from cnn_jax.studies.benchmark.record import Baseline
 from cnn_jax.studies.benchmark.timing import TimeBudget
 
 PROFILED_STEPS = 10
@@ -49,7 +48,9 @@ def run(
     console, model, budget = Console(), cases.build_model(config), TimeBudget(repeats=repeats, seconds=seconds)
     dtypes = dtypes or cases.available_dtypes()
     _check(model, batch_sizes, dtypes, budget, tolerance)
-    earlier = _read(baseline, config, batch_sizes, dtypes)
+    earlier = record.read(baseline) if baseline else None
+    if earlier:
+        record.require_comparable(earlier, config, batch_sizes, dtypes)
     folder = options.workdir or numbered(RUNS, f"benchmark-{run_name(config, options.changed)}")
     require_free(folder, "benchmark.json", overwrite=options.overwrite)
 
@@ -87,14 +88,6 @@ def _check(
         raise InputError(f"--seconds={budget.seconds:g}: must be above 0.")
     if not 0 <= tolerance < 1:
         raise InputError(f"--tolerance={tolerance:g}: must be at least 0 and below 1, as in 0.1 for 10 %.")
-
-
-def _read(baseline: Path | None, config: Config, batch_sizes: Sequence[int], dtypes: Sequence[str]) -> Baseline | None:
-    if baseline is None:
-        return None
-    earlier = record.read(baseline)
-    record.require_comparable(earlier, config, batch_sizes, dtypes, baseline)
-    return earlier
 
 
 def _measure(
@@ -147,9 +140,8 @@ def _print(content: dict[str, Any], folder: Path, console: Console) -> None:
 
 def _require_not_slower(content: dict[str, Any]) -> None:
     comparison = content.get("comparison", {"rows": []})
-    slower = [row for row in comparison["rows"] if row["slower"]]
-    if slower:
+    if slower := sum(row["slower"] for row in comparison["rows"]):
         raise SlowerThanBaseline(
-            f"{len(slower)} of {len(comparison['rows'])} cases are more than {comparison['tolerance']:.0%} slower than "
+            f"{slower} of {len(comparison['rows'])} cases are more than {comparison['tolerance']:.0%} slower than "
             "the baseline."
         )

@@ -1,6 +1,7 @@
 """A benchmark's record, made by the study's own code from measurements whose numbers are known."""
 
 import functools
+from pathlib import Path
 from typing import Any
 
 from cnn_jax.config import Config
@@ -39,7 +40,9 @@ def whole_content() -> dict[str, Any]:
     cases = [measurement(what) for what in ("training step", "training epoch", "inference")]
     layers = [layer for layer, _ in working_layers(_model().layers)]
     works = [LayerWork(layer.name, Work(layer.multiply_adds, 10**5, 1e-4), 2e6, 2e6) for layer in layers]
-    baseline = record.Baseline(_model().config, DEVICE, [record.Speed("inference", "float32", 64, 1000.0)])
+    baseline = record.Baseline(
+        Path("benchmark.json"), _model().config, DEVICE, [record.Speed("inference", "float32", 64, 1000.0)]
+    )
     product = Operation("dot.3", "gradient of CNN/Conv_0/dot_general", calls=10, seconds=0.2, share=0.4)
     loop = Operation("while", "", calls=1, seconds=0.0, share=0.0)
     return content(*cases) | {

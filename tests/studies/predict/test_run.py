@@ -14,7 +14,7 @@ import run
 from cnn_jax import compilation, data
 from cnn_jax.config import Config
 from cnn_jax.report.console import Console
-from cnn_jax.runs.execute import Place, execute
+from cnn_jax.runs.execute import execute
 from cnn_jax.studies.predict.run import SomeUnusable
 from cnn_jax.studies.predict.run import run as predict
 from tests.browser import Browser, require_sound

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cnn_jax.training.fit import begin, fit
 
 from cnn_jax import compilation, data
 from cnn_jax.config import Config
@@ -23,7 +24,6 @@ from cnn_jax.studies.sweep.directory import Row, SweepDirectory
 from cnn_jax.studies.sweep.space import grid, parse_dimensions
 from cnn_jax.studies.sweep.trials import Workload, all_trials, run_trials
 from cnn_jax.training import programs
-from cnn_jax.training.fit import begin, fit
 from cnn_jax.training.mesh import over_all_devices
 
 BASE = Config(
