@@ -178,6 +178,7 @@ def compile_training(
         (0, 0, None, None, 0, None, None, None),
         *(state, training.zeros(), images, targets, order(state.key, zero), zero, zero, np.float32(0)),
         donate_argnums=0,
+        small_loops=True,
     )
     seconds = start_seconds + order_seconds + chunk_seconds
     return dataclasses.replace(
