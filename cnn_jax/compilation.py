@@ -107,12 +107,12 @@ def start(*, persistent_cache: bool, deterministic: bool = False) -> None:
 
 
 def settings() -> dict[str, Any]:
-    """All that is set in jax, for another process to take over."""
+    """All settings of jax, for another process."""
     return dict(jax.config.values)
 
 
-def take_over(settings: Mapping[str, Any]) -> None:
-    """Sets what another process has set. Before jax is used for the first time."""
+def apply_jax_config(settings: Mapping[str, Any]) -> None:
+    """Applies the settings of another process. Call it before jax is used for the first time."""
     for name, value in settings.items():
         if jax.config.values[name] != value:
             jax.config.update(name, value)
