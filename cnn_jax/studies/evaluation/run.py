@@ -59,7 +59,7 @@ def run(
 ) -> dict[str, Any]:
     """Scores the final parameters of finished runs on test images; prints and returns the record.
 
-    options.workdir, runs: the folder of one run, or several; each holds an ordinary run or one sub-folder for each seed.
+    options.workdir, runs: the folder of one run, or several. Each holds one run, or one sub-folder for each seed.
     dataset: whose test images; None means that of the runs. corruptions: their names, or `all`. output: the folder for
     `evaluation.json` and `evaluation.html`, and of corruptions `corruptions.json`. Without `output`, these files are
     written only for corruptions, into a new numbered folder in `runs`.
@@ -82,7 +82,7 @@ def run(
         make_folder(folder, flag="output")
 
     records = [_run_record(run, spec, models[run.name](test.images), test.labels) for run in chosen]
-    record = evaluation_record(spec.name, len(test), machine.describe(list(command_line)), records)
+    record = evaluation_record(spec.name, len(test), machine.describe(list(options.command_line)), records)
     if names:
         accuracies = robustness.accuracies(models, test, names, seed=CORRUPTION_SEED, note=console.note)
         record["corruptions"] = corruption_record(accuracies, {run.name: list(run.seeds) for run in chosen})

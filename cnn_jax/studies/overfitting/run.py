@@ -4,7 +4,6 @@ import dataclasses
 import datetime
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,7 +50,9 @@ def run(configs: Sequence[Config], options: RunOptions, *, sizes: Sequence[int] 
     options = dataclasses.replace(options, workdir=folder, seeds=seeds)
     dataset = load_dataset(configs[0], options, console)
     results = [
-        _result(_with_size(config, size), size, dataset, options, console) for config in configs for size in wanted_sizes
+        _result(_with_size(config, size), size, dataset, options, console)
+        for config in configs
+        for size in wanted_sizes
     ]
     record = overfitting_record(configs, results, dataset, machine.describe(list(options.command_line)))
     files = {"overfitting.html": render_page(record)}

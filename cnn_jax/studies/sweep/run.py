@@ -36,10 +36,10 @@ def run(
     """Runs a sweep, trains and scores its winner; prints, writes and returns the record.
 
     sweep: the settings, as `space.parse_dimensions` reads them. samples: how many random settings to try; None means
-    all combinations. options.seeds: of each setting; None means 3. jobs: number of processes. The same command resumes an interrupted sweep,
-    and values, samples or seeds may be added to it. Raises InputError before anything is written, Interrupted after
-    finished trials are stored, and DivergedError at the end when no setting can win or when the winner diverges with
-    its new seeds.
+    all combinations. options.seeds: of each setting; None means 3. jobs: number of processes. The same command resumes
+    an interrupted sweep, and values, samples or seeds may be added to it. Raises InputError before anything is written,
+    Interrupted after finished trials are stored, and DivergedError at the end when no setting can win or when the
+    winner diverges with its new seeds.
     """
     console, seeds = Console(progress=options.progress), SEEDS if options.seeds is None else options.seeds
     dimensions = parse_dimensions(sweep or "")
