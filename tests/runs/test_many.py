@@ -26,12 +26,21 @@ from cnn_jax.training import mesh as meshes
 from cnn_jax.training import programs, together
 
 TINY = Config(
-    experiment="tiny", widths=(4, 8), train_examples=300, validation_examples=100, epochs=2, batch_size=32, seed=5
+    experiment="tiny",
+    dataset="x_and_o",
+    widths=(4, 8),
+    train_examples=300,
+    validation_examples=100,
+    epochs=2,
+    batch_size=32,
+    seed=5,
 )
 SEEDS = (5, 6, 7)
 STEPS = 20
-TOGETHER = pytest.mark.parametrize("strategy", ["vmap", "shard"])
-ALL = pytest.mark.parametrize("strategy", ["loop", "vmap", "shard"])
+SHARD = pytest.param("shard", marks=pytest.mark.devices(4))
+LONG_SHARD = pytest.param("shard", marks=[pytest.mark.devices(4), pytest.mark.long])
+TOGETHER = pytest.mark.parametrize("strategy", ["vmap", LONG_SHARD])
+ALL = pytest.mark.parametrize("strategy", ["loop", "vmap", LONG_SHARD])
 
 Train = Callable[..., SeedsResult]
 
@@ -113,7 +122,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, train: Train) -> Callable[..., None]:
 
 def assert_same(workdir: Path, whole: Path, seeds: tuple[int, ...] = SEEDS) -> None:
     """Every seed's run is the same, but its times."""
-    like = programs.saved_shapes(TINY, data.spec("mnist"), meshes.over_all_devices())
+    like = programs.saved_shapes(TINY, data.spec(TINY.dataset), meshes.over_all_devices())
     for seed in seeds:
         assert list(comparison.differences(workdir / f"seed-{seed}", whole / f"seed-{seed}", like)) == []
 
@@ -126,7 +135,7 @@ def test_one_after_the_other_is_each_seed_alone_to_the_bit(whole: Callable[[str]
     assert_same(whole("loop"), whole("alone"))
 
 
-@TOGETHER
+@pytest.mark.parametrize("strategy", ["vmap", SHARD])
 def test_together_each_seed_leaves_the_run_that_it_would_leave_alone(
     whole: Callable[[str], Path], strategy: str
 ) -> None:

@@ -13,7 +13,6 @@ from jax.sharding import Mesh
 
 from cnn_jax import data
 from cnn_jax.config import Config
-from cnn_jax.data.dataset import Split
 from cnn_jax.training import mesh as meshes
 from cnn_jax.training import metrics, programs
 from cnn_jax.training.programs import Training
@@ -79,6 +78,7 @@ def test_last_smaller_batch_is_trained_on() -> None:
     assert not equal(params, without)
 
 
+@pytest.mark.devices(4)
 def test_four_devices_train_as_one() -> None:
     """To rounding: the sums run in another order. The batch of 10 does not even divide by 4."""
     params, sums = trained(training(1), [])
@@ -115,17 +115,17 @@ def test_one_program_serves_every_learning_rate(schedule: str) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 30, 1000])
-@pytest.mark.parametrize("devices", [1, 4])
+@pytest.mark.parametrize("devices", [1, pytest.param(4, marks=pytest.mark.devices(4))])
 def test_inference_gives_the_same_logits_at_any_batch_size(batch_size: int, devices: int) -> None:
     split = drawn_split(SPEC, 30, seed=1)
     params = jax.device_get(training(1).start(0).params)
     inference = programs.compile_inference(CONFIG, SPEC, split, mesh_of(devices), batch_size)
-    images = Split(split.images, split.labels)
-    reference = programs.compile_inference(CONFIG, SPEC, images, mesh_of(1), 30).logits(params)
+    reference = jax.jit(programs.apply_function(CONFIG, SPEC))(params, split.images)
     assert inference.logits(params).shape == (30, 10)
     np.testing.assert_allclose(inference.logits(params), reference, rtol=1e-4, atol=1e-5)
     assert inference.score(params).examples == 30
 
 
+@pytest.mark.devices(4)
 def test_rows_for_devices_are_the_smallest_even_split() -> None:
     assert [meshes.padded(batch, mesh_of(4)) for batch in (1, 4, 5, 64)] == [4, 4, 8, 64]

@@ -40,8 +40,11 @@ def fitted(training: Training, seeds: tuple[int, ...] = SEEDS, **options: Any) -
 @pytest.mark.parametrize(
     ("config", "lanes", "spread"),
     [
-        *((CONFIG, *lanes) for lanes in ((3, False), (4, True), (8, True))),
-        *((config, *lanes) for config in (WINOGRAD, DENSE) for lanes in ((3, False), (4, True))),
+        *((config, 3, False) for config in (CONFIG, WINOGRAD, DENSE)),
+        *(
+            pytest.param(config, lanes, True, marks=pytest.mark.devices(4))
+            for config, lanes in ((CONFIG, 4), (CONFIG, 8), (WINOGRAD, 4), (DENSE, 4))
+        ),
     ],
     ids=str,
 )
