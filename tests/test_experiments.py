@@ -24,11 +24,12 @@ from tests.conftest import PROJECT
 _FEW = {"train_examples": 640, "epochs": 2}
 SHRUNK: dict[str, dict] = {
     "lecture_cnn_no_pooling": _FEW | {"widths": (8, 8, 16)},
+    "permuted_pixels": _FEW | {"widths": (8, 16)},
     "two_inputs_two_outputs": _FEW | {"widths": (8, 16)},
     "rgb200": {"widths": (8, 8, 16), "train_examples": 16, "batch_size": 16, "epochs": 16},
 }
-# Those that go on in the default run. The others take minutes for it: the long test has them.
-QUICK = ("smoke", "logistic", "dense", "x_and_o")
+# Those that are stopped and resumed in the default run, a CNN and a model without one: the long test has them all.
+QUICK = ("logistic", "x_and_o")
 LONG_FLAGS = {
     "rgb200": ("--widths=4,8,8", "--train_examples=100", "--batch_size=8", "--epochs=3"),
     "x_and_o": ("--train_examples=5000", "--epochs=3"),
