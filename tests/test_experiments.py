@@ -14,18 +14,18 @@ from cnn_jax.report.console import Console
 from cnn_jax.runs.execute import execute
 from cnn_jax.runs.options import RunOptions
 from tests import bitwise_diff
-from tests.conftest import PROJECT
 
 # How experiments shrink: to 640 images, twice over, and what takes long to compile or to score to fewer filters. Scenes
 # are large, and a few of them say little of those of the test set: rgb200 is to know the few by heart.
 _FEW = {"train_examples": 640, "epochs": 2}
 SHRUNK: dict[str, dict] = {
     "lecture_cnn_no_pooling": _FEW | {"widths": (8, 8, 16)},
+    "permuted_pixels": _FEW | {"widths": (8, 16)},
     "two_inputs_two_outputs": _FEW | {"widths": (8, 16)},
     "rgb200": {"widths": (8, 8, 16), "train_examples": 16, "batch_size": 16, "epochs": 16},
 }
 # These are also ended and resumed. The others take minutes for that: tests/runs/test_kills.py has them.
-QUICK = ("smoke", "logistic", "dense", "x_and_o")
+QUICK = ("logistic", "x_and_o")
 
 
 @pytest.mark.parametrize("name", experiments.names())
