@@ -69,7 +69,8 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def scores(**arguments: Any) -> list[dict[str, Any]]:
     """What an evaluation says of each seed of a run."""
-    [run] = evaluate.run(**arguments, compilation_cache=False)["runs"]
+    dataset = arguments.pop("dataset", None)
+    [run] = evaluate.run(RunOptions(**arguments, compilation_cache=False), dataset=dataset)["runs"]
     return run["seeds"]
 
 
@@ -211,7 +212,7 @@ def test_damaged_checkpoint_is_refused(finished_run: Path, drawn_data_dir: Path,
         case "no manifest":
             (tmp_path / "copy" / "checkpoints" / "20" / "manifest.sha256").unlink()
     with pytest.raises(MachineError, match="damaged"):
-        evaluate.run(workdir=tmp_path / "copy", data_dir=drawn_data_dir, compilation_cache=False)
+        evaluate.run(RunOptions(workdir=tmp_path / "copy", data_dir=drawn_data_dir, compilation_cache=False))
 
 
 def test_numbered_opens_the_next_free_directory(tmp_path: Path) -> None:

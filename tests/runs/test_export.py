@@ -40,7 +40,7 @@ def finished_run(drawn_data_dir: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 def test_parameters_have_the_names_and_shapes_of_the_summary(finished_run: Path, tmp_path: Path) -> None:
-    path = export.run(workdir=finished_run, output=tmp_path / "parameters.npz")
+    path = export.run(RunOptions(workdir=finished_run), output=tmp_path / "parameters.npz")
     layers = summary.layers(build_module(TINY, 2), jax.ShapeDtypeStruct((1, 9, 9, 1), "float32"))
     shapes = {f"{layer.name}/{name}": leaf.shape for layer in layers for name, leaf in layer.params.items()}
     with np.load(path, allow_pickle=False) as arrays:
@@ -50,7 +50,7 @@ def test_parameters_have_the_names_and_shapes_of_the_summary(finished_run: Path,
 def test_stablehlo_file_gives_the_same_logits_with_jax_alone(
     finished_run: Path, drawn_data_dir: Path, tmp_path: Path
 ) -> None:
-    path = export.run(workdir=finished_run, format="stablehlo", output=tmp_path / "model")
+    path = export.run(RunOptions(workdir=finished_run), format="stablehlo", output=tmp_path / "model")
     images = data.load(TINY.dataset, data_dir=drawn_data_dir).test.images[:37]
     np.save(tmp_path / "images.npy", images)
     command = [sys.executable, "-c", ELSEWHERE, str(path), str(tmp_path / "images.npy"), str(tmp_path / "logits.npy")]
@@ -62,14 +62,14 @@ def test_stablehlo_file_gives_the_same_logits_with_jax_alone(
 def test_existing_file_is_kept(finished_run: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     with pytest.raises(InputError, match="already exists"):
-        export.run(workdir=finished_run, output=tmp_path / "mine")
+        export.run(RunOptions(workdir=finished_run), output=tmp_path / "mine")
     assert (tmp_path / "mine").read_text() == "mine"
 
 
 def test_bad_input_is_named(finished_run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Did you mean npz"):
-        export.run(workdir=finished_run, format="npy")
+        export.run(RunOptions(workdir=finished_run), format="npy")
     with pytest.raises(InputError, match="holds no run"):
-        export.run(workdir=tmp_path)
+        export.run(RunOptions(workdir=tmp_path))
     with pytest.raises(InputError, match="cannot be written"):
-        export.run(workdir=finished_run, output=tmp_path / "not" / "there")
+        export.run(RunOptions(workdir=finished_run), output=tmp_path / "not" / "there")
