@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -189,14 +189,13 @@ def test_row_that_the_disk_had_no_room_for_is_told_and_dropped(monkeypatch: pyte
 
 
 def test_signal_ends_the_sweep_with_its_rows_kept(tried: Try, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def signalled(training: Any, start: Any, **options: Any) -> Iterator:
-        for progress in fit(training, start, **options):
-            if (tmp_path / "sweep/sweep.jsonl").read_text().count("\n") == 2:
-                signal.raise_signal(signal.SIGTERM)
-            yield progress
+    def signalled(training: Any, seed: int, on_progress: Callable) -> Any:
+        if (tmp_path / "sweep/sweep.jsonl").read_text().count("\n") == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return loop.train(training, seed, on_progress)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweep_trials, "fit", signalled)
+        patch.setattr(sweep_trials, "train", signalled)
         with pytest.raises(Interrupted) as ended:
             tried(RATES)
     assert ended.value.exit_code == 143
