@@ -5,11 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def percent(share: float, digits: int = 2) -> str:
-    """A share of 1 in percent, as in `98.40 %`."""
-    return f"{100 * share:.{digits}f} %"
-
-
 def percent_with_margin(mean: float, margin: float) -> str:
     """A mean and half the width of its interval, both shares of 1, in percent without the sign, as in `98.4 ± 0.2`."""
     return f"{100 * mean:.1f} ± {100 * margin:.1f}"

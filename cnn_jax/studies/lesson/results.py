@@ -14,8 +14,9 @@ from matplotlib.ticker import MaxNLocator
 from scipy import special, stats
 
 from cnn_jax.report import figures, pictures
+from cnn_jax.report.format import percent
 from cnn_jax.report.page import Block, Figure, Section, Table
-from cnn_jax.studies.lesson.formats import drawable, percent
+from cnn_jax.studies.lesson.formats import drawable
 
 ARRAYS: Mapping[str, str] = {
     "runs/RUN/confusion": "int64 [classes, classes]: numbers of test images by class (rows) and answer (columns)",
