@@ -1,5 +1,7 @@
 """Sums with masks, divided once."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
