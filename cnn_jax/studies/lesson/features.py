@@ -16,8 +16,9 @@ from cnn_jax.experiment import build
 from cnn_jax.models import summary
 from cnn_jax.models.feature_maps import feature_maps
 from cnn_jax.report import figures, pictures
+from cnn_jax.report.format import percent
 from cnn_jax.report.page import Block, Figure, Section, Table
-from cnn_jax.studies.lesson.formats import by, drawable, percent
+from cnn_jax.studies.lesson.formats import by, drawable
 
 ARRAYS: Mapping[str, str] = {
     "image": "uint8 [H, W, C]: the image that the network receives",

@@ -12,9 +12,10 @@ from matplotlib.axes import Axes
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset, Split
 from cnn_jax.report import figures, pictures, statistics
+from cnn_jax.report.format import percent
 from cnn_jax.report.page import Figure, Section, Table
 from cnn_jax.studies.lesson import template_matching
-from cnn_jax.studies.lesson.formats import percent, percent_with_margin
+from cnn_jax.studies.lesson.formats import percent_with_margin
 from cnn_jax.studies.lesson.short_run import compiled
 from cnn_jax.training.compiled import Training
 from cnn_jax.training.loop import train

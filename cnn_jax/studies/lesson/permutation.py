@@ -13,8 +13,9 @@ from cnn_jax.config import Config
 from cnn_jax.data import tasks
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.report import figures, pictures, statistics
+from cnn_jax.report.format import percent
 from cnn_jax.report.page import Block, Figure, Section, Table
-from cnn_jax.studies.lesson.formats import drawable, percent, percent_with_margin
+from cnn_jax.studies.lesson.formats import drawable, percent_with_margin
 from cnn_jax.studies.lesson.short_run import compiled
 from cnn_jax.training.compiled import Inference, Training
 from cnn_jax.training.loop import train

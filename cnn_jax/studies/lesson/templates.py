@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from cnn_jax.data import x_and_o
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.report import figures, pictures
+from cnn_jax.report.format import percent
 from cnn_jax.report.page import Figure, Row, Section, Table
 from cnn_jax.studies.lesson import template_matching
-from cnn_jax.studies.lesson.formats import percent
 
 ARRAYS: Mapping[str, str] = {
     "x": "float32 [9, 9]: the canonical X, ink +1 and paper -1",

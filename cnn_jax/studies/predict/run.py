@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
 
 from cnn_jax import compilation, data
 from cnn_jax.data import pictures
@@ -17,11 +16,13 @@ from cnn_jax.errors import InputError, ProjectError, printable
 from cnn_jax.experiment import build
 from cnn_jax.files import make_folder, write_files
 from cnn_jax.report.console import Console
+from cnn_jax.report.format import percent
 from cnn_jax.report.pictures import thumbnail
+from cnn_jax.report.statistics import log_softmax
 from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.finished import load_params
 from cnn_jax.runs.options import RunOptions
-from cnn_jax.studies.predict.page import percent, predictions_page, show
+from cnn_jax.studies.predict.page import predictions_page, show
 from cnn_jax.studies.predict.saliency import Infer, occlusion
 from cnn_jax.training.compiled import compile_inference
 from cnn_jax.training.mesh import make
@@ -123,7 +124,7 @@ def _predict(rows: Sequence[dict[str, Any]], classes: Sequence[str], infer: Infe
     if not rows:
         return
     images = np.stack([row["image"] for row in rows])
-    probabilities = softmax(infer(images).astype(np.float64), axis=-1)
+    probabilities = np.exp(log_softmax(infer(images)))
     for row, each in zip(rows, probabilities, strict=True):
         second, first = np.argsort(each, kind="stable")[-2:]
         row |= {"class": classes[first], "probability": float(each[first])}

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import log_softmax
+
+from cnn_jax.report.statistics import log_softmax
 
 Infer = Callable[[np.ndarray], np.ndarray]  # uint8 images [N, H, W, C] -> logits [N, classes]
 
@@ -20,7 +21,7 @@ def occlusion(infer: Infer, images: np.ndarray, classes: np.ndarray, *, patch: i
     masks = _patches(images.shape[1], images.shape[2], patch, stride)
     occluded = np.where(masks[None, ..., None], np.uint8(0), images[:, None])
     logits = infer(np.concatenate([images, occluded.reshape(-1, *images.shape[1:])]))
-    log_probabilities = log_softmax(logits.astype(np.float64), axis=-1)
+    log_probabilities = log_softmax(logits)
     before = log_probabilities[np.arange(count), classes]
     after = log_probabilities[count:].reshape(count, len(masks), -1)[np.arange(count), :, classes]
     falls = np.tensordot(before[:, None] - after, masks.astype(np.float64), axes=1)
