@@ -22,9 +22,9 @@ _CPU_OPTIONS = {
     # jaxlib 0.10 sends unpadded convolutions on CPU to a library that is 3 to 7 times slower for small networks than
     # XLA's own kernels; an empty list of fusion types keeps them off it.
     "xla_cpu_experimental_ynn_fusion_type": "",
-    # The operators put barriers between what must not be fused; the first pass would take them away too early. The
-    # second hands small loops (jaxlib 0.10: of less than 1 KiB; 0.12: all without a product) to an older code generator,
-    # which aborts the process where it meets a barrier.
+    # The operators put barriers between what must not be fused; the first pass would remove them too early. The second
+    # gives small loops (jaxlib 0.10: of less than 1 KiB; 0.12: all without a product) to an older code generator, which
+    # aborts the process when it meets a barrier.
     "xla_disable_hlo_passes": "cse_barrier_expander,small-while-loop-hoisting",
     # Compiles the training step in three quarters of the time; its speed is the same.
     "xla_cpu_use_fusion_emitters": "False",
@@ -107,12 +107,12 @@ def start(*, persistent_cache: bool, deterministic: bool = False) -> None:
 
 
 def settings() -> dict[str, Any]:
-    """All that is set in jax, for another process to take over."""
+    """All settings of jax, for another process."""
     return dict(jax.config.values)
 
 
-def take_over(settings: Mapping[str, Any]) -> None:
-    """Sets what another process has set. Before jax is used for the first time."""
+def apply_jax_config(settings: Mapping[str, Any]) -> None:
+    """Applies the settings of another process. Call it before jax is used for the first time."""
     for name, value in settings.items():
         if jax.config.values[name] != value:
             jax.config.update(name, value)

@@ -1,10 +1,12 @@
 """What every test may ask for, and the strictness that all of them run under."""
 
+import contextlib
 import fcntl
 import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import jax
 import numpy as np
 import pytest
 
+import run
 from cnn_jax import compilation, data
 from cnn_jax.data import cache
 from cnn_jax.data.dataset import Dataset, Spec, Split, fingerprint
@@ -22,9 +25,14 @@ from tests.browser import Browser
 
 PROJECT = Path(__file__).parents[1]
 
-# Several devices, so that sharding is tested on a laptop; broadcasting by accident is an error.
-jax.config.update("jax_num_cpu_devices", 4)
+# Broadcasting by accident is an error.
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Several devices, so that sharding is tested on a laptop. A test sees only the first one unless it is marked
+# `devices(N)`: programs for four devices on two cores are slow to run, and few tests are about them.
+jax.config.update("jax_num_cpu_devices", 4)
+all_devices, visible_devices = jax.devices, 1
+jax.devices = lambda *arguments: all_devices(*arguments)[:visible_devices]
 
 # The same cases every time, and no clock: machines are slow at times. To fuzz for long, with new cases:
 # pytest -m fuzz --hypothesis-profile=long
@@ -33,17 +41,22 @@ hypothesis.settings.register_profile("long", deadline=None, max_examples=10_000)
 hypothesis.settings.load_profile("project")
 
 
-@pytest.fixture(autouse=True, scope="session")
-def programs_are_compiled_once(compilation_cache: Path) -> None:
-    """What one test has compiled, the next one loads."""
-    compilation.use_persistent_cache(compilation_cache)
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Shows the test as many devices as its mark asks for, before any fixture is made."""
+    global visible_devices
+    marker = item.get_closest_marker("devices")
+    visible_devices = marker.args[0] if marker else 1
 
 
 @pytest.fixture(autouse=True)
-def cache_stays_on() -> Iterator[None]:
-    """A command that does without the cache of compiled programs does not take it from the tests that follow."""
-    yield
+def programs_are_compiled_once(compilation_cache: Path, exchange_programs: Callable[[], None]) -> Iterator[None]:
+    """What one test has compiled, in whichever process, the next one loads. A command may turn the cache off."""
+    exchange_programs()
+    compilation.use_persistent_cache(compilation_cache)
     jax.config.update("jax_enable_compilation_cache", True)
+    yield
+    exchange_programs()
 
 
 @pytest.fixture(autouse=True)
@@ -85,12 +98,18 @@ def mnist_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
-    """Folders that all test processes share, by name: the first that asks for one fills it, the others wait."""
+def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that all test processes share."""
     own = tmp_path_factory.getbasetemp()
-    root = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def shared_folder(shared_root: Path) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Folders that all test processes share, by name: the first that asks for one fills it, the others wait."""
 
     def folder(name: str, fill: Callable[[Path], None]) -> Path:
+        root = shared_root
         path, partial = root / name, root / f"{name}.partial"
         with (root / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -126,6 +145,7 @@ def drawn_data_dir(shared_folder: Callable[[str, Callable[[Path], None]], Path])
 
 
 def _draw_data(data_dir: Path) -> None:
+    data.load("x_and_o", data_dir=data_dir)
     for seed, name in enumerate(("mnist", "fashion_mnist")):
         [source] = [source for source in data.SOURCES if source.spec.name == name]
         train, test = (drawn_split(source.spec, n, seed) for n in (source.spec.train_examples, 10_000))
@@ -151,10 +171,33 @@ def drawn_spec() -> Spec:
 
 @pytest.fixture(scope="session")
 def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache of compiled programs for all command lines of a test session."""
+    """The cache of compiled programs of this test process and of the command lines that it starts."""
     folder = tmp_path_factory.mktemp("compilation_cache")
     folder.chmod(0o700)
     return folder
+
+
+@pytest.fixture(scope="session")
+def exchange_programs(compilation_cache: Path, shared_root: Path) -> Callable[[], None]:
+    """Gives this process's compiled programs to the other test processes, and takes theirs.
+
+    Each process has a cache of its own, because jax writes its files in place: another process could read half of one.
+    A hard link is there with all of its content or not at all.
+    """
+    pool = shared_root / "compiled_programs"
+    pool.mkdir(exist_ok=True)
+    seen: dict[Path, int] = {}
+
+    def exchange() -> None:
+        for source, target in ((compilation_cache, pool), (pool, compilation_cache)):
+            changed = source.stat().st_mtime_ns
+            if seen.get(source) != changed:
+                seen[source] = changed
+                for name in {*os.listdir(source)} - {*os.listdir(target)}:
+                    with contextlib.suppress(FileExistsError):
+                        os.link(source / name, target / name)
+
+    return exchange
 
 
 @pytest.fixture(scope="session")
@@ -179,30 +222,55 @@ def command_environment(drawn_data_dir: Path, compilation_cache: Path, tmp_path:
 
 
 @pytest.fixture
-def run_py(command_environment: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`python run.py` with these flags, as typed in an empty folder."""
+def run_py(
+    command_environment: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`python run.py` with these flags, as typed in an empty folder, but within this process: starting takes longer."""
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        capfd.readouterr()
+        with monkeypatch.context() as patch:
+            patch.chdir(tmp_path)
+            for name, value in command_environment.items():
+                patch.setenv(name, value)
+            code = run.main([*arguments])
+        return subprocess.CompletedProcess(arguments, code, *capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def run_process(command_environment: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`python run.py` with these flags, as typed in an empty folder. For what only a process of its own can show."""
+
+    def start(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(PROJECT / "run.py"), *arguments]
         return subprocess.run(
             command, capture_output=True, text=True, timeout=300, cwd=tmp_path, env=command_environment
         )
 
-    return run
+    return start
 
 
 @pytest.fixture
 def started_run(command_environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """`python run.py` with these flags, started and left running."""
+    """`python run.py` with these flags, started and left running, but not for longer than five minutes."""
     processes: list[subprocess.Popen[str]] = []
+    timers: list[threading.Timer] = []
 
     def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
         command = [sys.executable, str(PROJECT / "run.py"), *arguments]
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
         processes.append(subprocess.Popen(command, cwd=tmp_path, env=command_environment, **options))
+        timers.append(threading.Timer(300, processes[-1].kill))
+        timers[-1].start()
         return processes[-1]
 
     yield start
-    for process in processes:
+    for process, timer in zip(processes, timers, strict=True):
+        timer.cancel()
         process.kill()
         process.communicate()

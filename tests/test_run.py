@@ -7,10 +7,10 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import struct
 import subprocess
-import sys
 import termios
 import time
 from collections.abc import Callable
@@ -22,21 +22,20 @@ import pytest
 
 import run
 from cnn_jax.config import FIELDS, Config
-from tests.conftest import PROJECT
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[str]]
 
-SHORT = ("--experiment=smoke", "--train_examples=640")
-ENDLESS = ("--experiment=smoke", "--epochs=100000", "--workdir=run")
+# X and O: 2,000 test images of 9 x 9 pixels are scored at once.
+SHORT = ("--experiment=x_and_o", "--train_examples=640", "--epochs=1")
+ENDLESS = ("--experiment=x_and_o", "--epochs=100000", "--workdir=run")
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Waits until the condition holds; looks whenever the run has printed a line."""
+    assert process.stdout is not None
     while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.05)
+        assert process.stdout.readline(), process.communicate()
 
 
 def test_help_shows_every_flag_and_exits_0(run_py: Run) -> None:
@@ -82,8 +81,8 @@ def test_summary_draws_every_layer_with_its_shape_into_a_file(run_py: Run, tmp_p
 def test_training_prints_test_numbers_and_a_second_start_prints_them_again(run_py: Run, tmp_path: Path) -> None:
     first = run_py(*SHORT)
     assert (first.returncode, first.stderr) == (0, "")
-    result = json.loads((tmp_path / "runs/smoke-mnist-seed0-train_examples=640/result.json").read_text())
-    printed = f"mnist test loss {result['test_loss']:.4f}  accuracy {100 * result['test_accuracy']:.2f} %"
+    result = json.loads((tmp_path / "runs/x_and_o-x_and_o-seed0-train_examples=640-epochs=1/result.json").read_text())
+    printed = f"x_and_o test loss {result['test_loss']:.4f}  accuracy {100 * result['test_accuracy']:.2f} %"
     assert printed in first.stdout
     second = run_py(*SHORT)
     assert second.returncode == 0
@@ -94,7 +93,7 @@ def test_training_prints_test_numbers_and_a_second_start_prints_them_again(run_p
 def test_many_seeds_print_mean_and_interval_and_more_can_be_added(run_py: Run, tmp_path: Path) -> None:
     first = run_py(*SHORT, "--seeds=2")
     assert (first.returncode, first.stderr) == (0, "")
-    folder = tmp_path / "runs/smoke-mnist-seeds-from-0-train_examples=640"
+    folder = tmp_path / "runs/x_and_o-x_and_o-seeds-from-0-train_examples=640-epochs=1"
     result = json.loads((folder / "result.json").read_text())
     low, high = result["ci95"]["test_accuracy"]
     printed = f"accuracy {100 * result['mean']['test_accuracy']:.2f} ± {50 * (high - low):.2f} % (95 % CI, n = 2)"
@@ -116,10 +115,10 @@ def test_seeds_that_diverge_exit_3_and_are_named(run_py: Run, tmp_path: Path) ->
 
 
 def test_flag_wins_over_the_experiment(run_py: Run, tmp_path: Path) -> None:
-    run_py(*SHORT, "--epochs=2", "--widths=4,8", "--nopooling", "--learning_rate=3e-4", "--seed=7", "--workdir=run")
+    run_py(*SHORT, "--epochs=2", "--widths=4,4", "--nopooling", "--learning_rate=3e-4", "--seed=7", "--workdir=run")
     config = json.loads((tmp_path / "run/config.json").read_text())
     assert [config[name] for name in ("epochs", "widths", "pooling", "learning_rate", "seed", "experiment")] == [
-        *(2, [4, 8], False, 3e-4, 7, "smoke")
+        *(2, [4, 4], False, 3e-4, 7, "x_and_o")
     ]
 
 
@@ -128,13 +127,13 @@ def test_config_file_repeats_a_run_in_a_new_directory(run_py: Run, tmp_path: Pat
     for _ in range(2):
         assert run_py("--config=one/config.json").returncode == 0
     runs = sorted(path.name for path in (tmp_path / "runs").iterdir())
-    assert runs == ["smoke-mnist-seed0", "smoke-mnist-seed0-2"]
+    assert runs == ["x_and_o-x_and_o-seed0", "x_and_o-x_and_o-seed0-2"]
     predictions = {(folder / "predictions.npz").read_bytes() for folder in (tmp_path / "runs").iterdir()}
     assert predictions == {(tmp_path / "one/predictions.npz").read_bytes()}
 
 
 def test_evaluate_repeats_the_numbers_and_scores_another_dataset(run_py: Run, tmp_path: Path) -> None:
-    run_py(*SHORT, "--workdir=run")
+    run_py("--experiment=logistic", "--train_examples=640", "--epochs=1", "--workdir=run")
     result = json.loads((tmp_path / "run/result.json").read_text())
     assert f"mnist test loss {result['test_loss']:.4f}" in run_py("--mode=evaluate", "--workdir=run").stdout
     other = run_py("--mode=evaluate", "--workdir=run", "--dataset=fashion_mnist")
@@ -145,12 +144,12 @@ def test_evaluate_of_many_seeds_prints_intervals_and_ensembles_and_writes_corrup
     run_py: Run, tmp_path: Path
 ) -> None:
     for seed in (3, 4):
-        run_py(*SHORT, "--model=logistic", "--widths=none", f"--seed={seed}", f"--workdir=many/seed-{seed}")
+        run_py(*SHORT, f"--seed={seed}", f"--workdir=many/seed-{seed}")
     finished = run_py("--mode=evaluate", "--workdir=many", "--corruptions=shift,contrast")
     assert (finished.returncode, finished.stderr) == (0, "corrupting by shift\ncorrupting by contrast\n")
-    assert re.search(r"mnist test accuracy [\d.]+ ± [\d.]+ % \(95 % CI, n = 2\)", finished.stdout)
-    assert "Ensembles of smoke on mnist" in finished.stdout
-    folder = tmp_path / "runs/evaluate-smoke"
+    assert re.search(r"x_and_o test accuracy [\d.]+ ± [\d.]+ % \(95 % CI, n = 2\)", finished.stdout)
+    assert "Ensembles of x_and_o on x_and_o" in finished.stdout
+    folder = tmp_path / "runs/evaluate-x_and_o"
     assert {path.name for path in folder.iterdir()} == {"evaluation.json", "evaluation.html", "corruptions.json"}
     [run] = json.loads((folder / "corruptions.json").read_text())["runs"]
     assert (run["seeds"], list(run["accuracy"])) == ([3, 4], ["shift", "contrast"])
@@ -162,8 +161,8 @@ def test_evaluate_of_many_seeds_prints_intervals_and_ensembles_and_writes_corrup
 
 def test_compare_writes_its_record_table_and_page(run_py: Run, tmp_path: Path) -> None:
     for widths in ("8,16,32", "4,8"):
-        changes = ("--model=dense", f"--widths={widths}", f"--workdir=widths={widths}")
-        assert run_py(*SHORT, *changes).returncode == 0
+        changes = ("--experiment=smoke", "--model=dense", f"--widths={widths}", f"--workdir=widths={widths}")
+        assert run_py("--train_examples=640", *changes).returncode == 0
     finished = run_py("--mode=compare", "--runs=widths=8,16,32,widths=4,8")
     assert finished.returncode == 0, finished.stderr
     folder = tmp_path / "runs/compare-smoke"
@@ -216,12 +215,12 @@ def test_overfitting_trains_on_few_images_and_goes_on_with_them(run_py: Run, tmp
 
 def test_own_experiment_outside_the_project_runs(run_py: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
-        "from dataclasses import replace\nfrom experiments import smoke\n\n"
-        "def config():\n    return replace(smoke.config(), train_examples=640)\n"
+        "from dataclasses import replace\nfrom experiments import x_and_o\n\n"
+        "def config():\n    return replace(x_and_o.config(), train_examples=640, epochs=1)\n"
     )
     finished = run_py("--experiment=mine.py")
     assert finished.returncode == 0, finished.stderr
-    assert (tmp_path / "runs/mine-mnist-seed0/result.json").exists()
+    assert (tmp_path / "runs/mine-x_and_o-seed0/result.json").exists()
 
 
 def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(run_py: Run, tmp_path: Path) -> None:
@@ -434,8 +433,8 @@ def test_bad_input_is_one_clear_line_exit_2_and_nothing_written(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_unknown_flag_ends_the_process_with_2_and_one_line(run_py: Run) -> None:
-    finished = run_py("--epoch=3")
+def test_unknown_flag_ends_the_process_with_2_and_one_line(run_process: Run) -> None:
+    finished = run_process("--epoch=3")
     assert (finished.returncode, finished.stdout) == (2, "")
     assert finished.stderr == "run.py: --epoch: no such flag. Did you mean --epochs? See --help.\n"
 
@@ -447,7 +446,9 @@ def test_divergence_exits_3_and_names_epoch_and_step(run_py: Run, tmp_path: Path
     assert json.loads((tmp_path / "run/result.json").read_text())["status"] == "diverged"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long)]
+)
 def test_signal_ends_the_run_with_its_rows_kept(
     started_run: Start, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
@@ -464,31 +465,29 @@ def test_signal_ends_the_run_with_its_rows_kept(
 
 
 def test_signal_saves_and_the_same_command_goes_on(run_py: Run, started_run: Start, tmp_path: Path) -> None:
-    arguments = ("--experiment=smoke", "--epochs=100000", "--workdir=run", "--max_time=20s")
-    process = started_run(*arguments)
+    process = started_run(*ENDLESS)
     wait_for((tmp_path / "run/metrics.jsonl").exists, process)
     assert not list((tmp_path / "run").glob("checkpoints/*/manifest.sha256"))
     process.send_signal(signal.SIGUSR1)
     wait_for(lambda: bool(list((tmp_path / "run").glob("checkpoints/*/manifest.sha256"))), process)
-    second = run_py(*arguments)
+    second = run_py(*ENDLESS)
     assert second.returncode == 2
     assert "another process is training here" in second.stderr
-    start = time.monotonic()
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
-    assert (process.returncode, time.monotonic() - start < 5) == (143, True)
+    assert process.returncode == 143
     steps = json.loads((tmp_path / "run/result.json").read_text())["steps"]
-    again = run_py("--experiment=smoke", "--epochs=100000", "--workdir=run", "--max_time=1s")
+    again = run_py(*ENDLESS, "--max_time=0.001s")
     assert again.returncode == 0, again.stderr
     assert f"goes on from step {steps:,}, " in again.stdout
     result = json.loads((tmp_path / "run/result.json").read_text())
-    assert (result["status"], result["test_examples"], result["steps"] > steps) == ("stopped", 10_000, True)
+    assert (result["status"], result["test_examples"], result["steps"] > steps) == ("stopped", 2_000, True)
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
 
 
 def test_ctrl_c_while_compiling_ends_the_run_too(started_run: Start, tmp_path: Path) -> None:
-    process = started_run(*ENDLESS, "--widths=5,6,7", "--nocompilation_cache")
+    process = started_run(*ENDLESS, "--widths=5,6", "--nocompilation_cache")
     wait_for((tmp_path / "run/config.json").exists, process)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=120)
@@ -496,6 +495,7 @@ def test_ctrl_c_while_compiling_ends_the_run_too(started_run: Start, tmp_path: P
     assert json.loads((tmp_path / "run/result.json").read_text())["status"] == "interrupted"
 
 
+@pytest.mark.long
 def test_progress_bar_moves_on_a_terminal(started_run: Start) -> None:
     controller, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
@@ -516,8 +516,8 @@ def test_progress_bar_moves_on_a_terminal(started_run: Start) -> None:
     assert sorted(gaps)[len(gaps) // 2] < 1.0
 
 
-def test_deterministic_run_says_its_price_and_leaves_a_record(run_py: Run, tmp_path: Path) -> None:
-    finished = run_py(*SHORT, "--deterministic", "--workdir=run")
+def test_deterministic_run_says_its_price_and_leaves_a_record(run_process: Run, run_py: Run, tmp_path: Path) -> None:
+    finished = run_process(*SHORT, "--deterministic", "--workdir=run")
     assert (finished.returncode, finished.stderr) == (
         *(0, "--deterministic: nothing to set on cpu, and nothing to pay.\n"),
     )
@@ -534,33 +534,31 @@ def test_reader_that_closes_the_pipe_causes_no_traceback(started_run: Start) -> 
     assert "Traceback" not in process.stderr.read()
 
 
-@pytest.mark.parametrize("mode", ["train", "summary"])
-def test_device_that_is_not_there_is_one_clear_line(run_py: Run, mode: str) -> None:
-    finished = run_py(f"--mode={mode}", "--jax_platforms=nowhere")
+@pytest.mark.parametrize("mode", ["train", pytest.param("summary", marks=pytest.mark.long)])
+def test_device_that_is_not_there_is_one_clear_line(run_process: Run, mode: str) -> None:
+    finished = run_process(f"--mode={mode}", "--jax_platforms=nowhere")
     assert (finished.returncode, finished.stdout) == (2, "")
     assert re.fullmatch(r"run.py: jax finds no device to run on: .*nowhere.*\n", finished.stderr)
 
 
 def test_without_network_the_first_command_trains_on_glyphs_and_says_so(
-    command_environment: dict[str, str], tmp_path: Path
+    run_py: Run, command_environment: dict[str, str], glyphs_data_dir: Path, tmp_path: Path
 ) -> None:
+    shutil.copytree(glyphs_data_dir, tmp_path / "data", copy_function=os.link)
     nowhere = "http://127.0.0.1:9"
-    environment = command_environment | {"TFDS_DATA_DIR": str(tmp_path / "data")}
-    environment |= dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), nowhere)
-
-    def run_py(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(PROJECT / "run.py"), *arguments]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
-
-    named = run_py(*SHORT, "--dataset=mnist")
+    command_environment["TFDS_DATA_DIR"] = str(tmp_path / "data")
+    command_environment.update(dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), nowhere))
+    first_command = ("--model=logistic", "--widths=none", "--train_examples=640", "--epochs=1")
+    named = run_py(*first_command, "--dataset=mnist")
     assert named.returncode == 2
     assert "--manual_dir=FOLDER, or use --dataset=glyphs" in named.stderr
     assert not (tmp_path / "runs").exists()
-    first = run_py(*SHORT)
+    first = run_py(*first_command)
     assert first.returncode == 0, first.stderr
     assert "NOT ON MNIST" in first.stdout
     assert "glyphs test loss" in first.stdout
-    workdir = tmp_path / "runs/smoke-glyphs-seed0-train_examples=640"
+    [workdir] = (tmp_path / "runs").iterdir()
+    assert workdir.name.startswith("lecture_cnn-glyphs-seed0")
     assert json.loads((workdir / "config.json").read_text())["dataset"] == "glyphs"
     assert json.loads((workdir / "result.json").read_text())["dataset"] == "glyphs"
     assert "mnist is out of reach" in json.loads((workdir / "machine.json").read_text())["remark"]

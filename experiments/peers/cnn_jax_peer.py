@@ -16,33 +16,34 @@ import jax
 import numpy as np
 import optax
 import protocol
-from cnn_jax.training.fit import begin, fit
 
 from cnn_jax import data
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Split
-from cnn_jax.training import metrics, programs
+from cnn_jax.experiment import build
+from cnn_jax.training import loop
+from cnn_jax.training.compiled import CompiledFunctions, compile_all
 
 
-def compile_programs(flags: argparse.Namespace) -> programs.Programs:
+def compile_functions(flags: argparse.Namespace) -> CompiledFunctions:
     config = Config(pooling=flags.pooling, batch_size=flags.batch_size, seed=flags.seed, epochs=flags.epochs or 1)
     with np.load(flags.data) as arrays:
         train, test = (Split(arrays[f"{part}_images"], arrays[f"{part}_labels"]) for part in ("train", "test"))
-    return programs.compile_all(config, data.spec("mnist"), train, None, test)
+    return compile_all(build(config, data.spec("mnist")), train, None, test)
 
 
-def measure(run: programs.Programs, flags: argparse.Namespace) -> dict[str, float]:
+def measure(run: CompiledFunctions, flags: argparse.Namespace) -> dict[str, float]:
     """Runs chunks of steps, as `fit` does, with new batch indices for each epoch."""
     training = run.training
-    state, sums, done = training.start(flags.seed), metrics.zeros(), 0
+    state, sums, done = training.create_state(flags.seed), training.zeros(), 0
     last = flags.warmup + flags.steps
     marks: dict[int, float] = {}
     while done < last:
         epoch, first = divmod(done, training.epoch_steps)
         end = flags.warmup if done < flags.warmup else last
         chunk = min(end - done, training.epoch_steps - first)
-        order = training.order(state.key, epoch + 1)
-        state, sums = jax.block_until_ready(training.chunk(state, sums, order, first, first + chunk))
+        indices = training.batch_indices(state.key, epoch + 1)
+        state, sums = jax.block_until_ready(training.chunk(state, sums, indices, first, first + chunk))
         done += chunk
         marks[done] = time.perf_counter()
     seconds = marks[last] - marks[flags.warmup]
@@ -54,8 +55,8 @@ def measure(run: programs.Programs, flags: argparse.Namespace) -> dict[str, floa
     return numbers | {"inference_images_per_second": rate}
 
 
-def train(run: programs.Programs, flags: argparse.Namespace) -> dict[str, float]:
-    *_, last = fit(run.training, begin(run.training, flags.seed), epochs=flags.epochs, learning_rate=lambda step: 1e-3)
+def train(run: CompiledFunctions, flags: argparse.Namespace) -> dict[str, float]:
+    last, _ = loop.train(run.training, flags.seed)
     score = run.test.score(last.state.params)
     numbers = {"steps": last.step, "images": last.images, "seconds": last.clock.total}
     return numbers | {"test_loss": score.loss, "test_accuracy": score.accuracy}
@@ -63,7 +64,7 @@ def train(run: programs.Programs, flags: argparse.Namespace) -> dict[str, float]
 
 def main() -> None:
     flags = protocol.read_flags(__doc__)
-    run = compile_programs(flags)
+    run = compile_functions(flags)
     numbers = train(run, flags) if flags.epochs else measure(run, flags)
     versions = {"jax": jax.__version__, "flax": flax.__version__, "optax": optax.__version__}
     protocol.report("cnn_jax", flags, numbers, versions)

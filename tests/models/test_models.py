@@ -44,7 +44,7 @@ def test_parameter_counts(settings: dict, parameters: int) -> None:
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (19, 33, 2)])
 @pytest.mark.parametrize("name", sorted(models.MODELS))
 def test_any_input_size_and_channel_count_gives_logits(name: str, shape: tuple[int, int, int]) -> None:
-    view = getattr(models.MODELS[name], "views", ["plain"])[0]
+    view = getattr(models.MODELS[name], "tasks", ["plain"])[0]
     module, see = build_module(Config(model=name, view=view), 7), TASKS[view].inputs
     params = jax.eval_shape(lambda: module.init(jax.random.key(0), see(jnp.zeros((1, *shape))))["params"])
     logits = jax.eval_shape(lambda p: module.apply({"params": p}, see(jnp.ones((5, *shape)))), params)

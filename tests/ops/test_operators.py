@@ -269,7 +269,7 @@ def test_a_batch_that_is_split_over_devices_is_never_gathered(tmp_path):
 SHARDED = """
 import jax, numpy as np, jax.numpy as jnp
 jax.config.update("jax_num_cpu_devices", 4)
-from cnn_jax.models.operators import convolution, convolution_max_pool
+from cnn_jax.ops.operators import convolution, convolution_max_pool
 from jax.sharding import NamedSharding, PartitionSpec
 
 mesh = jax.make_mesh((4,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))

@@ -26,7 +26,15 @@ from cnn_jax.studies.evaluation import run as evaluate
 from cnn_jax.training import metrics
 from cnn_jax.training.loop import Progress
 
-TINY = Config(experiment="tiny", widths=(4, 8), train_examples=300, validation_examples=100, epochs=2, batch_size=32)
+TINY = Config(
+    experiment="tiny",
+    dataset="x_and_o",
+    widths=(4, 8),
+    train_examples=300,
+    validation_examples=100,
+    epochs=2,
+    batch_size=32,
+)
 
 ROW = (
     "seed epoch step train_loss train_accuracy validation_loss validation_accuracy learning_rate seconds "
@@ -61,7 +69,8 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def scores(**arguments: Any) -> list[dict[str, Any]]:
     """What an evaluation says of each seed of a run."""
-    [run] = evaluate.run(**arguments, compilation_cache=False)["runs"]
+    dataset = arguments.pop("dataset", None)
+    [run] = evaluate.run(RunOptions(**arguments, compilation_cache=False), dataset=dataset)["runs"]
     return run["seeds"]
 
 
@@ -72,14 +81,14 @@ def test_run_directory_has_every_promised_file_and_field(finished_run: Path, dra
     assert configs.from_file(finished_run / "config.json") == TINY
     result = json.loads((finished_run / "result.json").read_text())
     assert " ".join(result) == RESULT
-    assert (result["status"], result["epochs"], result["steps"], result["test_examples"]) == ("done", 2, 20, 10_000)
+    assert (result["status"], result["epochs"], result["steps"], result["test_examples"]) == ("done", 2, 20, 2_000)
     rows = [json.loads(line) for line in (finished_run / "metrics.jsonl").read_text().splitlines()]
     assert [" ".join(row) for row in rows] == [ROW, ROW]
     assert (rows[-1]["train_loss"], rows[-1]["step"]) == (result["train_loss"], result["steps"])
     assert rows[-1]["train_loss"] < rows[0]["train_loss"]
     machine = json.loads((finished_run / "machine.json").read_text())
     assert machine["command_line"] == ["--a"]
-    assert machine["data_fingerprint"] == data.load("mnist", data_dir=drawn_data_dir).fingerprint
+    assert machine["data_fingerprint"] == data.load(TINY.dataset, data_dir=drawn_data_dir).fingerprint
     assert machine["versions"]["jax"] == jax.__version__
 
 
@@ -158,7 +167,7 @@ def test_evaluate_changes_when_one_weight_does(
 ) -> None:
     recorded = train()
     folder = tmp_path / "run" / "checkpoints"
-    learner = build(TINY, data.spec("mnist"))
+    learner = build(TINY, data.spec(TINY.dataset))
     saved = checkpoint.load_step(folder, 20, learner.abstract_state)
     kernel = saved.state.params["Conv_0"]["kernel"]
     saved.state.params["Conv_0"]["kernel"] = kernel.at[1, 1, 0, 0].add(0.5)
@@ -180,8 +189,9 @@ def test_evaluate_changes_when_one_weight_does(
     assert score["loss"] != recorded.test_loss
 
 
-def test_evaluate_scores_another_dataset(finished_run: Path, drawn_data_dir: Path) -> None:
-    arguments = {"workdir": finished_run, "data_dir": drawn_data_dir}
+def test_evaluate_scores_another_dataset(train: Callable[..., Result], drawn_data_dir: Path, tmp_path: Path) -> None:
+    train(Config(model="logistic", train_examples=300, epochs=1))
+    arguments = {"workdir": tmp_path / "run", "data_dir": drawn_data_dir}
     [own], [other] = scores(**arguments), scores(**arguments, dataset="fashion_mnist")
     assert other["loss"] != own["loss"]
 
@@ -202,7 +212,7 @@ def test_damaged_checkpoint_is_refused(finished_run: Path, drawn_data_dir: Path,
         case "no manifest":
             (tmp_path / "copy" / "checkpoints" / "20" / "manifest.sha256").unlink()
     with pytest.raises(MachineError, match="damaged"):
-        evaluate.run(workdir=tmp_path / "copy", data_dir=drawn_data_dir, compilation_cache=False)
+        evaluate.run(RunOptions(workdir=tmp_path / "copy", data_dir=drawn_data_dir, compilation_cache=False))
 
 
 def test_numbered_opens_the_next_free_directory(tmp_path: Path) -> None:
@@ -217,12 +227,15 @@ def test_numbered_opens_the_next_free_directory(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"train_examples": 60_001, "validation_examples": 0}, "has only 60,000 training images"),
-        ({"train_examples": 60_000, "validation_examples": 1}, "has only 59,999 training images beside the 1 held out"),
-        ({"train_examples": None, "validation_examples": 60_000}, "some must be left to train on"),
+        ({"dataset": "mnist", "train_examples": 60_001, "validation_examples": 0}, "has only 60,000 training images"),
+        (
+            {"dataset": "mnist", "train_examples": 60_000, "validation_examples": 1},
+            "has only 59,999 training images beside the 1 held out",
+        ),
+        ({"dataset": "mnist", "train_examples": None, "validation_examples": 60_000}, "some must be left to train on"),
         ({"model": "denze"}, "Did you mean dense"),
         ({"dataset": "mnits"}, "Did you mean mnist"),
-        ({"kernel_size": 30}, "smaller than its filters"),
+        ({"kernel_size": 10}, "smaller than its filters"),
     ],
 )
 def test_bad_settings_leave_nothing_behind(

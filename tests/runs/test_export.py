@@ -18,7 +18,7 @@ from cnn_jax.runs.execute import execute
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies import export
 
-TINY = Config(experiment="tiny", widths=(4, 8), train_examples=300, epochs=1)
+TINY = Config(experiment="tiny", dataset="x_and_o", widths=(4, 8), train_examples=300, epochs=1)
 
 # This program may import jax and numpy alone. Its number of images differs from all batch sizes in training.
 ELSEWHERE = """
@@ -40,8 +40,8 @@ def finished_run(drawn_data_dir: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 def test_parameters_have_the_names_and_shapes_of_the_summary(finished_run: Path, tmp_path: Path) -> None:
-    path = export.run(workdir=finished_run, output=tmp_path / "parameters.npz")
-    layers = summary.layers(build_module(TINY, 10), jax.ShapeDtypeStruct((1, 28, 28, 1), "float32"))
+    path = export.run(RunOptions(workdir=finished_run), output=tmp_path / "parameters.npz")
+    layers = summary.layers(build_module(TINY, 2), jax.ShapeDtypeStruct((1, 9, 9, 1), "float32"))
     shapes = {f"{layer.name}/{name}": leaf.shape for layer in layers for name, leaf in layer.params.items()}
     with np.load(path, allow_pickle=False) as arrays:
         assert {name: arrays[name].shape for name in arrays} == shapes
@@ -50,8 +50,8 @@ def test_parameters_have_the_names_and_shapes_of_the_summary(finished_run: Path,
 def test_stablehlo_file_gives_the_same_logits_with_jax_alone(
     finished_run: Path, drawn_data_dir: Path, tmp_path: Path
 ) -> None:
-    path = export.run(workdir=finished_run, format="stablehlo", output=tmp_path / "model")
-    images = data.load("mnist", data_dir=drawn_data_dir).test.images[:37]
+    path = export.run(RunOptions(workdir=finished_run), format="stablehlo", output=tmp_path / "model")
+    images = data.load(TINY.dataset, data_dir=drawn_data_dir).test.images[:37]
     np.save(tmp_path / "images.npy", images)
     command = [sys.executable, "-c", ELSEWHERE, str(path), str(tmp_path / "images.npy"), str(tmp_path / "logits.npy")]
     subprocess.run(command, check=True, timeout=120, cwd=tmp_path)
@@ -62,14 +62,14 @@ def test_stablehlo_file_gives_the_same_logits_with_jax_alone(
 def test_existing_file_is_kept(finished_run: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     with pytest.raises(InputError, match="already exists"):
-        export.run(workdir=finished_run, output=tmp_path / "mine")
+        export.run(RunOptions(workdir=finished_run), output=tmp_path / "mine")
     assert (tmp_path / "mine").read_text() == "mine"
 
 
 def test_bad_input_is_named(finished_run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Did you mean npz"):
-        export.run(workdir=finished_run, format="npy")
+        export.run(RunOptions(workdir=finished_run), format="npy")
     with pytest.raises(InputError, match="holds no run"):
-        export.run(workdir=tmp_path)
+        export.run(RunOptions(workdir=tmp_path))
     with pytest.raises(InputError, match="cannot be written"):
-        export.run(workdir=finished_run, output=tmp_path / "not" / "there")
+        export.run(RunOptions(workdir=finished_run), output=tmp_path / "not" / "there")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -25,24 +26,21 @@ from cnn_jax.runs.execute import execute
 from cnn_jax.runs.options import RunOptions
 from tests.conftest import PROJECT
 
-TINY = Config(experiment="tiny", widths=(4, 8), train_examples=300, epochs=2, batch_size=32)
-FULL = Callable[..., subprocess.CompletedProcess[str]]
+TINY = Config(experiment="tiny", dataset="x_and_o", widths=(4, 8), train_examples=300, epochs=2, batch_size=32)
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def on_full_disk(command_environment: dict[str, str], tmp_path: Path) -> FULL:
+def on_full_disk(run_py: Run) -> Run:
     """`python run.py` where no file can grow beyond so many bytes: the system's answer is that of a full disk."""
 
     def run(*arguments: str, largest_file: int) -> subprocess.CompletedProcess[str]:
-        limited = ["bash", "-c", f'ulimit -f {largest_file // 1024} && exec "$@"', "bash"]
-        return subprocess.run(
-            [*limited, sys.executable, str(PROJECT / "run.py"), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            cwd=tmp_path,
-            env=command_environment | {"PYTHONWARNINGS": "ignore"},
-        )
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, before[1]))
+        try:
+            return run_py(*arguments)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     return run
 
@@ -53,9 +51,7 @@ SHORT = (
 )
 
 
-def test_disk_that_fills_up_while_saving_keeps_the_last_good_checkpoint(
-    run_py: Callable, on_full_disk: FULL, tmp_path: Path
-) -> None:
+def test_disk_that_fills_up_while_saving_keeps_the_last_good_checkpoint(run_py: Run, on_full_disk: Run) -> None:
     assert run_py(*SHORT).returncode == 0
     full = on_full_disk(*SHORT, "--epochs=2", largest_file=20 * 1024)
     assert full.returncode == 4, full.stderr
@@ -67,7 +63,7 @@ def test_disk_that_fills_up_while_saving_keeps_the_last_good_checkpoint(
     assert "resumes from step 10," in again.stdout
 
 
-def test_disk_that_is_full_while_writing_rows_ends_the_run(on_full_disk: FULL, tmp_path: Path) -> None:
+def test_disk_that_is_full_while_writing_rows_ends_the_run(on_full_disk: Run) -> None:
     full = on_full_disk(*SHORT, "--epochs=40", "--checkpoint_every=1h", largest_file=2 * 1024)
     assert full.returncode == 4, full.stderr
     assert "cannot be written" in full.stderr
@@ -183,23 +179,8 @@ def test_checkpoint_of_another_model_is_refused(finished_run: Path) -> None:
         checkpoint.load_step(finished_run / "checkpoints", 20, other)
 
 
-NOTHING_IS_UNPICKLED = """
-import json, os, sys
-def refuse(event, arguments):
-    if event == "pickle.find_class":
-        print("unpickled", arguments, file=sys.stderr)
-        os._exit(77)
-sys.addaudithook(refuse)
-project, *command_lines = sys.argv[1:]
-sys.path.insert(0, project)
-import run
-for command_line in command_lines:
-    if code := run.main(json.loads(command_line)):
-        sys.exit(f"{command_line}: exit code {code}")
-"""
-
-
-def test_no_mode_unpickles_anything(command_environment: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.usefixtures("nothing_is_unpickled")
+def test_no_mode_unpickles_anything(run_py: Run, tmp_path: Path) -> None:
     pixels = np.zeros((60, 60), np.uint8)
     pixels[20:40, 20:28] = 255
     Image.fromarray(pixels).save(tmp_path / "one.png")
@@ -217,8 +198,6 @@ def test_no_mode_unpickles_anything(command_environment: dict[str, str], tmp_pat
         ("--mode=summary", *short),
         ("--mode=benchmark", *short, "--batch_sizes=64", "--dtypes=float32", "--seconds=0.01", "--workdir=bench"),
     )
-    command = [sys.executable, "-c", NOTHING_IS_UNPICKLED, os.fspath(PROJECT), *map(json.dumps, command_lines)]
-    finished = subprocess.run(
-        command, cwd=tmp_path, env=command_environment, capture_output=True, text=True, timeout=300
-    )
-    assert finished.returncode == 0, finished.stderr
+    for command_line in command_lines:
+        finished = run_py(*command_line)
+        assert finished.returncode == 0, finished.stderr

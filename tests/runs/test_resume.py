@@ -23,7 +23,15 @@ from cnn_jax.runs.result import Result
 from cnn_jax.training import loop
 from tests import bitwise_diff
 
-TINY = Config(experiment="tiny", widths=(4, 8), train_examples=300, validation_examples=100, epochs=2, batch_size=32)
+TINY = Config(
+    experiment="tiny",
+    dataset="x_and_o",
+    widths=(4, 8),
+    train_examples=300,
+    validation_examples=100,
+    epochs=2,
+    batch_size=32,
+)
 STEPS = 20
 
 
@@ -89,7 +97,7 @@ def assert_same(workdir: Path, whole: Path) -> None:
 
 def test_comparison_sees_every_difference(copy: Path, whole: Path) -> None:
     rows, result = (copy / "metrics.jsonl").read_text(), json.loads((copy / "result.json").read_text())
-    (copy / "metrics.jsonl").write_text(rows.replace('"train_loss": 2', '"train_loss": 3'))
+    (copy / "metrics.jsonl").write_text(rows.replace('"train_loss": 0', '"train_loss": 1'))
     (copy / "result.json").write_text(json.dumps(result | {"test_loss": 1.0, "train_seconds": 1.0}))
     (copy / "predictions.npz").write_bytes(b"")
     assert list(bitwise_diff.differences(copy, whole)) == [
@@ -189,7 +197,7 @@ def test_time_that_is_over_stops_with_a_checkpoint_and_an_evaluation(
 ) -> None:
     stopped = train(max_time=1e-3)
     assert stopped.status == "stopped"
-    assert stopped.test_examples == 10_000
+    assert stopped.test_examples == 2_000
     assert checkpoint.steps(tmp_path / "run" / "checkpoints") == [stopped.steps]
     assert stopped.steps < STEPS
     train()

@@ -28,7 +28,14 @@ from cnn_jax.training import loop
 from tests import bitwise_diff
 
 TINY = Config(
-    experiment="tiny", widths=(4, 8), train_examples=300, validation_examples=100, epochs=2, batch_size=32, seed=5
+    experiment="tiny",
+    dataset="x_and_o",
+    widths=(4, 8),
+    train_examples=300,
+    validation_examples=100,
+    epochs=2,
+    batch_size=32,
+    seed=5,
 )
 SEEDS = (5, 6, 7)
 STEPS = 20

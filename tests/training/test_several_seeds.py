@@ -25,7 +25,7 @@ SEEDS = (3, 4, 5)
 
 
 @functools.cache
-def training(config: Config = CONFIG, num_seeds: int | None = None, devices: int = 4) -> Training:
+def training(config: Config = CONFIG, num_seeds: int | None = None, devices: int = 1) -> Training:
     split = drawn_split(SPEC, 190, seed=2)  # ten steps an epoch, the last one smaller
     mesh = meshes.make(num_seeds or 1, jax.devices()[:devices])
     return compile_training(build(config, SPEC), split, mesh, num_seeds)
@@ -41,8 +41,14 @@ ON_ONE, ALONG_DATA, ALONG_SEED, ALONG_BOTH = (3, 1, (1, 1)), (3, 4, (1, 4)), (4,
 @pytest.mark.parametrize(
     ("config", "num_seeds", "devices", "shape"),
     [
-        *((CONFIG, *mesh) for mesh in (ON_ONE, ALONG_DATA, ALONG_SEED, ALONG_BOTH)),
-        *((config, *ALONG_BOTH) for config in (WINOGRAD, DENSE)),
+        (CONFIG, *ON_ONE),
+        *(
+            pytest.param(config, *mesh, marks=pytest.mark.devices(4))
+            for config, mesh in (
+                *((CONFIG, mesh) for mesh in (ALONG_DATA, ALONG_SEED, ALONG_BOTH)),
+                *((config, ALONG_BOTH) for config in (WINOGRAD, DENSE)),
+            )
+        ),
     ],
     ids=["one device", "along data", "along seed", "along both", "winograd", "dense"],
 )

@@ -17,7 +17,7 @@ from cnn_jax.experiment import build
 from cnn_jax.training import mesh as meshes
 from cnn_jax.training import metrics
 from cnn_jax.training.compiled import Training, compile_inference, compile_training
-from cnn_jax.training.step import batch_indices
+from cnn_jax.training.step import batch_indices, make_step
 from tests.conftest import drawn_split
 
 SPEC = data.spec("mnist")
@@ -79,6 +79,7 @@ def test_last_smaller_batch_is_trained_on() -> None:
     assert not equal(params, without)
 
 
+@pytest.mark.devices(4)
 def test_four_devices_train_as_one() -> None:
     """To rounding: the sums run in another order. The batch of 10 does not even divide by 4."""
     params, sums = trained(training(1), [])
@@ -109,8 +110,10 @@ def test_loss_that_is_not_finite_names_its_step(learning_rate: float) -> None:
 def test_gradient_that_is_not_finite_is_noticed_at_its_step() -> None:
     config = Config(model="logistic", batch_size=20)
     program = training(1, config, 90)
-    one_step = programs.step_function(config, SPEC, program.epoch_steps)
-    state = program.start(0)
+    learner = program.learner
+    one_step = make_step(learner.apply, learner.optimizer(learner.learning_rate))
+    state = program.create_state(0)
+    state = state.replace(opt_state=learner.optimizer(learner.learning_rate).init(state.params))
     huge = jax.tree.map(lambda leaf: jnp.full_like(leaf, 3e38), state.params)
     _, sums = one_step(state.replace(params=huge), program.images[:20], program.targets[:20], jnp.ones(20, bool))
     assert int(sums.diverged_at) == 1
@@ -125,17 +128,18 @@ def test_one_program_serves_every_learning_rate(schedule: str) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 30, 1000])
-@pytest.mark.parametrize("devices", [1, 4])
+@pytest.mark.parametrize("devices", [1, pytest.param(4, marks=pytest.mark.devices(4))])
 def test_inference_gives_the_same_logits_at_any_batch_size(batch_size: int, devices: int) -> None:
     split = drawn_split(SPEC, 30, seed=1)
     learner = build(CONFIG, SPEC)
     params = jax.device_get(training(1).create_state(0).params)
     inference = compile_inference(learner, split, mesh_of(devices), batch_size)
-    reference = learner.apply(params, jnp.asarray(split.images))  # not compiled as a whole, and without batches
+    reference = jax.jit(learner.apply)(params, split.images)  # without batches
     assert inference.logits(params).shape == (30, 10)
     np.testing.assert_allclose(inference.logits(params), reference, rtol=1e-4, atol=1e-5)
     assert inference.score(params).examples == 30
 
 
+@pytest.mark.devices(4)
 def test_rows_for_devices_are_the_smallest_even_split() -> None:
     assert [meshes.padded(batch, mesh_of(4)) for batch in (1, 4, 5, 64)] == [4, 4, 8, 64]

@@ -45,7 +45,7 @@ def folders(tmp_path: Path) -> list[Path]:
 
 
 def test_record_table_and_page_say_the_same(folders: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
-    content = compare.run(runs=folders, workdir=Path("out"))
+    content = compare.run([], RunOptions(workdir=Path("out")), runs=folders)
     assert json.loads(Path("out/compare.json").read_text()) == content
     deep, plain = content["models"]
     assert [deep["parameters"], plain["parameters"]] == [785 * 8 + 9 * 10, 7850]
@@ -67,15 +67,15 @@ def test_record_table_and_page_say_the_same(folders: list[Path], capsys: pytest.
 
 
 def test_exchanged_folders_exchange_the_verdict(folders: list[Path]) -> None:
-    assert compare.run(runs=folders[::-1])["pairs"][0]["verdict"] == "worse"
-    assert compare.run(runs=folders)["pairs"][0]["verdict"] == "better"
+    assert compare.run([], RunOptions(), runs=folders[::-1])["pairs"][0]["verdict"] == "worse"
+    assert compare.run([], RunOptions(), runs=folders)["pairs"][0]["verdict"] == "better"
     assert sorted(path.name for path in Path("runs").iterdir()) == ["compare-deep-plain", "compare-plain-deep"]
 
 
 def test_record_names_the_machines_and_no_folder_and_no_command_line(folders: list[Path]) -> None:
     other = fabricated.MACHINE | {"device": "1 x slide rule", "versions": {"jax": "0.11"}}
     fabricated.run(Path("deep/seed-1"), dataclasses.replace(DEEP, seed=1), FEW[1], machine=other)
-    content = compare.run(runs=folders, workdir=Path("out"))
+    content = compare.run([], RunOptions(workdir=Path("out")), runs=folders)
     assert [machine["runs"] for machine in content["machines"]] == [5, 1]
     assert content["machines_differ_in"] == ["device", "versions"]
     text = Path("out/compare.json").read_text()
@@ -85,13 +85,13 @@ def test_record_names_the_machines_and_no_folder_and_no_command_line(folders: li
 
 def test_single_runs_speak_for_themselves_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [fabricated.run(tmp_path / "a", DEEP, FEW[0]), fabricated.run(tmp_path / "b", PLAIN, MANY[0])]
-    content = compare.run(runs=runs)
+    content = compare.run([], RunOptions(), runs=runs)
     assert content["pairs"][0]["mcnemar"]["only_first"] == 50
     assert "This compares two runs, not the models" in capsys.readouterr().out
 
 
 def test_page_without_images_names_their_places(folders: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
-    compare.run(runs=folders, workdir=Path("out"))
+    compare.run([], RunOptions(workdir=Path("out")), runs=folders)
     assert "has no pictures" in capsys.readouterr().err
     page = Path("out/compare.html").read_text()
     assert "<image" not in page
@@ -101,7 +101,7 @@ def test_page_without_images_names_their_places(folders: list[Path], capsys: pyt
 def test_everything_from_files_is_escaped(folders: list[Path]) -> None:
     nasty = fabricated.MACHINE | {"device": "<script>alert(1)</script>", "versions": {"<b>": "<i>"}}
     fabricated.seeds(Path("deep"), DEEP, FEW, machine=nasty)
-    compare.run(runs=folders, workdir=Path("out"))
+    compare.run([], RunOptions(workdir=Path("out")), runs=folders)
     page = Path("out/compare.html").read_text()
     assert "<script" not in page and "<b>" not in page and "&lt;script&gt;" in page
 
@@ -210,13 +210,13 @@ def test_what_cannot_be_compared_is_refused_and_nothing_written(
     damage()
     before = sorted(Path().rglob("*"))
     with pytest.raises(InputError, match=said):
-        compare.run(runs=folders, workdir=Path("out"))
+        compare.run([], RunOptions(workdir=Path("out")), runs=folders)
     assert sorted(Path().rglob("*")) == before
 
 
 def test_overwrite_replaces_a_comparison(folders: list[Path]) -> None:
     a_comparison_there()
-    content = compare.run(runs=folders, workdir=Path("out"), overwrite=True)
+    content = compare.run([], RunOptions(workdir=Path("out"), runs=folders), overwrite=True)
     assert json.loads(Path("out/compare.json").read_text()) == content
 
 
@@ -231,7 +231,7 @@ def test_real_runs_are_compared_with_pictures_of_their_images(
             place = RunOptions(workdir=tmp_path / config.experiment / f"seed-{seed}", data_dir=drawn_data_dir)
             execute(tiny, place, Console(progress=False))
     found = [seeds.finished(tmp_path / config.experiment) for config in (PLAIN, DEEP)]
-    content = compare.compare(found, data_dir=drawn_data_dir, workdir=tmp_path / "out")
+    content = compare.compare(found, RunOptions(data_dir=drawn_data_dir, workdir=tmp_path / "out"))
     results = [run.finished_result().test_accuracy for run in found[1].values()]
     assert content["models"][1]["test_accuracy"]["values"] == results
     assert len(content["models"][0]["curves"]["train_loss"]) == 2

@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -11,16 +10,14 @@ from cnn_jax import data
 from cnn_jax.compilation import jit
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Spec
-from cnn_jax.experiment import build_module
+from cnn_jax.experiment import build
 from cnn_jax.studies.lesson import features
-from cnn_jax.training import programs
 from tests.studies.lesson.sections import figures, require_described_figures, require_documented_arrays, tables, words
 
 
 def computed(spec: Spec, **settings: Any) -> tuple[dict[str, Any], Any]:
     config = Config(**settings)
-    example = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), programs.input_shapes(config, spec))
-    params = jit(build_module(config, 10).init, runs_once=True)(jax.random.key(0), example)["params"]
+    params = jit(build(config, spec).init, runs_once=True)(jax.random.key(0))
     image = np.random.default_rng(0).integers(0, 256, spec.image_shape, dtype=np.uint8)
     return features.compute(config, spec, params, image, 7), params
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnn_jax.data import views
+from cnn_jax.data import tasks
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.studies.lesson import functional
 from tests.studies.lesson.sections import require_described_figures, require_documented_arrays, tables, words
@@ -24,9 +24,9 @@ def test_metadata_is_that_of_the_images_and_class_means_are_over_all_of_a_class(
 ) -> None:
     require_documented_arrays(record, functional.ARRAYS)
     images, train = drawn_digits.spec.inputs(record["images"]), drawn_digits.train
-    np.testing.assert_allclose(record["metadata"], views.with_metadata(images)["metadata"], rtol=1e-6)
+    np.testing.assert_allclose(record["metadata"], tasks.with_metadata(images)["metadata"], rtol=1e-6)
     of_threes = drawn_digits.spec.inputs(train.images[train.labels == 3])
-    means = np.asarray(views.with_metadata(of_threes)["metadata"]).mean(axis=0)
+    means = np.asarray(tasks.with_metadata(of_threes)["metadata"]).mean(axis=0)
     np.testing.assert_allclose(record["class_means"][3], means, rtol=1e-5)
 
 

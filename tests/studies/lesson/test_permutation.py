@@ -7,9 +7,10 @@ import pytest
 
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset
+from cnn_jax.experiment import build
 from cnn_jax.studies.lesson import permutation
-from cnn_jax.training import programs
-from cnn_jax.training.mesh import over_all_devices
+from cnn_jax.training.compiled import compile_inference, compile_training
+from cnn_jax.training.mesh import make
 from tests.studies.lesson.sections import require_described_figures, require_documented_arrays, tables, words
 
 SEEDS = 2
@@ -45,10 +46,9 @@ def test_section_reports_the_lead_of_the_cnn(record: dict[str, Any]) -> None:
 
 
 def test_permuting_beforehand_is_what_the_view_does_in_the_step(drawn_digits: Dataset) -> None:
-    mesh = over_all_devices()
-    plain, permuted = (Config(model="logistic", view=view) for view in ("plain", "permuted"))
-    params = programs.compile_training(plain, drawn_digits.spec, drawn_digits.train, mesh).start(0).params
+    plain, permuted = (build(Config(model="logistic", view=view), drawn_digits.spec) for view in ("plain", "permuted"))
+    params = compile_training(plain, drawn_digits.train, make()).create_state(0).params
     params["Dense_0"]["bias"] += np.arange(10, dtype=np.float32)
-    beforehand = permutation._permuted(programs.compile_inference(plain, drawn_digits.spec, drawn_digits.test, mesh))
-    in_step = programs.compile_inference(permuted, drawn_digits.spec, drawn_digits.test, mesh)
+    beforehand = permutation._permuted(compile_inference(plain, drawn_digits.test, make()))
+    in_step = compile_inference(permuted, drawn_digits.test, make())
     np.testing.assert_array_equal(beforehand.logits(params), in_step.logits(params))

@@ -15,6 +15,7 @@ from cnn_jax import compilation, data
 from cnn_jax.config import Config
 from cnn_jax.report.console import Console
 from cnn_jax.runs.execute import execute
+from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.predict.run import SomeUnusable
 from cnn_jax.studies.predict.run import run as predict
 from tests.browser import Browser, require_sound
@@ -88,7 +89,7 @@ def test_good_pictures_end_with_0_in_the_run_s_folder_and_can_be_predicted_again
 
 def test_page_is_sound_in_a_browser(browser: Browser, finished_run: Path, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(SomeUnusable):
-        predict(workdir=finished_run, images=folder, output=tmp_path / "out")
+        predict(RunOptions(workdir=finished_run), images=folder, output=tmp_path / "out")
     require_sound(browser, tmp_path / "out/predictions.html")
 
 
@@ -97,7 +98,7 @@ def test_page_shows_a_limited_number_of_files_and_the_table_all(
 ) -> None:
     monkeypatch.setattr("cnn_jax.studies.predict.run.SHOWN", 2)
     with pytest.raises(SomeUnusable):
-        predict(workdir=finished_run, images=folder, output=tmp_path)
+        predict(RunOptions(workdir=finished_run), images=folder, output=tmp_path)
     html = (tmp_path / "predictions.html").read_text(encoding="utf-8")
     assert "the first 2 of 8 files" in html
     assert html.count('<article class="card">') == 2
@@ -107,7 +108,7 @@ def test_page_shows_a_limited_number_of_files_and_the_table_all(
 def test_folder_of_pictures_may_be_the_output_too(finished_run: Path, folder: Path) -> None:
     for _ in range(2):
         with pytest.raises(SomeUnusable, match="4 of 8"):
-            predict(workdir=finished_run, images=folder, output=folder)
+            predict(RunOptions(workdir=finished_run), images=folder, output=folder)
 
 
 @pytest.mark.parametrize(

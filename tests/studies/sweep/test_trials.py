@@ -12,19 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cnn_jax.training.fit import begin, fit
 
 from cnn_jax import compilation, data
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset, split_training_images
 from cnn_jax.errors import InputError, Interrupted, MachineError
+from cnn_jax.experiment import build
 from cnn_jax.report.console import Console
+from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.sweep import trials as sweep_trials
 from cnn_jax.studies.sweep.directory import Row, SweepDirectory
 from cnn_jax.studies.sweep.space import grid, parse_dimensions
 from cnn_jax.studies.sweep.trials import Workload, all_trials, run_trials
-from cnn_jax.training import programs
-from cnn_jax.training.mesh import over_all_devices
+from cnn_jax.training import loop
+from cnn_jax.training.compiled import compile_inference, compile_training
+from cnn_jax.training.mesh import make
 
 BASE = Config(
     experiment="tiny", model="dense", widths=(8,), train_examples=100, validation_examples=50, batch_size=20, epochs=1
@@ -60,7 +62,9 @@ def tried(dataset: Dataset, drawn_data_dir: Path, tmp_path: Path) -> Try:
             directory.begin(base, {"data_fingerprint": images.fingerprint}, overwrite=False)
             known = directory.finished_rows(base)
             left = [trial for trial in trials if trial.config not in known]
-            workload = Workload(left, len(trials), directory, drawn_data_dir, None, compilation.settings())
+            workload = Workload(
+                left, len(trials), directory, RunOptions(data_dir=drawn_data_dir), compilation.settings()
+            )
             run_trials(workload, images, jobs, Console(progress=False))
             known = directory.finished_rows(base)
         return [known[trial.config] for trial in trials]
@@ -89,10 +93,9 @@ def test_trial_is_to_the_bit_what_its_config_comes_to_alone(tried: Try, dataset:
     config = dataclasses.replace(BASE, learning_rate=1e-2, seed=1)
     train, held_out = split_training_images(dataset, 100, 50)
     assert held_out is not None
-    mesh = over_all_devices()
-    training = programs.compile_training(config, dataset.spec, train, mesh)
-    [*_, last] = fit(training, begin(training, 1), epochs=1, learning_rate=lambda step: 0.0)
-    validation = programs.compile_inference(config, dataset.spec, held_out, mesh).score(last.state.params)
+    learner = build(config, dataset.spec)
+    last, _ = loop.train(compile_training(learner, train, make()), seed=1)
+    validation = compile_inference(learner, held_out, make()).score(last.state.params)
     assert (rows[3]["validation_loss"], rows[3]["validation_accuracy"]) == (validation.loss, validation.accuracy)
     assert (rows[3]["train_loss"], rows[3]["steps"], rows[3]["epochs"]) == (last.train.loss, 5, 1)
     assert len({row["validation_loss"] for row in rows}) == 4
