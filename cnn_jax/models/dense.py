@@ -29,7 +29,7 @@ class DenseNetwork(nn.Module):
 
 
 class LogisticRegression(nn.Module):
-    """One dense layer from pixels to classes (softmax regression): 784-10 on MNIST.
+    """One dense layer from pixels to classes, also called softmax regression: 784-10 on MNIST.
 
     images: float [N, H, W, C]; returns logits: float32 [N, classes].
     """

@@ -1,7 +1,7 @@
 """Max-pooling as XLA's CPU backend runs it fast: windows are compared member by member, maxima are kept by index.
 
-`operators.py` calls these functions on a CPU. A window's members are numbered in row-major order; the
-index of its maximum is a uint8.
+`operators.py` calls these functions on a CPU. A window's members are numbered in row-major order; the index of
+its maximum is a uint8.
 """
 
 from functools import reduce

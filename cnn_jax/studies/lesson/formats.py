@@ -1,13 +1,15 @@
-"""How the lesson writes numbers and shapes, and how it shows images."""
+"""Shapes, intervals and images in the forms that the lesson shows."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from cnn_jax.report.format import plus_minus
+
 
 def percent_with_margin(mean: float, margin: float) -> str:
-    """A mean and half the width of its interval, both shares of 1, in percent without the sign, as in `98.4 ± 0.2`."""
-    return f"{100 * mean:.1f} ± {100 * margin:.1f}"
+    """A mean share and half the width of its interval, in percent but without the sign: `98.4 ± 0.2`."""
+    return plus_minus(100 * mean, (100 * (mean - margin), 100 * (mean + margin)), 1)
 
 
 def by(shape: Sequence[int]) -> str:

@@ -11,12 +11,13 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
-from scipy import special, stats
+from scipy import stats
 
 from cnn_jax.report import figures, pictures
-from cnn_jax.report.format import percent
+from cnn_jax.report.format import loss, percent
 from cnn_jax.report.page import Block, Figure, Section, Table
 from cnn_jax.studies.lesson.formats import drawable
+from cnn_jax.training.metrics import log_softmax
 
 ARRAYS: Mapping[str, str] = {
     "runs/RUN/confusion": "int64 [classes, classes]: numbers of test images by class (rows) and answer (columns)",
@@ -65,7 +66,7 @@ def compute(runs: Sequence[Run], images: np.ndarray, classes: Sequence[str]) -> 
 
 
 def _facts(run: Run, images: np.ndarray, classes: int) -> dict[str, Any]:
-    losses = special.logsumexp(run.logits, axis=-1) - run.logits[np.arange(len(run.labels)), run.labels]
+    losses = -log_softmax(run.logits)[np.arange(len(run.labels)), run.labels]
     answers = run.logits.argmax(axis=-1)
     confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (run.labels, answers), 1)
@@ -81,7 +82,7 @@ def _facts(run: Run, images: np.ndarray, classes: int) -> dict[str, Any]:
         "epoch_seconds": float(np.mean([row["seconds"] for row in run.rows])),
         "confusion": confusion,
         "wrong": wrong,
-        "wrong_losses": losses[wrong].astype(float),
+        "wrong_losses": losses[wrong],
         "wrong_images": images[wrong[:SHOWN]],
         "wrong_labels": run.labels[wrong[:SHOWN]],
         "wrong_answers": answers[wrong[:SHOWN]],
@@ -141,7 +142,7 @@ def _summary(runs: Sequence[Record]) -> Table:
             run["name"],
             f"{run['parameters']:,}",
             f"{len(run['rows'])}",
-            f"{run['test_loss']:.4f}",
+            loss(run["test_loss"]),
             f"{100 * run['test_accuracy']:.2f}",
             f"{len(run['wrong']):,} of {run['examples']:,}",
             f"{run['epoch_seconds']:.1f}",
@@ -226,8 +227,8 @@ def _confusion(run: Record, classes: Sequence[str]) -> Markup:
 
 def _wrong(run: Record, classes: Sequence[str]) -> Markup:
     titles = [
-        f"{classes[label]}, answer {classes[answer]}\nloss {loss:.1f}"
-        for label, answer, loss in zip(run["wrong_labels"], run["wrong_answers"], run["wrong_losses"], strict=False)
+        f"{classes[label]}, answer {classes[answer]}\nloss {value:.1f}"
+        for label, answer, value in zip(run["wrong_labels"], run["wrong_answers"], run["wrong_losses"], strict=False)
     ]
     paints = [
         lambda axes, pixels=pixels, title=title: pictures.image(axes, drawable(pixels), title)

@@ -7,7 +7,7 @@ import numpy as np
 
 from cnn_jax.report import pictures
 from cnn_jax.report.console import Console
-from cnn_jax.report.format import percent
+from cnn_jax.report.format import counted, percent
 from cnn_jax.report.page import Card, Page, Picture, Section, Table, render
 
 Row = Mapping[str, Any]
@@ -61,7 +61,7 @@ def _left_out(rows: Sequence[Row], most: int) -> list[str]:
 def _counted(rows: Sequence[Row]) -> str:
     failed = sum(bool(row["error"]) for row in rows)
     not_read = f", {failed:,} of them could not be read" if failed else ""
-    return f"{len(rows):,} {'file' if len(rows) == 1 else 'files'}{not_read}."
+    return f"{counted(len(rows), 'file')}{not_read}."
 
 
 def _cells(row: Row) -> list[str]:
