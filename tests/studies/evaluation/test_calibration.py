@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from cnn_jax.errors import InputError
-from cnn_jax.report.statistics import log_softmax
 from cnn_jax.studies.evaluation import calibration
 from cnn_jax.training import metrics
+from cnn_jax.training.metrics import log_softmax
 
 
 def two_classes(confidences: list[float]) -> np.ndarray:

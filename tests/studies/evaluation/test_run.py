@@ -12,11 +12,11 @@ import pytest
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError
 from cnn_jax.report.console import Console
-from cnn_jax.report.statistics import log_softmax
 from cnn_jax.runs.execute import execute
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.evaluation import calibration
 from cnn_jax.studies.evaluation.run import run as evaluate_runs
+from cnn_jax.training.metrics import log_softmax
 
 SEEDS = (0, 1, 2)
 NAMES = {"logistic": {"model": "logistic"}, "dense": {"model": "dense", "widths": (8,)}}
