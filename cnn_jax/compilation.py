@@ -22,13 +22,17 @@ _CPU_OPTIONS = {
     # jaxlib 0.10 sends unpadded convolutions on CPU to a library that is 3 to 7 times slower for small networks than
     # XLA's own kernels; an empty list of fusion types keeps them off it.
     "xla_cpu_experimental_ynn_fusion_type": "",
-    # The operators put barriers between what must not be fused; the first pass would take them away too early. The
-    # second hands small loops, on jaxlib 0.12 nearly all, to an older code generator, which aborts the process where it
-    # meets a barrier. So a program may have one of the two only.
+    # The operators put barriers between what must not be fused; the first pass would remove them too early. The second
+    # gives small loops (jaxlib 0.10: of less than 1 KiB; 0.12: all without a product) to an older code generator, which
+    # aborts the process when it meets a barrier.
     "xla_disable_hlo_passes": "cse_barrier_expander,small-while-loop-hoisting",
     # Compiles the training step in three quarters of the time; its speed is the same.
     "xla_cpu_use_fusion_emitters": "False",
 }
+
+# The gradient of the loss is a loop over the batch's rows on jaxlib 0.10, and slower where it is not handed over. Right
+# only where nothing of more than 1 KiB is: a training step, and a block of images, reads and writes more.
+_SMALL_LOOPS_OPTIONS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 
 # Making a model's weights takes milliseconds to run but 20 s to optimize (threefry over many-dimensional arrays).
 _RUN_ONCE_OPTIONS = {"xla_backend_optimization_level": "0"}
@@ -40,31 +44,33 @@ _DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
 
 @functools.cache
-def compiler_options(*, runs_once: bool = False) -> dict[str, str]:
-    """The options to compile with on this platform: those of ours that this jaxlib knows.
+def compiler_options(*, runs_once: bool = False, small_loops: bool = False) -> dict[str, str]:
+    """The options to compile with on this platform: those of ours that this jaxlib knows. Arguments: as of `jit`.
 
     An option that a jaxlib does not know is an error there, so they are tried on a small program first.
     """
     options = _asked_for(runs_once=runs_once)
-    if _are_known(options):
-        return options
-    return {name: value for name, value in options.items() if _are_known({name: value})}
+    if not _are_known(options):
+        options = {name: value for name, value in options.items() if _are_known({name: value})}
+    if small_loops and _SMALL_LOOPS_OPTIONS.keys() <= options.keys():
+        others = options | _SMALL_LOOPS_OPTIONS
+        return others if _loops_handed_over(others) <= 1 else options
+    return options
 
 
 def unknown_options() -> list[str]:
-    """The options that we would compile with on this platform and this jaxlib does not know."""
+    """The options that we would compile with on this platform and that this jaxlib does not know."""
     return sorted(_asked_for(runs_once=True).keys() - compiler_options(runs_once=True).keys())
 
 
-def _asked_for(*, runs_once: bool) -> dict[str, str]:
-    if jax.default_backend() != "cpu":
-        return {}
-    return _CPU_OPTIONS | (_RUN_ONCE_OPTIONS if runs_once else {})
+def jit(function: Callable, *, runs_once: bool = False, small_loops: bool = False, **arguments: Any) -> Any:
+    """`jax.jit` with this platform's compiler options.
 
-
-def jit(function: Callable, *, runs_once: bool = False, **arguments: Any) -> Any:
-    """`jax.jit` with this platform's compiler options. runs_once: compile fast, run slower."""
-    return jax.jit(function, compiler_options=compiler_options(runs_once=runs_once) or None, **arguments)
+    runs_once: compile fast, run slower. small_loops: for a program that has loops over less than 1 KiB, without
+    barriers in them, as an old jaxlib makes of a scatter: compile such a loop in one piece.
+    """
+    options = compiler_options(runs_once=runs_once, small_loops=small_loops)
+    return jax.jit(function, compiler_options=options or None, **arguments)
 
 
 def compiled(jitted: Any, *arguments: Any) -> tuple[Callable, float]:
@@ -101,12 +107,12 @@ def start(*, persistent_cache: bool, deterministic: bool = False) -> None:
 
 
 def settings() -> dict[str, Any]:
-    """All that is set in jax, for another process to take over."""
+    """All settings of jax, for another process."""
     return dict(jax.config.values)
 
 
-def take_over(settings: Mapping[str, Any]) -> None:
-    """Sets what another process has set. Before jax is used for the first time."""
+def apply_jax_config(settings: Mapping[str, Any]) -> None:
+    """Applies the settings of another process. Call it before jax is used for the first time."""
     for name, value in settings.items():
         if jax.config.values[name] != value:
             jax.config.update(name, value)
@@ -157,23 +163,35 @@ def use_persistent_cache(folder: Path | None = None) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def _are_known(options: dict[str, str]) -> bool:
-    """Whether this jaxlib takes the options, and does not silently ignore the names of passes in them.
+def _asked_for(*, runs_once: bool) -> dict[str, str]:
+    if jax.default_backend() != "cpu":
+        return {}
+    return _CPU_OPTIONS | (_RUN_ONCE_OPTIONS if runs_once else {})
 
-    A jaxlib that has renamed the pass for small loops makes a call of this one, and would abort on one with a barrier.
-    """
+
+def _are_known(options: dict[str, str]) -> bool:
+    """Whether this jaxlib takes the options, and knows the passes in them: it ignores other names without a word."""
     try:
-        program = _small_loop().compile(compiler_options=options)
+        handed_over = _loops_handed_over(options)
     except jax.errors.JaxRuntimeError as error:
         if "No such compile option" in str(error):
             return False
         raise
-    return "xla_disable_hlo_passes" not in options or " call(" not in program.as_text()
+    return "xla_disable_hlo_passes" not in options or not handed_over
+
+
+def _loops_handed_over(options: dict[str, str]) -> int:
+    """How many loops the older code generator gets, of a small and a large one. It gets each in a call."""
+    return _two_loops().compile(compiler_options=options).as_text().count(" call(")
 
 
 @functools.cache
-def _small_loop() -> Any:
-    return jax.jit(lambda count: jax.lax.while_loop(lambda left: left > 0, lambda left: left - 1, count)).lower(0)
+def _two_loops() -> Any:
+    def doubled(count: Any, numbers: Any) -> Any:
+        return jax.lax.fori_loop(0, count, lambda _, numbers: numbers + numbers, numbers)
+
+    shapes = [jax.ShapeDtypeStruct((size,), "float32") for size in (2, 2**16)]
+    return jax.jit(lambda count, *both: [doubled(count, numbers) for numbers in both]).lower(0, *shapes)
 
 
 def _user_cache() -> Path:

@@ -48,20 +48,6 @@ def test_experiment_trains_and_goes_on_to_the_same_bits(name: str, drawn_data_di
     assert list(bitwise_diff.differences(whole.workdir, ended.workdir)) == []
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("name", experiments.names())
-def test_experiment_that_is_killed_comes_to_the_same_bits(
-    name: str, command_environment: dict[str, str], tmp_path: Path
-) -> None:
-    shrunk = LONG_FLAGS.get(name, ("--train_examples=6400", "--epochs=3"))
-    flags = ("--mode=selftest", f"--experiment={name}", *shrunk, "--kills=20")
-    command = [sys.executable, str(PROJECT / "run.py"), *flags, "--workdir=test"]
-    finished = subprocess.run(
-        command, cwd=tmp_path, env=command_environment, capture_output=True, text=True, timeout=1800
-    )
-    assert finished.returncode == 0, finished.stderr
-
-
 @pytest.mark.parametrize("name", experiments.names())
 def test_experiment_says_its_command(name: str) -> None:
     text = (Path(experiments.__file__).parent / f"{name}.py").read_text()

@@ -165,6 +165,7 @@ def compile_training(learner: Learner, split: Split, mesh: Mesh, num_seeds: int 
         (0, 0, None, None, 0, None, None, None),
         *(state, training.zeros(), images, targets, indices(state.key, zero), zero, zero, np.float32(0)),
         donate_argnums=0,
+        small_loops=True,
     )
     seconds = create_seconds + indices_seconds + chunk_seconds
     return training.replace(compile_seconds=seconds, memory_bytes=compilation.memory_bytes(chunk), _chunk=chunk)

@@ -6,6 +6,7 @@ import pytest
 from flax import linen as nn
 
 from cnn_jax.config import Config
+from cnn_jax.experiment import build_module
 from cnn_jax.models.graph import Graph, trace_graph
 from cnn_jax.models.layers import Conv, Dense, Flatten, MaxPool
 from tests.models.branching import INPUTS, Branching

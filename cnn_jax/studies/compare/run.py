@@ -5,68 +5,52 @@ import dataclasses
 import io
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cnn_jax import compilation, data, models
+from cnn_jax import compilation, data
 from cnn_jax.config import Config, run_name
 from cnn_jax.errors import InputError, OutOfReachError
+from cnn_jax.experiment import build
+from cnn_jax.files import numbered, require_free, write_files
 from cnn_jax.models import summary
 from cnn_jax.report.console import Console
-from cnn_jax.runs import directory, experiments
+from cnn_jax.runs.comparable import require_comparable, trained_seeds
 from cnn_jax.runs.directory import RunDirectory
-from cnn_jax.runs.execute import Place
-from cnn_jax.runs.seeds import finished
+from cnn_jax.runs.finished import finished_seeds
+from cnn_jax.runs.options import RUNS, RunOptions
+from cnn_jax.runs.session import load_dataset
 from cnn_jax.studies.compare.numbers import NUMBERS, Variant, common_seeds, comparison_record, variant_names
 from cnn_jax.studies.compare.page import console_tables, images_shown, render_page, sentences, timing_note
-from cnn_jax.training import programs
 
-RUNS = Path("runs")
 SEEDS = 10  # of each experiment, by default
 _LARGEST_NUMBER = 1e15  # squares of larger ones lose all digits
 
 Seeds = Mapping[int, RunDirectory]  # the finished runs of a model, by seed
 
 
-def run(
-    configs: Sequence[Config] = (),
-    *,
-    changed: Collection[str] = (),
-    runs: Sequence[Path] = (),
-    seeds: int | None = None,
-    seed_strategy: str | None = None,
-    workdir: Path | None = None,
-    data_dir: Path | None = None,
-    manual_dir: Path | None = None,
-    overwrite: bool = False,
-    progress: bool | None = None,
-    compilation_cache: bool = True,
-    command_line: tuple[str, ...] = (),
-) -> dict[str, Any]:
+def run(configs: Sequence[Config], options: RunOptions, *, runs: Sequence[Path] = ()) -> dict[str, Any]:
     """Compares finished runs, or configs, which are trained first; prints, writes and returns the record.
 
     configs: train these or resume them, in the same folders as `--mode=train --seeds`; finished seeds are kept.
-    runs: folders with one run each, or with a run for each seed. seeds: how many for each config; None means 10.
-    changed: names of the fields that the command line set. overwrite: replace an earlier comparison, but no run.
-    Raises InputError, and writes nothing, when these cannot be compared.
+    runs: folders with one run each, or with a run for each seed. options.seeds: how many for each config; None means
+    10. options.overwrite: replace an earlier comparison, but no run. Raises InputError, and writes nothing, when these
+    cannot be compared.
     """
-    if workdir:
-        directory.require_free(workdir, "compare.json", overwrite=overwrite)
+    if options.workdir:
+        require_free(options.workdir, "compare.json", overwrite=options.overwrite)
     if configs:
-        compilation.start(persistent_cache=compilation_cache)
+        compilation.start(persistent_cache=options.compilation_cache)
         _require_experiments(configs, runs)
-        place = Place(workdir=RUNS, data_dir=data_dir, manual_dir=manual_dir, command_line=command_line)
-        number, console = SEEDS if seeds is None else seeds, Console(progress=progress)
-        models = _trained(configs, changed, number, place, seed_strategy or "auto", console)
-    else:
-        training_flags = {"seeds": seeds, "seed_strategy": seed_strategy}
-        _require_folders(runs, [*changed, *(name for name, value in training_flags.items() if value is not None)])
-        compilation.start(persistent_cache=False)
-        models = [finished(folder) for folder in runs]
-    return compare(models, workdir=workdir, data_dir=data_dir, manual_dir=manual_dir, overwrite=overwrite)
+        return compare(_trained(configs, options), options)
+    training_flags = {"seeds": options.seeds, "seed_strategy": options.seed_strategy}
+    given = [name for name, value in training_flags.items() if value is not None]
+    _require_folders(runs, [*options.changed, *given])
+    compilation.start(persistent_cache=False)
+    return compare([finished_seeds(folder) for folder in runs], options)
 
 
 def _require_experiments(configs: Sequence[Config], runs: Sequence[Path]) -> None:
@@ -75,35 +59,27 @@ def _require_experiments(configs: Sequence[Config], runs: Sequence[Path]) -> Non
         raise InputError("--mode=compare: name experiments to train, or finished runs, not both.")
     if len(configs) < 2:
         raise InputError("--mode=compare: name two experiments or more with --experiments=NAME,NAME.")
-    experiments.require_comparable(configs)
+    require_comparable(configs)
 
 
-def _trained(
-    configs: Sequence[Config], changed: Collection[str], seeds: int, place: Place, strategy: str, console: Console
-) -> list[dict[int, RunDirectory]]:
-    """The configs' runs, in the folders of `--mode=train --seeds`, which are in the folder of `place`."""
-    folders = [place.workdir / run_name(config, changed, many_seeds=True) for config in configs]
+def _trained(configs: Sequence[Config], options: RunOptions) -> list[dict[int, RunDirectory]]:
+    """The configs' runs, in the folders of `--mode=train --seeds`."""
+    console, seeds = Console(progress=options.progress), SEEDS if options.seeds is None else options.seeds
+    folders = [RUNS / run_name(config, options.changed, many_seeds=True) for config in configs]
     return [
-        experiments.trained(config, seeds, dataclasses.replace(place, workdir=folder), strategy, console)
+        trained_seeds(config, dataclasses.replace(options, workdir=folder, seeds=seeds, overwrite=False), console)
         for config, folder in zip(configs, folders, strict=True)
     ]
 
 
-def compare(
-    runs: Sequence[Seeds],
-    *,
-    workdir: Path | None = None,
-    data_dir: Path | None = None,
-    manual_dir: Path | None = None,
-    overwrite: bool = False,
-) -> dict[str, Any]:
+def compare(runs: Sequence[Seeds], options: RunOptions) -> dict[str, Any]:
     """Compares models by their finished runs; prints, writes and returns the record."""
     console, configs = Console(), [_config(model) for model in runs]
     variants, labels = read_variants(runs)
-    folder = workdir or directory.numbered(RUNS, _folder_name(configs))
-    directory.require_free(folder, "compare.json", overwrite=overwrite)
+    folder = options.workdir or numbered(RUNS, _folder_name(configs))
+    require_free(folder, "compare.json", overwrite=options.overwrite)
     record = comparison_record(variants, labels, data.spec(configs[0].dataset).classes)
-    images = _images(record, runs, configs[0], data_dir, manual_dir, console)
+    images = _images(record, runs, configs[0], options, console)
     _write(folder, record, render_page(record, images))
     for table in console_tables(record):
         console.table(table)
@@ -181,7 +157,8 @@ def _folder_name(configs: Sequence[Config]) -> str:
 def _variant(name: str, config: Config, runs: Seeds, labels: np.ndarray) -> Variant:
     """A model's numbers. Raises InputError when files of its runs are damaged or contradict each other."""
     spec = data.spec(config.dataset)
-    layers = summary.layers(models.build(config, len(spec.classes)), programs.input_shapes(config, spec))
+    learner = build(config, spec, fused=False)
+    layers = summary.layers(learner.module, learner.input_shapes)
     results = [run.finished_result() for run in runs.values()]
     numbers = {number: np.array([getattr(result, number) for result in results], float) for number in NUMBERS}
     for number, values in numbers.items():
@@ -220,22 +197,11 @@ def _predicted(run: RunDirectory, classes: int, labels: np.ndarray) -> np.ndarra
 
 
 def _images(
-    record: Mapping[str, Any],
-    runs: Sequence[Seeds],
-    config: Config,
-    data_dir: Path | None,
-    manual_dir: Path | None,
-    console: Console,
+    record: Mapping[str, Any], runs: Sequence[Seeds], config: Config, options: RunOptions, console: Console
 ) -> dict[int, np.ndarray] | None:
     """The test images that the page shows, uint8 [H, W, C], by index; None where they are not available."""
     try:
-        dataset = data.load(
-            config.dataset,
-            data_dir=data_dir,
-            manual_dir=manual_dir,
-            glyph_seed=config.glyph_seed,
-            warn=console.note,
-        )
+        dataset = load_dataset(config, options, console)
     except OutOfReachError as error:
         console.note(f"The page has no pictures. {error}")
         return None
@@ -251,7 +217,7 @@ def _write(folder: Path, record: Mapping[str, Any], page: str) -> None:
         "compare.csv": _as_csv(record),
         "compare.json": json.dumps(record, indent=1, allow_nan=False) + "\n",
     }
-    directory.write_files(folder, files)
+    write_files(folder, files)
 
 
 def _as_csv(record: Mapping[str, Any]) -> str:

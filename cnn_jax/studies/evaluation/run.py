@@ -11,24 +11,26 @@ import numpy as np
 
 from cnn_jax import compilation, data
 from cnn_jax.config import Config
-from cnn_jax.data import tasks
 from cnn_jax.data.dataset import Spec, Split
 from cnn_jax.errors import InputError
+from cnn_jax.experiment import build
+from cnn_jax.files import make_folder, numbered, require_free, write_files
 from cnn_jax.report.console import Console
 from cnn_jax.report.format import percent
-from cnn_jax.runs import directory, machine, trained
+from cnn_jax.runs import machine
 from cnn_jax.runs.directory import RunDirectory
+from cnn_jax.runs.finished import finished_seeds, load_params
+from cnn_jax.runs.options import RUNS, RunOptions
 from cnn_jax.runs.result import Result
-from cnn_jax.runs.seeds import finished
+from cnn_jax.runs.session import load_dataset
 from cnn_jax.studies.evaluation import robustness
 from cnn_jax.studies.evaluation.corruptions import selected
 from cnn_jax.studies.evaluation.numbers import CORRUPTION_SEED, corruption_record, evaluation_record, run_record
 from cnn_jax.studies.evaluation.page import corruption_tables, ensemble_table, render_page, seed_table, sentences
 from cnn_jax.studies.evaluation.robustness import Infer
-from cnn_jax.training import programs
-from cnn_jax.training.mesh import over_all_devices
+from cnn_jax.training.compiled import compile_inference
+from cnn_jax.training.mesh import make
 
-RUNS = Path("runs")
 SHOWN_IMAGES = 3  # test images that the page shows corrupted
 
 
@@ -48,21 +50,16 @@ class _Run:
 
 
 def run(
+    options: RunOptions,
     *,
-    workdir: Path | None = None,
     runs: Sequence[Path] = (),
     dataset: str | None = None,
     corruptions: Sequence[str] = (),
     output: Path | None = None,
-    data_dir: Path | None = None,
-    manual_dir: Path | None = None,
-    overwrite: bool = False,
-    compilation_cache: bool = True,
-    command_line: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Scores the final parameters of finished runs on test images; prints and returns the record.
 
-    workdir, runs: the folder of one run, or several; each holds an ordinary run or one sub-folder for each seed.
+    options.workdir, runs: the folder of one run, or several. Each holds one run, or one sub-folder for each seed.
     dataset: whose test images; None means that of the runs. corruptions: their names, or `all`. output: the folder for
     `evaluation.json` and `evaluation.html`, and of corruptions `corruptions.json`. Without `output`, these files are
     written only for corruptions, into a new numbered folder in `runs`.
@@ -71,21 +68,21 @@ def run(
     classes, when runs used different datasets, or when the folder cannot be written or holds an evaluation.
     """
     console, names = Console(), selected(corruptions)
-    compilation.start(persistent_cache=compilation_cache)
-    chosen = _named([_opened(path) for path in _paths(workdir, runs)])
+    compilation.start(persistent_cache=options.compilation_cache)
+    chosen = _named([_opened(path) for path in _paths(options.workdir, runs)])
     spec, glyph_seed = _common_dataset(chosen, dataset)
-    folder = _folder(output, chosen, is_needed=bool(names), overwrite=overwrite)
+    folder = _folder(output, chosen, is_needed=bool(names), overwrite=options.overwrite)
     if _has_several_outputs(chosen):
         _require_single_run(chosen, folder)
-    test = data.load(spec.name, data_dir=data_dir, manual_dir=manual_dir, glyph_seed=glyph_seed, warn=console.note).test
+    test = load_dataset(Config(dataset=spec.name, glyph_seed=glyph_seed), options, console).test
     if _has_several_outputs(chosen):
         return _scored_by_output(chosen[0], spec, test, console)
     models = {run.name: _inference(run, spec, test) for run in chosen}
     if folder:
-        directory.make(folder, flag="output")
+        make_folder(folder, flag="output")
 
     records = [_run_record(run, spec, models[run.name](test.images), test.labels) for run in chosen]
-    record = evaluation_record(spec.name, len(test), machine.describe(list(command_line)), records)
+    record = evaluation_record(spec.name, len(test), machine.describe(list(options.command_line)), records)
     if names:
         accuracies = robustness.accuracies(models, test, names, seed=CORRUPTION_SEED, note=console.note)
         record["corruptions"] = corruption_record(accuracies, {run.name: list(run.seeds) for run in chosen})
@@ -106,7 +103,7 @@ def _paths(workdir: Path | None, runs: Sequence[Path]) -> Sequence[Path]:
 
 
 def _opened(path: Path) -> _Run:
-    seeds = finished(path)
+    seeds = finished_seeds(path)
     return _Run(str(path), path, next(iter(seeds.values())).config(), seeds)
 
 
@@ -145,14 +142,14 @@ def _folder(output: Path | None, runs: Sequence[_Run], *, is_needed: bool, overw
     """The folder for record and page; None when nothing is to be written."""
     if output is None:
         name = "-".join(["evaluate", *(run.config.experiment for run in runs)])
-        return directory.numbered(RUNS, name) if is_needed else None
-    directory.require_free(output, "evaluation.json", overwrite=overwrite, flag="output")
+        return numbered(RUNS, name) if is_needed else None
+    require_free(output, "evaluation.json", overwrite=overwrite, flag="output")
     return output
 
 
 def _inference(run: _Run, spec: Spec, test: Split) -> Infer:
     """A function that gives the logits of all seeds of a run."""
-    program, params = programs.compile_inference(run.config, spec, test, over_all_devices()), _params(run)
+    program, params = compile_inference(build(run.config, spec), test, make()), _params(run)
 
     def infer(images: np.ndarray) -> np.ndarray:
         on_images = program.on(images)
@@ -163,12 +160,11 @@ def _inference(run: _Run, spec: Spec, test: Split) -> Infer:
 
 def _params(run: _Run) -> list[dict]:
     """The final parameters of each seed."""
-    return [trained.params(seed) for seed in run.seeds.values()]
+    return [load_params(seed) for seed in run.seeds.values()]
 
 
 def _has_several_outputs(runs: Sequence[_Run]) -> bool:
-    label = np.zeros(1, np.int32)
-    return any(isinstance(tasks.TASKS[run.config.view].targets(label), dict) for run in runs)
+    return any(result.outputs for run in runs for result in run.results.values())
 
 
 def _require_single_run(runs: Sequence[_Run], folder: Path | None) -> None:
@@ -182,7 +178,7 @@ def _require_single_run(runs: Sequence[_Run], folder: Path | None) -> None:
 def _scored_by_output(run: _Run, spec: Spec, test: Split, console: Console) -> dict[str, Any]:
     """Prints and returns loss and accuracy of a model with several outputs."""
     [params], [(seed, recorded)] = _params(run), run.results.items()
-    score = programs.compile_inference(run.config, spec, test, over_all_devices()).score(params)
+    score = compile_inference(build(run.config, spec), test, make()).score(params)
     outputs = {name: (output.loss, output.accuracy) for name, output in score.outputs.items()}
     console.score(spec.name, score.loss, score.accuracy, score.examples, outputs)
     if spec.name == run.config.dataset:
@@ -222,4 +218,4 @@ def _write(folder: Path, record: Mapping[str, Any], images: np.ndarray) -> None:
         files["corruptions.json"] = json.dumps(shared | record["corruptions"], indent=1, allow_nan=False)
         samples = {name: robustness.samples(images, name, CORRUPTION_SEED) for name in record["corruptions"]["kinds"]}
     files["evaluation.html"] = render_page(record, samples)
-    directory.write_files(folder, {name: text + "\n" for name, text in files.items()})
+    write_files(folder, {name: text + "\n" for name, text in files.items()})

@@ -3,8 +3,7 @@
 import dataclasses
 import datetime
 import json
-from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,70 +12,52 @@ from cnn_jax import compilation, data
 from cnn_jax.config import Config, run_name
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import InputError
+from cnn_jax.experiment import build
+from cnn_jax.files import require_writable, write_files
 from cnn_jax.report.console import Console
 from cnn_jax.report.format import counted
-from cnn_jax.runs import directory, experiments, machine, trained
-from cnn_jax.runs.execute import Place
+from cnn_jax.runs import machine
+from cnn_jax.runs.comparable import require_comparable, trained_seeds
+from cnn_jax.runs.finished import load_params
+from cnn_jax.runs.options import RUNS, RunOptions
+from cnn_jax.runs.session import load_dataset
 from cnn_jax.studies.overfitting.numbers import DataSizeResult, compare, epochs_for
 from cnn_jax.studies.overfitting.page import console_tables, render_page, sentences
-from cnn_jax.training import programs
-from cnn_jax.training.mesh import over_all_devices
+from cnn_jax.training.compiled import compile_inference
+from cnn_jax.training.mesh import make
 
-RUNS = Path("runs")
 FORMAT = 1
 SEEDS = 3
 SIZES = (100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)  # and all images
 LEAST_STEPS = 500  # so that a model has time to learn few images too
 
 
-def run(
-    configs: Sequence[Config],
-    *,
-    changed: Collection[str] = (),
-    sizes: Sequence[int] = (),
-    seeds: int | None = None,
-    seed_strategy: str | None = None,
-    workdir: Path | None = None,
-    data_dir: Path | None = None,
-    manual_dir: Path | None = None,
-    overwrite: bool = False,
-    progress: bool | None = None,
-    compilation_cache: bool = True,
-    command_line: tuple[str, ...] = (),
-) -> dict[str, Any]:
+def run(configs: Sequence[Config], options: RunOptions, *, sizes: Sequence[int] = ()) -> dict[str, Any]:
     """Trains each config on the first N training images, for several N and seeds; prints, writes, returns the record.
 
-    sizes: the values of N; none means 100, 300, 1,000 and so on, and all images. seeds: how many for each N; None means
-    3. Each run takes the epochs of its config, or as many more as `LEAST_STEPS` steps take. The runs are folders of
-    several seeds in `workdir`; the same command resumes them. Raises InputError, and writes nothing, when something
-    cannot be trained.
+    sizes: the values of N; none means 100, 300, 1,000 and so on, and all images. options.seeds: how many for each N;
+    None means 3. Each run takes the epochs of its config, or as many more as `LEAST_STEPS` steps take. The runs are
+    folders of several seeds in the working folder; the same command resumes them. Raises InputError, and writes
+    nothing, when something cannot be trained.
     """
-    compilation.start(persistent_cache=compilation_cache)
-    console = Console(progress=progress, rows=False)  # runs on few images have hundreds of epochs
-    _require_models(configs, changed)
+    compilation.start(persistent_cache=options.compilation_cache)
+    console = Console(progress=options.progress, rows=False)  # runs on few images have hundreds of epochs
+    _require_models(configs, options)
     wanted_sizes = _sizes(configs, sizes)
-    folder = workdir or RUNS / _folder_name(configs, changed)
-    directory.require_writable(folder, flag="workdir")
-    place = Place(
-        workdir=folder, data_dir=data_dir, manual_dir=manual_dir, overwrite=overwrite, command_line=command_line
-    )
-    dataset = data.load(
-        configs[0].dataset,
-        data_dir=data_dir,
-        manual_dir=manual_dir,
-        glyph_seed=configs[0].glyph_seed,
-        warn=console.note,
-    )
-    number, strategy = SEEDS if seeds is None else seeds, seed_strategy or "auto"
+    folder = options.workdir or RUNS / _folder_name(configs, options)
+    require_writable(folder, flag="workdir")
+    seeds = SEEDS if options.seeds is None else options.seeds
+    options = dataclasses.replace(options, workdir=folder, seeds=seeds)
+    dataset = load_dataset(configs[0], options, console)
     results = [
-        _result(_with_size(config, size), size, dataset, number, place, strategy, console)
+        _result(_with_size(config, size), size, dataset, options, console)
         for config in configs
         for size in wanted_sizes
     ]
-    record = overfitting_record(configs, results, dataset, machine.describe(list(command_line)))
+    record = overfitting_record(configs, results, dataset, machine.describe(list(options.command_line)))
     files = {"overfitting.html": render_page(record)}
     files["overfitting.json"] = json.dumps(record, indent=1, allow_nan=False) + "\n"
-    directory.write_files(folder, files)
+    write_files(folder, files)
     for table in console_tables(record):
         console.table(table)
     for sentence in sentences(record):
@@ -85,13 +66,13 @@ def run(
     return record
 
 
-def _require_models(configs: Sequence[Config], changed: Collection[str]) -> None:
+def _require_models(configs: Sequence[Config], options: RunOptions) -> None:
     """Raises InputError when these models cannot be compared."""
     if not configs:
         raise InputError("--mode=overfitting: name the models with --experiments=NAME,NAME.")
-    if "train_examples" in changed:
+    if "train_examples" in options.changed:
         raise InputError("--train_examples: --mode=overfitting varies it. Give the numbers of images with --sizes=N,N.")
-    experiments.require_comparable(configs)
+    require_comparable(configs)
 
 
 def _sizes(configs: Sequence[Config], asked: Sequence[int]) -> list[int]:
@@ -115,24 +96,22 @@ def _with_size(config: Config, size: int) -> Config:
     return dataclasses.replace(config, train_examples=None if size == _available(config) else size, epochs=epochs)
 
 
-def _folder_name(configs: Sequence[Config], changed: Collection[str]) -> str:
+def _folder_name(configs: Sequence[Config], options: RunOptions) -> str:
     names = "-".join(config.experiment for config in configs)
     label = dataclasses.replace(configs[0], experiment=names[:100])
-    return f"overfitting-{run_name(label, changed, many_seeds=True)}"
+    return f"overfitting-{run_name(label, options.changed, many_seeds=True)}"
 
 
-def _result(
-    config: Config, size: int, dataset: Dataset, seeds: int, place: Place, strategy: str, console: Console
-) -> DataSizeResult:
+def _result(config: Config, size: int, dataset: Dataset, options: RunOptions, console: Console) -> DataSizeResult:
     """Trains the seeds of a config that are not finished, and scores each on the images that it was trained on.
 
     Raises DivergedError when all seeds diverge.
     """
-    folder = place.workdir / config.experiment / f"train_examples={size}"
-    runs = experiments.trained(config, seeds, dataclasses.replace(place, workdir=folder), strategy, console)
+    folder = options.folder / config.experiment / f"train_examples={size}"
+    runs = trained_seeds(config, dataclasses.replace(options, workdir=folder), console, dataset)
     results = [run.finished_result() for run in runs.values()]
-    inference = programs.compile_inference(config, dataset.spec, dataset.train[:size], over_all_devices())
-    train_scores = [inference.score(trained.params(run)) for run in runs.values()]
+    inference = compile_inference(build(config, dataset.spec), dataset.train[:size], make())
+    train_scores = [inference.score(load_params(run)) for run in runs.values()]
     console.line(f"{folder}: {counted(len(runs), 'seed')} of {counted(config.epochs, 'epoch')} done")
     scores = {
         "train_accuracy": [score.accuracy for score in train_scores],

@@ -17,7 +17,8 @@ from typing import Any
 
 from cnn_jax.config import Config, differences, from_file
 from cnn_jax.errors import InputError
-from cnn_jax.runs.directory import RunDirectory, begun, delete, entries, write_at_once, writing
+from cnn_jax.files import delete, machine_errors, write_atomic, write_json
+from cnn_jax.runs.directory import RunDirectory, entries, input_errors
 
 Row = dict[str, Any]
 
@@ -84,19 +85,19 @@ class SweepDirectory:
         """
         if self.exists() and not overwrite and (self.path / "machine.json").is_file():
             RunDirectory(self.path).require_same_data(base, machine)
-        with begun(self.path):
+        with input_errors(self.path):
             if overwrite:
                 for path in (*(self.path / name for name in _FILES), *self.path.glob("winner*")):
                     delete(path)
             # With this file, the folder is a sweep.
-            write_at_once(self.path / "base.json", base.to_json())
-            write_at_once(self.path / "machine.json", json.dumps(machine, indent=2) + "\n")
-            write_at_once(self.path / "sweep.jsonl", self._whole_lines())
+            write_atomic(self.path / "base.json", base.to_json())
+            write_json(self.path / "machine.json", machine)
+            write_atomic(self.path / "sweep.jsonl", self._whole_lines())
 
     def append(self, row: Row) -> None:
         """Adds a row in a single write, so that the rows of several processes do not mix."""
         line = (json.dumps(row, allow_nan=False) + "\n").encode()
-        with writing(self.path / "sweep.jsonl") as file:
+        with machine_errors(self.path / "sweep.jsonl") as file:
             descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             try:
                 if os.write(descriptor, line) < len(line):  # the disk is full
@@ -114,9 +115,9 @@ class SweepDirectory:
 
     def write(self, record: Mapping[str, Any], page: str) -> None:
         """Writes the record and the page."""
-        with writing(self.path / "sweep.json") as file:
-            write_at_once(self.path / "sweep.html", page)
-            write_at_once(file, json.dumps(record, indent=1, allow_nan=False) + "\n")
+        with machine_errors(self.path / "sweep.json") as file:
+            write_atomic(self.path / "sweep.html", page)
+            write_atomic(file, json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 
 def _row(base: Config, line: str) -> tuple[Config, Row]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,69 +12,57 @@ from cnn_jax import compilation, data
 from cnn_jax.config import FIELDS, Config, run_name
 from cnn_jax.data.dataset import Dataset, split_training_images
 from cnn_jax.errors import DivergedError, InputError
+from cnn_jax.experiment import build
 from cnn_jax.report.console import Console
 from cnn_jax.report.format import counted
-from cnn_jax.runs import machine, many
-from cnn_jax.runs.execute import Place
-from cnn_jax.runs.seeds_result import SeedsResult
+from cnn_jax.runs import machine
+from cnn_jax.runs.options import RUNS, RunOptions
+from cnn_jax.runs.seeds import execute_seeds, require_number_of_seeds
+from cnn_jax.runs.session import load_dataset
 from cnn_jax.studies.sweep.directory import Row, SweepDirectory
 from cnn_jax.studies.sweep.numbers import sweep_record, with_test_scores
 from cnn_jax.studies.sweep.page import render_page, sentences, settings_ranking
 from cnn_jax.studies.sweep.space import MOST_TRIALS, Setting, grid, parse_dimensions, random_search, setting_words
 from cnn_jax.studies.sweep.trials import Trial, Workload, all_trials, compiled_config, run_trials
-from cnn_jax.training import programs
-from cnn_jax.training.mesh import over_all_devices
 
-RUNS = Path("runs")
 SEEDS = 3
 HELD_OUT = 6  # one sixth of the training images by default: 10,000 of MNIST's 60,000
 _MOST_PRINTED = 20
 
 
 def run(
-    config: Config,
-    *,
-    changed: Collection[str] = (),
-    sweep: str | None = None,
-    samples: int | None = None,
-    seeds: int = SEEDS,
-    jobs: int = 1,
-    workdir: Path | None = None,
-    data_dir: Path | None = None,
-    manual_dir: Path | None = None,
-    overwrite: bool = False,
-    progress: bool | None = None,
-    compilation_cache: bool = True,
-    command_line: tuple[str, ...] = (),
+    config: Config, options: RunOptions, *, sweep: str | None = None, samples: int | None = None, jobs: int = 1
 ) -> dict[str, Any]:
     """Runs a sweep, trains and scores its winner; prints, writes and returns the record.
 
     sweep: the settings, as `space.parse_dimensions` reads them. samples: how many random settings to try; None means
-    all combinations. seeds: of each setting. jobs: number of processes. The same command resumes an interrupted sweep,
-    and values, samples or seeds may be added to it. Raises InputError before anything is written, Interrupted after
-    finished trials are stored, and DivergedError at the end when no setting can win or when the winner diverges with
-    its new seeds.
+    all combinations. options.seeds: of each setting; None means 3. jobs: number of processes. The same command resumes
+    an interrupted sweep, and values, samples or seeds may be added to it. Raises InputError before anything is written,
+    Interrupted after finished trials are stored, and DivergedError at the end when no setting can win or when the
+    winner diverges with its new seeds.
     """
-    console = Console(progress=progress)
+    console, seeds = Console(progress=options.progress), SEEDS if options.seeds is None else options.seeds
     dimensions = parse_dimensions(sweep or "")
     settings = grid(dimensions) if samples is None else random_search(dimensions, samples, config.seed)
     base = dataclasses.replace(config, validation_examples=_held_out(config))
     trials = _trials(base, settings, seeds)
-    compilation.start(persistent_cache=compilation_cache)
+    compilation.start(persistent_cache=options.compilation_cache)
     _require_jobs(jobs)
-    directory = SweepDirectory(workdir or RUNS / f"sweep-{run_name(config, changed)}")
-    if not overwrite:
+    directory = SweepDirectory(options.workdir or RUNS / f"sweep-{run_name(config, options.changed)}")
+    if not options.overwrite:
         directory.finished_rows(base)  # raises InputError when another sweep is there
-    dataset = _load(trials, data_dir, manual_dir, console)
-    place = Place(workdir=directory.path, data_dir=data_dir, manual_dir=manual_dir, command_line=command_line)
+    dataset = _load(trials, options, console)
     with directory.locked():
-        about = machine.describe(list(command_line)) | {"data_fingerprint": dataset.fingerprint}
-        directory.begin(base, about, overwrite=overwrite)
-        rows = _rows(base, trials, dataset, place, jobs, console)
+        about = machine.describe(list(options.command_line)) | {"data_fingerprint": dataset.fingerprint}
+        directory.begin(base, about, overwrite=options.overwrite)
+        rows = _rows(base, trials, dataset, directory, options, jobs, console)
         search = {"sweep": sweep, "samples": samples, "seeds": [*range(config.seed, config.seed + seeds)]}
         record = sweep_record(base, dimensions, rows, search, about)
         if record["winner"]:
-            record = with_test_scores(record, *_test(base, record, seeds, place, console))
+            folder, winner = _winner(base, record, directory, seeds)
+            console.line(f"training the winner again: {setting_words(record['winner']['settings'])}")
+            again = dataclasses.replace(options, workdir=folder, seeds=seeds, overwrite=False)
+            record = with_test_scores(record, folder.name, execute_seeds(winner, again, console, dataset))
         record = json.loads(json.dumps(record, allow_nan=False))  # exactly what a reader of the file gets
         directory.write(record, render_page(record))
     console.table(settings_ranking(record, _MOST_PRINTED))
@@ -92,8 +80,7 @@ def _held_out(config: Config) -> int:
 def _trials(base: Config, settings: Sequence[Setting], seeds: int) -> list[Trial]:
     """All trials. Raises InputError when there are too many, or when seeds are too large."""
     largest = FIELDS["seed"].metadata["at_most"]
-    if not 1 <= seeds <= many.MOST_SEEDS:
-        raise InputError(f"--seeds={seeds}: must be between 1 and {many.MOST_SEEDS:,}.")
+    require_number_of_seeds(seeds)
     if base.seed + 2 * seeds - 1 > largest:
         raise InputError(
             f"--seeds={seeds}: the trials and the winner need {2 * seeds:,} seeds from --seed={base.seed} on. "
@@ -116,52 +103,47 @@ def _require_jobs(jobs: int) -> None:
         raise InputError(f"--jobs={jobs}: only on a CPU: several processes cannot share the memory of a {device}.")
 
 
-def _load(trials: Sequence[Trial], data_dir: Path | None, manual_dir: Path | None, console: Console) -> Dataset:
+def _load(trials: Sequence[Trial], options: RunOptions, console: Console) -> Dataset:
     """The dataset. Raises InputError when a trial's model cannot be built or cannot be trained on it."""
     different = {compiled_config(trial.config): trial.config for trial in trials}
-    first = trials[0].config
     for config in different.values():
-        programs.state_shapes(config, data.spec(config.dataset), over_all_devices())
-    dataset = data.load(
-        first.dataset, data_dir=data_dir, manual_dir=manual_dir, glyph_seed=first.glyph_seed, warn=console.note
-    )
+        build(config, data.spec(config.dataset))
+    dataset = load_dataset(trials[0].config, options, console)
     for config in different.values():
         split_training_images(dataset, config.train_examples, config.validation_examples)
     return dataset
 
 
 def _rows(
-    base: Config, trials: Sequence[Trial], dataset: Dataset, place: Place, jobs: int, console: Console
+    base: Config,
+    trials: Sequence[Trial],
+    dataset: Dataset,
+    directory: SweepDirectory,
+    options: RunOptions,
+    jobs: int,
+    console: Console,
 ) -> list[Row]:
     """A row for each trial, in the order of the trials. Trials without a row are run first."""
-    directory = SweepDirectory(place.workdir)
     known = directory.finished_rows(base)
     left = [trial for trial in trials if trial.config not in known]
     console.line(
         f"{counted(len(trials), 'trial')} of {base.experiment} on {base.dataset}, {base.validation_examples:,} "
-        f"training images held out, {machine.device()}, {place.workdir}"
+        f"training images held out, {machine.device()}, {directory.path}"
     )
     if len(left) < len(trials):
         console.line(f"{counted(len(trials) - len(left), 'trial')} already finished")
     if left:
-        workload = Workload(left, len(trials), directory, place.data_dir, place.manual_dir, compilation.settings())
+        workload = Workload(left, len(trials), directory, options, compilation.settings())
         run_trials(workload, dataset, jobs, console)
         known = directory.finished_rows(base)
     return [known[trial.config] for trial in trials]
 
 
-def _test(
-    base: Config, record: Mapping[str, Any], seeds: int, place: Place, console: Console
-) -> tuple[str, SeedsResult]:
-    """Trains the winner on all training images with new seeds and scores it on the test images.
-
-    Returns the name of its folder and its result.
-    """
-    best = record["winner"]
-    config = dataclasses.replace(base, **best["settings"], validation_examples=0, seed=base.seed + seeds)
-    folder = SweepDirectory(place.workdir).winner(config)
-    console.line(f"training the winner again: {setting_words(best['settings'])}")
-    return folder.name, many.execute(config, seeds, dataclasses.replace(place, workdir=folder), "auto", console)
+def _winner(base: Config, record: Mapping[str, Any], directory: SweepDirectory, seeds: int) -> tuple[Path, Config]:
+    """The folder and the Config to train the winner again: on all training images, with seeds that no trial had."""
+    settings = record["winner"]["settings"]
+    config = dataclasses.replace(base, **settings, validation_examples=0, seed=base.seed + seeds)
+    return directory.winner(config), config
 
 
 def _require_converged(record: Mapping[str, Any], rows: Sequence[Row]) -> None:

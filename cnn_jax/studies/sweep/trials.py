@@ -13,23 +13,24 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection
-from pathlib import Path
 from typing import Any
 
-from cnn_jax import compilation, data
+from cnn_jax import compilation
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset, split_training_images
 from cnn_jax.errors import DivergedError, MachineError, ProjectError
+from cnn_jax.experiment import build
 from cnn_jax.report.console import Console
 from cnn_jax.report.format import duration, loss, percent
 from cnn_jax.runs import signals
-from cnn_jax.runs.signals import Requests
+from cnn_jax.runs.options import RunOptions
+from cnn_jax.runs.session import load_dataset
+from cnn_jax.runs.signals import SignalFlags
 from cnn_jax.studies.sweep.directory import NUMBERS, Row, SweepDirectory
 from cnn_jax.studies.sweep.space import Setting, setting_words
-from cnn_jax.training import optimizer, programs
-from cnn_jax.training.fit import Progress, begin, diverged, fit
-from cnn_jax.training.mesh import over_all_devices
-from cnn_jax.training.programs import Inference, Training
+from cnn_jax.training.compiled import Inference, Training, compile_inference, compile_training
+from cnn_jax.training.loop import Progress, diverged, train
+from cnn_jax.training.mesh import make
 
 _POLL_SECONDS = 0.5  # between two checks for signals; about as long as a chunk of steps
 _SHUTDOWN_SECONDS = 30.0  # for a process to end by itself: it may be compiling
@@ -54,16 +55,8 @@ class Workload:
     trials: Sequence[Trial]
     total: int
     directory: SweepDirectory
-    data_dir: Path | None
-    manual_dir: Path | None
+    options: RunOptions
     jax_settings: Mapping[str, Any]
-
-    def load(self) -> Dataset:
-        """The dataset of all trials."""
-        config = self.trials[0].config
-        return data.load(
-            config.dataset, data_dir=self.data_dir, manual_dir=self.manual_dir, glyph_seed=config.glyph_seed
-        )
 
 
 def all_trials(base: Config, settings: Sequence[Setting], seeds: int) -> list[Trial]:
@@ -98,11 +91,11 @@ def run_trials(workload: Workload, dataset: Dataset, jobs: int, console: Console
     sweep is resumed. Raises MachineError when another process dies.
     """
     jobs = min(jobs, len(workload.trials))
-    with signals.deferred() as requests, compilation.memory_errors_named():
+    with signals.deferred() as flags, compilation.memory_errors_named():
         if jobs > 1:
-            _run_in_processes(workload, jobs, requests)
+            _run_in_processes(workload, jobs, flags)
         else:
-            _work(workload, range(len(workload.trials)), dataset, console, requests.raise_if_ending)
+            _work(workload, range(len(workload.trials)), dataset, console, flags.raise_if_ending)
 
 
 class _SharedIndices:
@@ -141,25 +134,25 @@ def _compiled(dataset: Dataset, config: Config) -> tuple[Training, Inference]:
     """The compiled functions of trials that share them."""
     train, held_out = split_training_images(dataset, config.train_examples, config.validation_examples)
     assert held_out is not None, "a sweep has held-out images"
-    mesh = over_all_devices()
-    training = programs.compile_training(config, dataset.spec, train, mesh)
-    return training, programs.compile_inference(config, dataset.spec, held_out, mesh)
+    learner, mesh = build(config, dataset.spec), make()
+    return compile_training(learner, train, mesh), compile_inference(learner, held_out, mesh)
 
 
 def _numbers(
     config: Config, training: Training, validation: Inference, console: Console, check: Callable[[], None]
 ) -> Row:
     """The numbers and the status of a trial."""
-    training = training.at_learning_rate(config.learning_rate)
-    start = begin(training, config.seed)
-    rate = optimizer.schedule(config, config.epochs * training.epoch_steps)
+    training = training.replace(learning_rate=config.learning_rate, epochs=config.epochs)
     try:
         with console.bar(config.epochs, training.epoch_steps) as show:
-            for progress in fit(training, start, epochs=config.epochs, learning_rate=rate):
+
+            def on_progress(progress: Progress) -> None:
                 assert progress.train is not None, "a chunk has at least one image"
                 show(progress.step, progress.train.loss, progress.train.accuracy, progress.images_per_second or 0.0)
                 check()
-        return _finished(progress, validation)
+
+            last, _ = train(training, config.seed, on_progress)
+        return _finished(last, validation)
     except DivergedError as end:
         ended = {"status": "diverged", "epochs": (end.step - 1) // training.epoch_steps, "steps": end.step}
         return ended | dict.fromkeys(NUMBERS)
@@ -192,7 +185,7 @@ def _line(trial: Trial, row: Row, total: int) -> str:
     return f"{what}{scores}, {duration(row['seconds'])}"
 
 
-def _run_in_processes(workload: Workload, jobs: int, requests: Requests) -> None:
+def _run_in_processes(workload: Workload, jobs: int, flags: SignalFlags) -> None:
     """Runs the trials in several processes, until they are done, a signal arrives, or one of the processes dies."""
     context, indices = multiprocessing.get_context("spawn"), _SharedIndices(len(workload.trials))
     processes = [context.Process(target=_process, args=(workload, indices), daemon=True) for _ in range(jobs)]
@@ -200,7 +193,7 @@ def _run_in_processes(workload: Workload, jobs: int, requests: Requests) -> None
         _start(processes)
         while alive := [process.sentinel for process in processes if process.is_alive()]:
             connection.wait(alive, _POLL_SECONDS)
-            requests.raise_if_ending()
+            flags.raise_if_ending()
             for process in processes:
                 if process.exitcode:
                     raise MachineError(
@@ -235,17 +228,19 @@ def _end(processes: Sequence[Any]) -> None:
 
 def _process(workload: Workload, indices: _SharedIndices) -> None:
     """The main function of each of several processes."""
-    compilation.take_over(workload.jax_settings)
+    compilation.apply_jax_config(workload.jax_settings)
     parent = multiprocessing.parent_process()
 
-    def check(requests: Requests) -> None:
-        requests.raise_if_ending()
+    def check(flags: SignalFlags) -> None:
+        flags.raise_if_ending()
         if parent is not None and not parent.is_alive():
             raise MachineError("The process that started this one is gone.")
 
     try:
-        with signals.deferred() as requests, compilation.memory_errors_named():
-            _work(workload, indices, workload.load(), Console(progress=False), functools.partial(check, requests))
+        with signals.deferred() as flags, compilation.memory_errors_named():
+            console = Console(progress=False)
+            dataset = load_dataset(workload.trials[0].config, workload.options, console)
+            _work(workload, indices, dataset, console, functools.partial(check, flags))
     except ProjectError as error:
         if error.exit_code < 128:  # an interruption needs no message
             print(f"run.py: {error}", file=sys.stderr)
