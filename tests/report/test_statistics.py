@@ -116,7 +116,7 @@ def test_every_pair_of_samples_gives_finite_numbers_or_none(values: list[tuple[f
 
 @few
 @given(pairs)
-def test_exchanged_models_exchange_the_sign_alone(values: list[tuple[float, float]]) -> None:
+def test_swapping_the_models_changes_only_the_sign(values: list[tuple[float, float]]) -> None:
     first, second = zip(*values, strict=True)
     one, other = statistics.paired_difference(first, second), statistics.paired_difference(second, first)
     assert (one.estimate.mean, one.p, one.wilcoxon) == (-other.estimate.mean, other.p, other.wilcoxon)
