@@ -62,7 +62,7 @@ def test_lesson_of_a_finished_run_is_one_sound_page_with_every_array_documented(
         test = data.load("mnist", data_dir=drawn_data_dir).test
         np.testing.assert_array_equal(arrays["features/image"], test.images[3])
         assert arrays["templates/x_maps"].shape == (3, 7, 7)
-    with pytest.raises(InputError, match=r"lesson.html is there already"):
+    with pytest.raises(InputError, match=r"lesson.html exists already"):
         make_lesson(RunOptions(workdir=folder, data_dir=drawn_data_dir))
 
 
