@@ -82,8 +82,11 @@ def grid(axes: Axes, axis: Literal["both", "x", "y"] = "both") -> None:
     axes.grid(axis=axis, color=INK, alpha=0.15)
 
 
-def plain_logarithmic(axis: Axis) -> None:
-    """Writes plain numbers, 1, 2, 5, 10, ..., at an axis with a logarithmic scale, from 1,000 on with commas."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+def plain_logarithmic(axis: Axis, digits: Sequence[int] = (1, 2, 5)) -> None:
+    """Writes plain numbers, 1, 2, 5, 10, ..., at an axis with a logarithmic scale, from 1,000 on with commas.
+
+    digits: the first digits of the numbers to write.
+    """
+    axis.set_major_locator(LogLocator(subs=digits))
     axis.set_major_formatter(lambda value, _: f"{value:g}" if value < 1000 else f"{value:,.0f}")
     axis.set_minor_formatter(NullFormatter())

@@ -67,16 +67,17 @@ def duration(seconds: float) -> str:
         return "0 s"
     for factor, unit, least in ((1 / 3600, "h", 7200), (1 / 60, "min", 120), (1, "s", 1), (1e3, "ms", 1e-3)):
         if seconds >= least:
-            return f"{_three_digits(seconds * factor)} {unit}"
-    return f"{_three_digits(seconds * 1e6)} µs" if seconds >= 1e-6 else f"{_three_digits(seconds * 1e9)} ns"
+            return f"{three_digits(seconds * factor)} {unit}"
+    return f"{three_digits(seconds * 1e6)} µs" if seconds >= 1e-6 else f"{three_digits(seconds * 1e9)} ns"
 
 
 def times(ratio: float) -> str:
     """A ratio inside a sentence: `17 times`, `4.04 times`."""
-    return f"{_three_digits(ratio)} times"
+    return f"{three_digits(ratio)} times"
 
 
-def _three_digits(value: float) -> str:
+def three_digits(value: float) -> str:
+    """A positive number with three digits, or all digits before the point: `0.0589`, `17`, `12,345`."""
     return f"{value:,.3g}" if value < 999.5 else f"{value:,.0f}"
 
 

@@ -189,12 +189,3 @@ def power(n: int, effect: float) -> float:
     # scipy gives NaN for the opposite tail where it is too small to matter.
     opposite_tail = np.nan_to_num(scipy.stats.nct.cdf(-critical, n - 1, shift))
     return float(scipy.stats.nct.sf(critical, n - 1, shift) + opposite_tail)
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Logarithms of the predicted probabilities, in float64. logits: float [..., classes]. Returns the same shape.
-
-    A probability of 1e-400 is 0 in float64, but its logarithm is not: use it for likelihoods.
-    """
-    exact = logits.astype(np.float64)
-    return exact - np.logaddexp.reduce(exact, axis=-1, keepdims=True)

@@ -93,7 +93,10 @@ class Score(NamedTuple):
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Logarithms of the softmax over the last axis, in float64 on the host. logits: float [..., classes]."""
+    """Logarithms of the predicted probabilities, in float64 on the host. logits: float [..., classes].
+
+    A probability of 1e-400 is 0 in float64, but its logarithm is finite: use it for likelihoods.
+    """
     exact = logits.astype(np.float64)
     return exact - np.logaddexp.reduce(exact, axis=-1, keepdims=True)
 

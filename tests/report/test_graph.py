@@ -16,7 +16,7 @@ TWO_INPUTS = [(0, 2), (2, 3), (3, 4), (1, 4), (4, 5), (4, 6)]
 @pytest.mark.parametrize(
     "edges", [CHAIN, RESIDUAL, TWO_INPUTS, [(0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (3, 4), (0, 4)]]
 )
-def test_arrows_point_down_and_boxes_lie_apart(edges: list[tuple[int, int]]) -> None:
+def test_arrows_point_down_and_boxes_do_not_overlap(edges: list[tuple[int, int]]) -> None:
     widths = [1.0 + index % 3 for index in range(1 + max(target for _, target in edges))]
     plan = layout(widths, edges)
     for path in plan.paths:

@@ -33,7 +33,7 @@ def test_page_needs_no_other_file() -> None:
     }
 
 
-def test_contents_lead_to_the_sections() -> None:
+def test_contents_link_to_the_sections() -> None:
     html = page()
     assert set(re.findall(r'href="#(section-\d)"', html)) == set(re.findall(r'id="(section-\d)"', html))
 
@@ -50,6 +50,6 @@ def test_same_drawing_gives_the_same_bytes() -> None:
     assert page() == page()
 
 
-def test_numbers_are_set_to_the_right() -> None:
+def test_numbers_are_aligned_to_the_right() -> None:
     table = Table("", ["a", "b"], [["x", "1.5"], ["y", "-"]])
     assert [table.is_numeric(0), table.is_numeric(1)] == [False, True]

@@ -58,7 +58,7 @@ def test_run_killed_20_times_at_random_moments_comes_to_the_same_bits(
 ) -> None:
     program, whole = Program(name, command_environment, tmp_path), tmp_path / "whole"
     program.finish(whole)
-    config, seconds = RunDirectory(whole).config(), RunDirectory(whole).finished_result().train_seconds
+    seconds = RunDirectory(whole).finished_result().train_seconds
     kills, runs, moments = 0, 0, random.Random(0)
     while kills < KILLS:
         runs += 1

@@ -1,5 +1,7 @@
 """Sums with masks, divided once."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,3 +74,9 @@ def test_several_outputs_are_scored_each_and_by_their_mean() -> None:
         *("test_loss", "test_loss/digit", "test_loss/size"),
         *("test_accuracy", "test_accuracy/digit", "test_accuracy/size"),
     ]
+
+
+def test_log_softmax_keeps_what_probabilities_lose() -> None:
+    logs = metrics.log_softmax(np.array([[0.0, 2000.0], [0.0, 0.0]], np.float32))
+    assert logs.dtype == np.float64
+    np.testing.assert_allclose(logs, [[-2000.0, 0.0], [-math.log(2), -math.log(2)]])

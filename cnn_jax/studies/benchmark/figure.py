@@ -7,6 +7,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from cnn_jax.report.figures import COLOURS, INK, MARKERS, draw, plain_logarithmic
+from cnn_jax.report.format import percent
 
 
 def roofline(title: str, peaks: Mapping[str, float], works: Sequence[Mapping[str, Any]]) -> Markup:
@@ -31,7 +32,7 @@ def roofline(title: str, peaks: Mapping[str, float], works: Sequence[Mapping[str
                 color=COLOURS[index % len(COLOURS)],
                 markersize=9,
                 linestyle="none",
-                label=f"{point['name']}, {point['share']:.0%} of its bound",
+                label=f"{point['name']}, {percent(point['share'], 0)} of its bound",
             )
         axes.set_xlabel("multiply-adds per byte moved")
         axes.set_ylabel("10⁹ multiply-adds/s")
@@ -40,5 +41,5 @@ def roofline(title: str, peaks: Mapping[str, float], works: Sequence[Mapping[str
         axes.grid(which="major", color=INK, alpha=0.15)
         axes.legend(loc="lower right", fontsize=10)
 
-    shares = "; ".join(f"{p['name']} reaches {p['share']:.0%} of its {p['bound']} bound" for p in points)
+    shares = "; ".join(f"{p['name']} reaches {percent(p['share'], 0)} of its {p['bound']} bound" for p in points)
     return draw(f"{title}: {shares}.", paint)

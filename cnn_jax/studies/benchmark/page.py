@@ -1,9 +1,11 @@
 """A benchmark's record for people: the same tables on the console and on a page."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cnn_jax.report.page import Block, Figure, Page, Section, Table, render
+from cnn_jax.report.format import duration, percent
+from cnn_jax.report.page import Block, Figure, Page, Section, render
+from cnn_jax.report.tables import Table, machine_table
 from cnn_jax.studies.benchmark import figure
 
 Record = Mapping[str, Any]
@@ -113,7 +115,7 @@ def roofline_table(part: Record) -> Table:
             duration(work["seconds"]),
             billions(work["multiply_adds_per_second"]),
             work["bound"],
-            f"{work['share']:.0%}",
+            percent(work["share"], 0),
             work["verdict"],
         ]
         for work in (*part["layers"], part["step"])
@@ -175,7 +177,7 @@ _PROFILE_WORDS = (
 def profile_table(record: Record) -> Table:
     """The operations that took the most time."""
     rows = [
-        [found["name"], f"{found['calls']:,}", duration(found["seconds"]), f"{found['share']:.1%}", found["source"]]
+        [found["name"], f"{found['calls']:,}", duration(found["seconds"]), percent(found["share"], 1), found["source"]]
         for found in record["profile"]["operations"]
     ]
     title = f"The {len(rows)} operations of {record['profile']['steps']} training steps that took the most time"
@@ -183,28 +185,8 @@ def profile_table(record: Record) -> Table:
 
 
 def _machine_table(record: Record) -> Table:
-    machine = record["machine"]
     options = ", ".join(f"{name}={value}" for name, value in record["compiler_options"].items())
-    facts: Sequence[tuple[str, object]] = [
-        ("device", machine["device"]),
-        ("cores", machine["cores"]),
-        ("system", machine["system"]),
-        ("python", machine["python"]),
-        ("versions", ", ".join(f"{name} {version}" for name, version in machine["versions"].items())),
-        ("compiler options", options or "none"),
-        ("XLA_FLAGS", machine["xla_flags"] or "none"),
-        ("git commit", machine["git_commit"] or "unknown"),
-    ]
-    rows = [[name, str(value)] for name, value in facts]
-    return Table("Machine, versions and options", ["", ""], rows)
-
-
-def duration(seconds: float) -> str:
-    """Seconds with three digits and a unit: `9.83 ms`."""
-    for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "µs")):
-        if seconds * factor >= 1:
-            return f"{seconds * factor:,.3g} {unit}" if seconds * factor < 1000 else f"{seconds * factor:,.0f} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
+    return machine_table([record["machine"]], [["compiler options", options or "none"]])
 
 
 def billions(number: float) -> str:

@@ -10,6 +10,7 @@ from cnn_jax.config import Config, run_name
 from cnn_jax.errors import InputError, ProjectError, unknown_name
 from cnn_jax.files import numbered, require_free, write_files
 from cnn_jax.report.console import Console
+from cnn_jax.report.format import percent
 from cnn_jax.runs import machine
 from cnn_jax.runs.options import RUNS, RunOptions
 from cnn_jax.studies.benchmark import cases, layers, page, record, roofline
@@ -142,6 +143,6 @@ def _require_not_slower(content: dict[str, Any]) -> None:
     comparison = content.get("comparison", {"rows": []})
     if slower := sum(row["slower"] for row in comparison["rows"]):
         raise SlowerThanBaseline(
-            f"{slower} of {len(comparison['rows'])} cases are more than {comparison['tolerance']:.0%} slower than "
-            "the baseline."
+            f"{slower} of {len(comparison['rows'])} cases are more than {percent(comparison['tolerance'], 0)} slower "
+            "than the baseline."
         )

@@ -15,6 +15,7 @@ from cnn_jax.report.format import (
     p_words,
     percent,
     points,
+    three_digits,
     times,
 )
 from cnn_jax.report.page import Figure, Page, Section, render
@@ -114,8 +115,8 @@ def _other_differences(record: Record) -> Table:
             f"{pair['test_loss']['mean']:+.4f}",
             interval(pair["test_loss"]["interval"], "{:+.4f}".format),
             p_value(pair["test_loss"]["p_holm"]),
-            f"{pair['train_seconds_ratio']['ratio']:,.3f}",
-            interval(pair["train_seconds_ratio"]["interval"], "{:,.3f}".format),
+            three_digits(pair["train_seconds_ratio"]["ratio"]),
+            interval(pair["train_seconds_ratio"]["interval"], three_digits),
         ]
         for pair in record["pairs"]
     ]
@@ -172,7 +173,7 @@ def _time_sentence(pair: Record) -> str:
         names = names[::-1]
     else:  # the second one takes longer: the first one is faster by the inverse
         ratio, bounds = 1 / ratio, bounds and (1 / bounds[1], 1 / bounds[0])
-    shown = f" (95 % interval {interval(bounds, '{:.3g}'.format)})" if bounds else ""
+    shown = f" (95 % interval {interval(bounds, three_digits)})" if bounds else ""
     return f"{names[0]} trains {times(ratio)} as fast as {names[1]}{shown}."
 
 

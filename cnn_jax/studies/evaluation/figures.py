@@ -32,6 +32,7 @@ def reliability(record: Record) -> Markup:
             below.plot([b["confidence"] for b in filled], [b["count"] for b in filled], **look)
         above.set(ylabel="accuracy", ylim=(-0.03, 1.03), xlim=(-0.03, 1.03))
         below.set(xlabel="confidence: the largest probability", ylabel="predictions", yscale="log")
+        figures.plain_logarithmic(below.yaxis, digits=(1,))
         above.legend(loc="lower right", fontsize=9)
         for axes in (above, below):
             figures.grid(axes)

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax.report.statistics import estimate, log_softmax
+from cnn_jax.report.statistics import estimate
 from cnn_jax.runs.result import Result
 from cnn_jax.studies.evaluation import calibration, ensembles
 from cnn_jax.studies.evaluation.corruptions import CORRUPTIONS
+from cnn_jax.training.metrics import log_softmax
 
 FORMAT = 1
 CORRUPTION_SEED = 0

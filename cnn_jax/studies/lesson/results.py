@@ -16,8 +16,8 @@ from scipy import stats
 from cnn_jax.report import figures, pictures
 from cnn_jax.report.format import loss, percent
 from cnn_jax.report.page import Block, Figure, Section, Table
-from cnn_jax.report.statistics import log_softmax
 from cnn_jax.studies.lesson.formats import drawable
+from cnn_jax.training.metrics import log_softmax
 
 ARRAYS: Mapping[str, str] = {
     "runs/RUN/confusion": "int64 [classes, classes]: numbers of test images by class (rows) and answer (columns)",

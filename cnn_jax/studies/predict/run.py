@@ -18,14 +18,14 @@ from cnn_jax.files import make_folder, write_files
 from cnn_jax.report.console import Console
 from cnn_jax.report.format import percent
 from cnn_jax.report.pictures import thumbnail
-from cnn_jax.report.statistics import log_softmax
 from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.finished import load_params
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.predict.page import predictions_page, show
 from cnn_jax.studies.predict.saliency import Infer, occlusion
 from cnn_jax.training.compiled import compile_inference
-from cnn_jax.training.mesh import make
+from cnn_jax.training.mesh import make_mesh
+from cnn_jax.training.metrics import log_softmax
 
 TABLE, PAGE = "predictions.csv", "predictions.html"
 SHOWN = 100  # pictures on the page, which then has some megabytes
@@ -103,7 +103,7 @@ def _inference(directory: RunDirectory, spec: Spec) -> Infer:
 
     def infer(images: np.ndarray) -> np.ndarray:
         split = Split(images, np.zeros(len(images), np.int32))
-        return learner.task.select_main_output(compile_inference(learner, split, make()).logits(params))
+        return learner.task.select_main_output(compile_inference(learner, split, make_mesh()).logits(params))
 
     return infer
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cnn_jax.report.statistics import log_softmax
+from cnn_jax.training.metrics import log_softmax
 
 Infer = Callable[[np.ndarray], np.ndarray]  # uint8 images [N, H, W, C] -> logits [N, classes]
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import NullLocator
 
 from cnn_jax.report import figures
 from cnn_jax.report.figures import INK, line_style
@@ -65,9 +65,8 @@ def _set_ticks(axes: Axes, values: Sequence[float], *, is_logarithmic: bool) -> 
         axes.set_xticks(values, [f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}" for value in values])
         axes.xaxis.set_minor_locator(NullLocator())
     elif is_logarithmic:
-        figures.plain_logarithmic(axes.xaxis)
-        if values[-1] > _WIDE_RANGE * values[0]:
-            axes.xaxis.set_major_locator(LogLocator())
+        is_wide = values[-1] > _WIDE_RANGE * values[0]
+        figures.plain_logarithmic(axes.xaxis, digits=(1,) if is_wide else (1, 2, 5))
 
 
 def _ring(axes: Axes, x: float, y: float) -> None:

@@ -44,7 +44,7 @@ def folders(tmp_path: Path) -> list[Path]:
     return [tmp_path / "deep", tmp_path / "plain"]
 
 
-def test_record_table_and_page_say_the_same(folders: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_record_table_and_page_agree(folders: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     content = compare.run([], RunOptions(workdir=Path("out")), runs=folders)
     assert json.loads(Path("out/compare.json").read_text()) == content
     deep, plain = content["models"]
@@ -66,7 +66,7 @@ def test_record_table_and_page_say_the_same(folders: list[Path], capsys: pytest.
     ]
 
 
-def test_exchanged_folders_exchange_the_verdict(folders: list[Path]) -> None:
+def test_swapping_the_folders_swaps_the_verdict(folders: list[Path]) -> None:
     assert compare.run([], RunOptions(), runs=folders[::-1])["pairs"][0]["verdict"] == "worse"
     assert compare.run([], RunOptions(), runs=folders)["pairs"][0]["verdict"] == "better"
     assert sorted(path.name for path in Path("runs").iterdir()) == ["compare-deep-plain", "compare-plain-deep"]
@@ -83,14 +83,14 @@ def test_record_names_the_machines_and_no_folder_and_no_command_line(folders: li
     assert "machine.json files of these runs differ in device, versions" in Path("out/compare.html").read_text()
 
 
-def test_single_runs_speak_for_themselves_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_single_runs_are_compared_as_runs_not_as_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [fabricated.run(tmp_path / "a", DEEP, FEW[0]), fabricated.run(tmp_path / "b", PLAIN, MANY[0])]
     content = compare.run([], RunOptions(), runs=runs)
     assert content["pairs"][0]["mcnemar"]["only_first"] == 50
     assert "This compares two runs, not the models" in capsys.readouterr().out
 
 
-def test_page_without_images_names_their_places(folders: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_page_without_images_lists_their_indices(folders: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     compare.run([], RunOptions(workdir=Path("out")), runs=folders)
     assert "has no pictures" in capsys.readouterr().err
     page = Path("out/compare.html").read_text()
@@ -204,7 +204,7 @@ def a_comparison_there() -> None:
         (a_comparison_there, "compare.json is there already"),
     ],
 )
-def test_what_cannot_be_compared_is_refused_and_nothing_written(
+def test_runs_that_cannot_be_compared_are_refused_and_nothing_is_written(
     folders: list[Path], damage: Callable[[], None], said: str
 ) -> None:
     damage()

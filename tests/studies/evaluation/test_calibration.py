@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from cnn_jax.errors import InputError
-from cnn_jax.report.statistics import log_softmax
 from cnn_jax.studies.evaluation import calibration
 from cnn_jax.training import metrics
+from cnn_jax.training.metrics import log_softmax
 
 
 def two_classes(confidences: list[float]) -> np.ndarray:
@@ -42,7 +42,7 @@ def test_bins_hold_every_prediction() -> None:
 
 
 @pytest.mark.parametrize(("sharpness", "low", "high"), [(1.0, 0.0, 0.01), (3.0, 0.1, 1.0)])
-def test_only_probabilities_that_come_true_are_calibrated(sharpness: float, low: float, high: float) -> None:
+def test_only_probabilities_that_match_the_labels_are_calibrated(sharpness: float, low: float, high: float) -> None:
     """Labels drawn from the probabilities are calibrated by construction; three times the logits are too sure."""
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(100_000, 5))

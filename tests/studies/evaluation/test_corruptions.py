@@ -92,7 +92,7 @@ def test_scale_is_by_so_many_times_larger_or_smaller(strength: int) -> None:
 
 
 @pytest.mark.parametrize("strength", STRENGTHS[1:])
-def test_noise_has_its_sigma(strength: int) -> None:
+def test_noise_has_its_standard_deviation(strength: int) -> None:
     grey = np.full((200, 28, 28, 1), 128, np.uint8)
     sigma = CORRUPTIONS["noise"].amounts[strength]
     noise = corrupt(grey, "noise", strength).astype(float) - 128
@@ -101,7 +101,7 @@ def test_noise_has_its_sigma(strength: int) -> None:
 
 
 @pytest.mark.parametrize("strength", STRENGTHS[1:])
-def test_blur_has_its_sigma_and_keeps_the_light(strength: int) -> None:
+def test_blur_has_its_standard_deviation_and_keeps_the_brightness(strength: int) -> None:
     images = np.zeros((1, 41, 41, 1), np.uint8)
     images[:, 18:23, 18:23] = 255
     blurred = corrupt(images, "blur", strength)[0, ..., 0].astype(float)
@@ -138,7 +138,7 @@ def test_direction_is_the_same_at_every_strength() -> None:
     assert ways[0] == ways[1]
 
 
-def test_all_means_all_and_a_near_miss_is_named() -> None:
+def test_all_selects_all_corruptions_and_a_misspelled_name_is_corrected() -> None:
     assert corruptions.selected(["blur", "all"]) == list(CORRUPTIONS)
     assert corruptions.selected(["blur", "shift", "blur"]) == ["blur", "shift"]
     with pytest.raises(InputError, match=r"--corruptions=rotatoin: no such corruption\. Did you mean rotation\?"):

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from cnn_jax.report.statistics import log_softmax
 from cnn_jax.studies.evaluation import calibration, ensembles
+from cnn_jax.training.metrics import log_softmax
 
 LABELS = np.random.default_rng(0).integers(0, 4, 500)
 

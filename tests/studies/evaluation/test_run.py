@@ -12,11 +12,11 @@ import pytest
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError
 from cnn_jax.report.console import Console
-from cnn_jax.report.statistics import log_softmax
 from cnn_jax.runs.execute import execute
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.evaluation import calibration
 from cnn_jax.studies.evaluation.run import run as evaluate_runs
+from cnn_jax.training.metrics import log_softmax
 
 SEEDS = (0, 1, 2)
 NAMES = {"logistic": {"model": "logistic"}, "dense": {"model": "dense", "widths": (8,)}}
@@ -95,7 +95,7 @@ def test_runs_of_different_datasets_are_refused_or_scored_on_one(trained: Path, 
     assert len(evaluated(runs=runs, dataset="mnist")["runs"]) == 2
 
 
-def test_runs_of_one_experiment_go_by_their_folders(trained: Path, evaluated: Evaluate) -> None:
+def test_runs_of_one_experiment_are_named_by_their_folders(trained: Path, evaluated: Evaluate) -> None:
     runs = [trained / "dense" / "seed-0", trained / "dense" / "seed-1"]
     assert [run["name"] for run in evaluated(runs=runs)["runs"]] == [str(path) for path in runs]
 
@@ -118,9 +118,7 @@ def test_folder_that_cannot_be_written_is_refused_before_any_work(
     assert "accuracy" not in capsys.readouterr().out
 
 
-def test_evaluation_that_is_there_is_kept_unless_told_otherwise(
-    trained: Path, evaluated: Evaluate, tmp_path: Path
-) -> None:
+def test_existing_evaluation_is_kept_without_overwrite(trained: Path, evaluated: Evaluate, tmp_path: Path) -> None:
     arguments = {"workdir": trained / "fashion", "output": tmp_path / "out"}
     evaluated(**arguments)
     before = content(tmp_path / "out")
@@ -130,7 +128,7 @@ def test_evaluation_that_is_there_is_kept_unless_told_otherwise(
     evaluated(**arguments, overwrite=True)
 
 
-def test_model_of_several_outputs_is_scored_by_output_and_by_itself_alone(
+def test_model_with_several_outputs_is_scored_by_output_and_only_as_one_run(
     drawn_data_dir: Path, evaluated: Evaluate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(tmp_path / "run", drawn_data_dir, model="graph", view="with_metadata", widths=(4, 8))

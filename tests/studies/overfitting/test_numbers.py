@@ -71,7 +71,7 @@ def test_sizes_may_disagree() -> None:
     )
 
 
-def test_sizes_and_seeds_that_one_alone_has_are_not_compared() -> None:
+def test_sizes_and_seeds_of_only_one_model_are_not_compared() -> None:
     few = [trained("few", SMALL, parameters=10), trained("few", SMALL, parameters=10, size=300)]
     many = trained("many", LARGE[1:], parameters=20, seeds=(1, 2, 3))
     [pair] = compare([*few, many])["pairs"]

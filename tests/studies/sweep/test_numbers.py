@@ -22,7 +22,7 @@ def test_settings_are_ranked_by_mean_accuracy_and_ties_by_loss() -> None:
     assert best_setting(ranked) is ranked[0]
 
 
-def test_setting_of_which_a_seed_has_diverged_cannot_win() -> None:
+def test_setting_with_a_diverged_seed_cannot_win() -> None:
     rows = [row({"pooling": True}, 0, 0.99), row({"pooling": True}, 1, None), row({"pooling": False}, 0, 0.5)]
     ranked = rank([*rows, row({"pooling": False}, 1, 0.4), row({"pooling": None}, 0, None)])
     assert [found["settings"]["pooling"] for found in ranked] == [False, True, None]
@@ -42,7 +42,7 @@ def test_response_has_a_line_for_each_combination_of_the_other_fields() -> None:
     assert len(response(rank(rows), "pooling")) == 3
 
 
-def test_best_number_at_an_end_of_what_was_tried_is_told() -> None:
+def test_best_number_at_an_edge_of_the_tried_values_is_reported() -> None:
     def ends(accuracies: list[float]) -> bool:
         rows = [row({"epochs": 1 + i, "widths": [i]}, 0, accuracy) for i, accuracy in enumerate(accuracies)]
         assert not is_at_edge(rank(rows), "widths")

@@ -67,7 +67,7 @@ def test_winner_is_chosen_on_held_out_images_and_trained_again_with_other_seeds(
     require_sound(browser, tmp_path / "sweep/sweep.html")
 
 
-def test_a_sixth_of_the_training_images_is_held_out_where_nobody_says_how_many(swept: Swept) -> None:
+def test_one_sixth_of_the_training_images_is_held_out_by_default(swept: Swept) -> None:
     record = swept("epochs=1", config=dataclasses.replace(TINY, validation_examples=0), seeds=1)
     assert record["base"]["validation_examples"] == record["search"]["validation_examples"] == 10_000
 
@@ -95,7 +95,7 @@ def test_samples_are_drawn_by_the_seed(swept: Swept) -> None:
     assert {tuple(found["settings"].values()) for found in other["settings"]} < drawn
 
 
-def test_sweep_of_which_all_diverges_says_so_after_its_record(swept: Swept, tmp_path: Path) -> None:
+def test_sweep_in_which_all_trials_diverge_stores_its_record_and_fails(swept: Swept, tmp_path: Path) -> None:
     with pytest.raises(DivergedError, match="Every setting has a seed that diverged") as error:
         swept("learning_rate=1e30", config=dataclasses.replace(TINY, optimizer="sgd"))
     assert error.value.exit_code == 3
@@ -105,7 +105,9 @@ def test_sweep_of_which_all_diverges_says_so_after_its_record(swept: Swept, tmp_
     assert not (tmp_path / "sweep/winner").exists()
 
 
-def test_what_began_otherwise_is_refused(swept: Swept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sweep_with_another_config_or_other_data_is_refused(
+    swept: Swept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     swept("epochs=1", seeds=1)
     with pytest.raises(InputError, match=r"starts from another config \(batch_size: 20 there, 10 now\)"):
         swept("epochs=1", config=dataclasses.replace(TINY, batch_size=10))
@@ -118,7 +120,7 @@ def test_what_began_otherwise_is_refused(swept: Swept, tmp_path: Path, monkeypat
         swept("epochs=1", jobs=2)
 
 
-def test_killed_sweep_goes_on_and_comes_to_the_same_record(
+def test_killed_sweep_resumes_and_gives_the_same_record(
     run_py: Callable[..., subprocess.CompletedProcess[str]],
     started_run: Callable[..., subprocess.Popen[str]],
     tmp_path: Path,

@@ -102,7 +102,9 @@ def test_points_of_a_range_go_up_from_its_low_end_to_its_high_end(one: float, ot
 
 
 @given(ENDS, st.floats(1.5, 1e6), st.integers(0, 2**32 - 1))
-def test_draws_are_reproducible_within_the_range_and_more_of_them_go_on(low: float, span: float, seed: int) -> None:
+def test_random_settings_are_reproducible_within_the_range_and_can_be_extended(
+    low: float, span: float, seed: int
+) -> None:
     dimensions = space.parse_dimensions(
         f"learning_rate={low!r}:{low * span!r}:log; pooling=true,false; batch_size=1:1000:lin"
     )
@@ -121,7 +123,7 @@ def test_as_many_samples_as_combinations_are_all_of_them() -> None:
     assert sorted(drawn, key=space.setting_words) == sorted(space.grid(dimensions), key=space.setting_words)
 
 
-def test_draws_of_a_logarithmic_range_are_even_in_the_logarithm() -> None:
+def test_random_values_of_a_logarithmic_range_are_uniform_in_the_logarithm() -> None:
     drawn = space.random_search(space.parse_dimensions("learning_rate=1e-4:1:log"), 400, seed=0)
     logarithms = [math.log10(setting["learning_rate"]) for setting in drawn]
     assert [sum(low <= x < low + 1 for x in logarithms) for low in (-4, -3, -2, -1)] == pytest.approx([100] * 4, abs=30)

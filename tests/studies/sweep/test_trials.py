@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from cnn_jax.studies.sweep.space import grid, parse_dimensions
 from cnn_jax.studies.sweep.trials import Workload, all_trials, run_trials
 from cnn_jax.training import loop
 from cnn_jax.training.compiled import compile_inference, compile_training
-from cnn_jax.training.mesh import make
+from cnn_jax.training.mesh import make_mesh
 
 BASE = Config(
     experiment="tiny", model="dense", widths=(8,), train_examples=100, validation_examples=50, batch_size=20, epochs=1
@@ -85,7 +85,7 @@ def without_times(rows: list[Row]) -> list[Row]:
     return [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in rows]
 
 
-def test_trial_is_to_the_bit_what_its_config_comes_to_alone(tried: Try, dataset: Dataset) -> None:
+def test_trial_equals_a_run_of_its_own_config_to_the_bit(tried: Try, dataset: Dataset) -> None:
     rows = tried(RATES)
     assert [(row["settings"], row["seed"]) for row in rows] == [
         ({"learning_rate": rate}, seed) for rate in (1e-3, 1e-2) for seed in (0, 1)
@@ -94,14 +94,14 @@ def test_trial_is_to_the_bit_what_its_config_comes_to_alone(tried: Try, dataset:
     train, held_out = split_training_images(dataset, 100, 50)
     assert held_out is not None
     learner = build(config, dataset.spec)
-    last, _ = loop.train(compile_training(learner, train, make()), seed=1)
-    validation = compile_inference(learner, held_out, make()).score(last.state.params)
+    last, _ = loop.train(compile_training(learner, train, make_mesh()), seed=1)
+    validation = compile_inference(learner, held_out, make_mesh()).score(last.state.params)
     assert (rows[3]["validation_loss"], rows[3]["validation_accuracy"]) == (validation.loss, validation.accuracy)
     assert (rows[3]["train_loss"], rows[3]["steps"], rows[3]["epochs"]) == (last.train.loss, 5, 1)
     assert len({row["validation_loss"] for row in rows}) == 4
 
 
-def test_learning_rates_seeds_and_epochs_are_compiled_for_once(tried: Try, compilations: list[None]) -> None:
+def test_learning_rates_seeds_and_epochs_share_compiled_functions(tried: Try, compilations: list[None]) -> None:
     tried("epochs=1,2; learning_rate=1e-4:1e-2:log3", seeds=2)
     assert len(compilations) == 4  # start, order and chunk of training, and inference on the held-out images
     tried("learning_rate=1e-4:1e-2:log3; widths=8|16; batch_size=20", seeds=2, folder="other")
@@ -110,7 +110,7 @@ def test_learning_rates_seeds_and_epochs_are_compiled_for_once(tried: Try, compi
     assert len(compilations) == 4 + 2 * 4 + 2 * 4  # a cosine's length is part of the program
 
 
-def test_divergence_is_recorded_and_the_sweep_goes_on(tried: Try, capsys: pytest.CaptureFixture[str]) -> None:
+def test_divergence_is_recorded_and_the_other_trials_run(tried: Try, capsys: pytest.CaptureFixture[str]) -> None:
     rows = tried("learning_rate=1e30,1e300,1e-3", seeds=1, base=dataclasses.replace(BASE, optimizer="sgd"))
     assert [row["status"] for row in rows] == ["diverged", "diverged", "done"]
     assert [row["validation_loss"] for row in rows[:2]] == [None, None]
@@ -118,7 +118,7 @@ def test_divergence_is_recorded_and_the_sweep_goes_on(tried: Try, capsys: pytest
     assert f"learning_rate=1e+30  seed 0: diverged at step {rows[0]['steps']}\n" in capsys.readouterr().out
 
 
-def test_test_images_play_no_part(tried: Try, dataset: Dataset) -> None:
+def test_trials_do_not_use_test_images(tried: Try, dataset: Dataset) -> None:
     blind = dataclasses.replace(dataset, test=None)  # looking at them would end the test
     assert without_times(tried(RATES, images=blind)) == without_times(tried(RATES, folder="other"))
 
@@ -131,7 +131,9 @@ def test_more_settings_and_seeds_run_only_what_is_new(tried: Try, capsys: pytest
     assert [row["seed"] for row in more] == [0, 1, 0, 1]
 
 
-def test_line_that_was_cut_off_is_run_again(tried: Try, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_trial_with_an_incomplete_row_is_run_again(
+    tried: Try, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole = tried(RATES)
     file = tmp_path / "sweep/sweep.jsonl"
     file.write_text(file.read_text()[:-10])
@@ -176,7 +178,9 @@ def test_damaged_rows_are_refused(tmp_path: Path, line: str) -> None:
         directory.finished_rows(BASE)
 
 
-def test_row_that_the_disk_had_no_room_for_is_told_and_dropped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_row_that_does_not_fit_on_the_disk_is_reported_and_dropped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     directory, write = SweepDirectory(tmp_path), os.write
     directory.begin(BASE, {"data_fingerprint": "f"}, overwrite=False)
     with monkeypatch.context() as patch:
@@ -189,14 +193,13 @@ def test_row_that_the_disk_had_no_room_for_is_told_and_dropped(monkeypatch: pyte
 
 
 def test_signal_ends_the_sweep_with_its_rows_kept(tried: Try, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def signalled(training: Any, start: Any, **options: Any) -> Iterator:
-        for progress in fit(training, start, **options):
-            if (tmp_path / "sweep/sweep.jsonl").read_text().count("\n") == 2:
-                signal.raise_signal(signal.SIGTERM)
-            yield progress
+    def signalled(training: Any, seed: int, on_progress: Callable) -> Any:
+        if (tmp_path / "sweep/sweep.jsonl").read_text().count("\n") == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return loop.train(training, seed, on_progress)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweep_trials, "fit", signalled)
+        patch.setattr(sweep_trials, "train", signalled)
         with pytest.raises(Interrupted) as ended:
             tried(RATES)
     assert ended.value.exit_code == 143
@@ -234,7 +237,7 @@ def test_signal_ends_all_processes_without_a_traceback(
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_process_that_dies_is_told_and_the_same_command_goes_on(tried: Try, tmp_path: Path) -> None:
+def test_process_that_dies_is_reported_and_the_same_command_resumes(tried: Try, tmp_path: Path) -> None:
     def kill() -> None:
         while not multiprocessing.active_children():
             time.sleep(0.01)
