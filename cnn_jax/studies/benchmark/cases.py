@@ -24,7 +24,7 @@ from cnn_jax.studies.benchmark import timing
 from cnn_jax.studies.benchmark.layers import training_multiply_adds, working_layers
 from cnn_jax.studies.benchmark.timing import TimeBudget, Timing
 from cnn_jax.training.compiled import Inference, Training, compile_inference, compile_training
-from cnn_jax.training.mesh import make
+from cnn_jax.training.mesh import make_mesh
 
 # The names that --dtypes takes, and the Config fields that each of them sets.
 DTYPES: Mapping[str, Mapping[str, Any]] = {
@@ -120,14 +120,14 @@ def measure(model: BenchmarkModel, budget: TimeBudget) -> Iterator[Measurement]:
         training = compile_training_of(model)
         _require_memory(training.memory_bytes, batch_size)
         yield from _measure_training(training, model, budget)
-        inference = compile_inference(training.learner, model.test, make(), batch_size)
+        inference = compile_inference(training.learner, model.test, make_mesh(), batch_size)
         _require_memory(inference.memory_bytes, batch_size)
         yield _measure_inference(inference, training.create_state(0).params, model, budget)
 
 
 def compile_training_of(model: BenchmarkModel) -> Training:
     """Compiles the training of the model on its random images."""
-    return compile_training(build(model.config, model.spec), model.train, make())
+    return compile_training(build(model.config, model.spec), model.train, make_mesh())
 
 
 def _measure_training(training: Training, model: BenchmarkModel, budget: TimeBudget) -> Iterator[Measurement]:

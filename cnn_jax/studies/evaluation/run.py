@@ -29,7 +29,7 @@ from cnn_jax.studies.evaluation.numbers import CORRUPTION_SEED, corruption_recor
 from cnn_jax.studies.evaluation.page import corruption_tables, ensemble_table, render_page, seed_table, sentences
 from cnn_jax.studies.evaluation.robustness import Infer
 from cnn_jax.training.compiled import compile_inference
-from cnn_jax.training.mesh import make
+from cnn_jax.training.mesh import make_mesh
 
 SHOWN_IMAGES = 3  # test images that the page shows corrupted
 
@@ -149,7 +149,7 @@ def _folder(output: Path | None, runs: Sequence[_Run], *, is_needed: bool, overw
 
 def _inference(run: _Run, spec: Spec, test: Split) -> Infer:
     """A function that gives the logits of all seeds of a run."""
-    program, params = compile_inference(build(run.config, spec), test, make()), _params(run)
+    program, params = compile_inference(build(run.config, spec), test, make_mesh()), _params(run)
 
     def infer(images: np.ndarray) -> np.ndarray:
         on_images = program.on(images)
@@ -178,7 +178,7 @@ def _require_single_run(runs: Sequence[_Run], folder: Path | None) -> None:
 def _scored_by_output(run: _Run, spec: Spec, test: Split, console: Console) -> dict[str, Any]:
     """Prints and returns loss and accuracy of a model with several outputs."""
     [params], [(seed, recorded)] = _params(run), run.results.items()
-    score = compile_inference(build(run.config, spec), test, make()).score(params)
+    score = compile_inference(build(run.config, spec), test, make_mesh()).score(params)
     outputs = {name: (output.loss, output.accuracy) for name, output in score.outputs.items()}
     console.score(spec.name, score.loss, score.accuracy, score.examples, outputs)
     if spec.name == run.config.dataset:
