@@ -42,8 +42,13 @@ def fitted(training: Training, seeds: tuple[int, ...] = SEEDS, **options: Any) -
     [
         *((config, 3, False) for config in (CONFIG, WINOGRAD, DENSE)),
         *(
-            pytest.param(config, lanes, True, marks=pytest.mark.devices(4))
-            for config, lanes in ((CONFIG, 4), (CONFIG, 8), (WINOGRAD, 4), (DENSE, 4))
+            pytest.param(config, lanes, True, marks=[pytest.mark.devices(4), *marks])
+            for config, lanes, *marks in (
+                (CONFIG, 4),
+                (CONFIG, 8, pytest.mark.long),
+                (WINOGRAD, 4, pytest.mark.long),
+                (DENSE, 4, pytest.mark.long),
+            )
         ),
     ],
     ids=str,
