@@ -69,6 +69,7 @@ def train_runs(session: Session, configs: Sequence[Config], directories: Sequenc
     those that have diverged get a result that says so.
     """
     with ExitStack() as stack:
+        stack.enter_context(jax.debug_nans(False))  # --jax_debug_nans: a seed that diverged must not end the others
         for directory in directories:
             stack.enter_context(directory.locked())
         checkpoints = _open(session, configs, directories)

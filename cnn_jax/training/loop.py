@@ -229,12 +229,10 @@ def _chunks(training: Training, start: Progress) -> Iterator[tuple[TrainState, M
             sums = training.zeros().replace(diverged_at=sums.diverged_at)
         if first == 0 or indices is None:
             indices = training.batch_indices(state.key, finished_epochs + 1)
-        last = first + 1 if jax.config.values["jax_debug_nans"] else min(first + chunk_steps, training.epoch_steps)
+        last = min(first + chunk_steps, training.epoch_steps)
         clock.count_host()
-        try:
+        with jax.debug_nans(False):  # the sums name the step that diverged; --jax_debug_nans would end with a traceback
             state, sums = jax.block_until_ready(training.chunk(state, sums, indices, first, last))
-        except FloatingPointError:  # --jax_debug_nans
-            raise diverged(finished_epochs + 1, step + 1) from None
         chunk_steps = max(1, round((last - first) * CHUNK_SECONDS / clock.count_device()))
         step += last - first
         yield state, sums
