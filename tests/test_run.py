@@ -227,7 +227,7 @@ def test_own_experiment_outside_the_project_runs(run_py: Run, tmp_path: Path) ->
 
 
 def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(run_py: Run, tmp_path: Path) -> None:
-    changes = {"experiment": "smoke", "widths": (4, 8), "train_examples": 640, "epochs": 1}
+    changes = {"experiment": "x_and_o", "dataset": "x_and_o", "widths": (4, 8), "train_examples": 640, "epochs": 10}
     cases = [("training step", 1.0), ("training epoch", 1.0), ("inference", 1e12)]
     baseline = {
         "format": 1,
@@ -238,7 +238,7 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         ],
     }
     (tmp_path / "baseline.json").write_text(json.dumps(baseline))
-    short = ("--mode=benchmark", "--experiment=smoke", "--train_examples=640", "--widths=4,8", "--batch_sizes=64")
+    short = ("--mode=benchmark", "--experiment=x_and_o", "--train_examples=640", "--widths=4,8", "--batch_sizes=64")
     finished = run_py(
         *short, "--dtypes=float32", "--seconds=0.1", "--profile", "--baseline=baseline.json", "--workdir=bench"
     )
@@ -250,7 +250,7 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
     measured = {case["what"]: case for case in record["measurements"]}
     assert list(measured) == [what for what, _ in cases]
     assert all(f"{case['images_per_second']:,.0f}" in finished.stdout for case in measured.values())
-    assert measured["inference"]["multiply_adds"] == 10_000 * (26 * 26 * 9 * 4 + 11 * 11 * 9 * 4 * 8 + 11 * 11 * 8 * 10)
+    assert measured["inference"]["multiply_adds"] == 2_000 * (7 * 7 * 9 * 4 + 9 * 4 * 8 + 8 * 2)
     [roofline] = record["rooflines"]
     layers = ["Conv_0", "MaxPool_0", "Conv_1", "Dense_0"]
     assert [layer["name"] for layer in roofline["layers"]] == layers

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -31,16 +30,19 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def on_full_disk(run_py: Run) -> Run:
+def on_full_disk(command_environment: dict[str, str], tmp_path: Path) -> Run:
     """`python run.py` where no file can grow beyond so many bytes: the system's answer is that of a full disk."""
 
     def run(*arguments: str, largest_file: int) -> subprocess.CompletedProcess[str]:
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, before[1]))
-        try:
-            return run_py(*arguments)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        limited = ["bash", "-c", f'ulimit -f {largest_file // 1024} && exec "$@"', "bash"]
+        return subprocess.run(
+            [*limited, sys.executable, str(PROJECT / "run.py"), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            cwd=tmp_path,
+            env=command_environment | {"PYTHONWARNINGS": "ignore"},
+        )
 
     return run
 

@@ -138,6 +138,21 @@ def test_signal_saves_where_it_stands(
     assert_same(tmp_path / "run", whole)
 
 
+def test_signal_while_compiling_ends_the_run_before_its_first_step(
+    monkeypatch: pytest.MonkeyPatch, train: Callable[..., Result], tmp_path: Path
+) -> None:
+    def interrupted(*arguments: Any, **named: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return compile_programs(*arguments, **named)
+
+    compile_programs = executing.compile_programs
+    monkeypatch.setattr(executing, "compile_programs", interrupted)
+    with pytest.raises(Interrupted):
+        train()
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert (result["status"], result["steps"]) == ("interrupted", 0)
+
+
 def test_rows_and_events_after_the_checkpoint_are_dropped(
     ended: Callable, train: Callable[..., Result], whole: Path, tmp_path: Path
 ) -> None:

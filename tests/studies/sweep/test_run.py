@@ -2,10 +2,7 @@
 
 import dataclasses
 import json
-import os
-import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +17,14 @@ from cnn_jax.studies.sweep.run import run as run_sweep
 from tests.browser import Browser, require_sound
 
 TINY = Config(
-    experiment="tiny", model="dense", widths=(8,), train_examples=200, validation_examples=100, batch_size=20, epochs=1
+    experiment="tiny",
+    dataset="x_and_o",
+    model="dense",
+    widths=(8,),
+    train_examples=200,
+    validation_examples=100,
+    batch_size=20,
+    epochs=1,
 )
 RATES = "learning_rate=1e-4:1e-2:log3"
 
@@ -64,7 +68,7 @@ def test_winner_is_chosen_on_held_out_images_and_trained_again_with_other_seeds(
     test = json.loads((tmp_path / "sweep/winner/result.json").read_text())
     assert best["test"] == test and [seed["seed"] for seed in test["seeds"]] == [2, 3]
     printed, page = capsys.readouterr().out, (tmp_path / "sweep/sweep.html").read_text()
-    said = f"mnist test accuracy {100 * test['mean']['test_accuracy']:.2f} ± "
+    said = f"x_and_o test accuracy {100 * test['mean']['test_accuracy']:.2f} ± "
     assert said in printed and said in page
     assert "the first 200 training images with seeds 2 and 3" in page
     require_sound(browser, tmp_path / "sweep/sweep.html")
@@ -72,7 +76,7 @@ def test_winner_is_chosen_on_held_out_images_and_trained_again_with_other_seeds(
 
 def test_one_sixth_of_the_training_images_is_held_out_by_default(swept: Swept) -> None:
     record = swept("epochs=1", config=dataclasses.replace(TINY, validation_examples=0), seeds=1)
-    assert record["base"]["validation_examples"] == record["search"]["validation_examples"] == 10_000
+    assert record["base"]["validation_examples"] == record["search"]["validation_examples"] == 1_000
 
 
 def test_more_settings_may_win_and_the_earlier_winner_stays(swept: Swept, tmp_path: Path) -> None:
@@ -128,14 +132,13 @@ def test_killed_sweep_resumes_and_gives_the_same_record(
     started_run: Callable[..., subprocess.Popen[str]],
     tmp_path: Path,
 ) -> None:
-    changes = ("--experiment=smoke", "--model=dense", "--widths=8", "--train_examples=20000", "--epochs=3")
+    changes = ("--experiment=x_and_o", "--model=dense", "--widths=8", "--epochs=10")
     command = ("--mode=sweep", f"--sweep={RATES}", "--seeds=2", *changes)
     process = started_run(*command, "--workdir=killed")
-    rows = tmp_path / "killed/sweep.jsonl"
-    while not rows.exists() or rows.read_text().count("\n") < 2:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
+    assert process.stdout is not None
+    while "trial 2/6" not in (line := process.stdout.readline()):
+        assert line, process.communicate()
+    process.kill()
     process.wait()
     assert not (tmp_path / "killed/sweep.json").exists()
     again, whole = run_py(*command, "--workdir=killed"), run_py(*command, "--workdir=whole")
