@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -19,26 +18,18 @@ from cnn_jax.studies.benchmark.timing import TimeBudget
 _REPEATS = 5
 
 
-@dataclass(frozen=True)
-class LayerWork:
-    """What a layer does in training on one batch.
-
-    operations: floating-point operations of the forward pass. operations_by_xla: XLA's count, None if it has none.
-    """
-
-    name: str
-    work: Work
-    operations: float
-    operations_by_xla: float | None
-
-
 def measure(
     layers: Sequence[Layer], batch_size: int, dtype: str, matmul_precision: str, *, seconds: float
-) -> list[LayerWork]:
-    """Times each layer for about `seconds`."""
+) -> list[Work]:
+    """What each working layer does in training on one batch, timed for about `seconds` each."""
     with jax.default_matmul_precision(matmul_precision):
         return [
-            _measure(layer, batch_size, jnp.dtype(dtype), is_first=is_first, seconds=seconds)
+            Work(
+                name=layer.name,
+                multiply_adds=training_multiply_adds(layer, is_first=is_first) * batch_size,
+                moved_bytes=moved_bytes(layer, batch_size, jnp.dtype(dtype), is_first=is_first),
+                seconds=_time(layer, batch_size, jnp.dtype(dtype), is_first=is_first, seconds=seconds),
+            )
             for layer, is_first in working_layers(layers)
         ]
 
@@ -50,15 +41,6 @@ def working_layers(layers: Sequence[Layer]) -> Iterator[tuple[Layer, bool]]:
     """
     working = [layer for layer in layers if not isinstance(layer.module, Flatten)]
     return ((layer, index == 0) for index, layer in enumerate(working))
-
-
-def _measure(layer: Layer, batch_size: int, dtype: jnp.dtype, *, is_first: bool, seconds: float) -> LayerWork:
-    work = Work(
-        multiply_adds=training_multiply_adds(layer, is_first=is_first) * batch_size,
-        moved_bytes=moved_bytes(layer, batch_size, dtype, is_first=is_first),
-        seconds=_time(layer, batch_size, dtype, is_first=is_first, seconds=seconds),
-    )
-    return LayerWork(layer.name, work, operations(layer, batch_size), operations_by_xla(layer, batch_size))
 
 
 def training_multiply_adds(layer: Layer, *, is_first: bool) -> int:
