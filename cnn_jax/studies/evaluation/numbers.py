@@ -55,6 +55,8 @@ def run_record(
         "mean": {measure: dataclasses.asdict(estimate([one[measure] for one in scores])) for measure in scores[0]},
         "reliability": {"single models": _plain(pooled)},
     }
+    if task.main_output:
+        record["main_output"] = task.main_output
     if same_dataset:
         recorded = [task.select_main_output(result.outputs or vars(result)) for result in results.values()]
         record["recorded"] = {key: fmean(one[f"test_{key}"] for one in recorded) for key in ("loss", "accuracy")}

@@ -86,6 +86,8 @@ def sentences(record: Record, run: Record) -> Iterator[str]:
             f"{record['dataset']} test accuracy {accuracy} (95 % CI, n = {number})  "
             f"loss {mean_loss}  calibration error {calibration_error}"
         )
+    if "main_output" in run:
+        yield f"the model has several outputs; its scores are those of {run['main_output']}"
     if "recorded" in run:
         runs = "the run itself" if number == 1 else "the runs themselves"
         yield f"{runs} recorded loss {loss(run['recorded']['loss'])}  accuracy {percent(run['recorded']['accuracy'])}"
@@ -96,7 +98,12 @@ def sentences(record: Record, run: Record) -> Iterator[str]:
 def render_page(record: Record, samples: Mapping[str, np.ndarray]) -> str:
     """The page as HTML. samples: some test images for each corruption and strength, uint8 [6, N, H, W, C]."""
     with_ensembles = [run for run in record["runs"] if "ensembles" in run]
-    sections = [Section("Scores", [_SCORES_TEXT.format(**record), _overview(record)])]
+    outputs = [
+        f"{run['name']} has several outputs; its scores are those of {run['main_output']}."
+        for run in record["runs"]
+        if "main_output" in run
+    ]
+    sections = [Section("Scores", [_SCORES_TEXT.format(**record), *outputs, _overview(record)])]
     if with_ensembles:
         tables = [ensemble_table(record, run) for run in with_ensembles]
         sections.append(Section("Ensembles", [_ENSEMBLES_TEXT, *tables]))

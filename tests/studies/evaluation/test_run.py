@@ -150,8 +150,9 @@ def test_model_with_several_outputs_is_scored_by_its_main_output_and_shows_every
     digit = results[0]["outputs"]["digit"]
     assert (run["seeds"][0]["loss"], run["seeds"][0]["accuracy"]) == (digit["test_loss"], digit["test_accuracy"])
     assert run["recorded"] == {"loss": digit["test_loss"], "accuracy": digit["test_accuracy"]}
-    assert "mean" not in printed.splitlines()[0]
+    assert "several outputs; its scores are those of digit" in printed
 
     record = evaluated(tmp_path / "run", corruptions=["shift"], output=tmp_path / "out")
     accuracies = [result["outputs"]["digit"]["test_accuracy"] for result in results]
     assert record["corruptions"]["runs"][0]["accuracy"]["shift"][0] == accuracies
+    assert "has several outputs; its scores are those of digit." in (tmp_path / "out/evaluation.html").read_text()
