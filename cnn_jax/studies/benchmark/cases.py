@@ -32,7 +32,7 @@ DTYPES: Mapping[str, Mapping[str, Any]] = {
     "bfloat16": {"dtype": "bfloat16", "matmul_precision": "float32"},
 }
 
-Case = tuple[str, str, int]  # what is measured, dtype, batch size
+Measurement = Mapping[str, Any]  # the numbers of one case, as `measurement` gives them
 
 _CALL_SECONDS = 0.5  # a timed call of training steps takes about as long as a chunk in `fit`
 
@@ -67,32 +67,6 @@ class BenchmarkModel:
     def training_multiply_adds(self) -> int:
         """Multiply-adds of one image in a training step."""
         return sum(training_multiply_adds(layer, is_first=is_first) for layer, is_first in working_layers(self.layers))
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """The numbers of one case. what: `training step`, `training epoch` or `inference`.
-
-    images, multiply_adds, seconds: of one call; the multiply-adds follow from the definition. compile_seconds: None if
-    the case uses the program of the case before it. peak_memory_bytes: the most since the process started.
-    """
-
-    what: str
-    dtype: str
-    batch_size: int
-    images: int
-    multiply_adds: int
-    seconds: Timing
-    compile_seconds: float | None
-    peak_memory_bytes: int
-
-    @property
-    def case(self) -> Case:
-        return self.what, self.dtype, self.batch_size
-
-    @property
-    def images_per_second(self) -> float:
-        return self.images / self.seconds.median
 
 
 def available_dtypes() -> tuple[str, ...]:
@@ -131,24 +105,39 @@ def _measure(model: BenchmarkModel, budget: TimeBudget) -> Iterator[Measurement]
     run_steps = steps_of(training)
     count = timing.calibrate(run_steps, seconds=_CALL_SECONDS, at_most=training.epoch_steps)
     step = budget.time(lambda: run_steps(count)).divided(count)
-    yield _measurement("training step", model, batch_size, multiply_adds, step, training.compile_seconds)
+    yield measurement("training step", model, batch_size, multiply_adds, step, training.compile_seconds)
     epoch = budget.time(lambda: (training.batch_indices(jax.random.key(0), 1), run_steps(training.epoch_steps)))
-    yield _measurement("training epoch", model, len(model.train), multiply_adds, epoch, None)
+    yield measurement("training epoch", model, len(model.train), multiply_adds, epoch, None)
 
     inference = compile_inference(training.learner, model.test, make(), batch_size)
     _require_memory(inference.memory_bytes, batch_size)
     params = training.create_state(0).params
     inference.logits(params)
     seconds = budget.time(lambda: inference.logits(params))
-    yield _measurement("inference", model, len(model.test), model.multiply_adds, seconds, inference.compile_seconds)
+    yield measurement("inference", model, len(model.test), model.multiply_adds, seconds, inference.compile_seconds)
 
 
-def _measurement(
+def measurement(
     what: str, model: BenchmarkModel, images: int, multiply_adds: int, seconds: Timing, compile_seconds: float | None
 ) -> Measurement:
-    """multiply_adds: of one image."""
-    batch_size, total = model.config.batch_size, images * multiply_adds
-    return Measurement(what, model.dtype, batch_size, images, total, seconds, compile_seconds, _peak_memory())
+    """The numbers of one case, as in the record.
+
+    what: `training step`, `training epoch` or `inference`. images, seconds: of one call. multiply_adds: of one image,
+    by definition. compile_seconds: None if the case uses the program of the case before it. The peak memory is the most
+    since the process started.
+    """
+    return {
+        "what": what,
+        "dtype": model.dtype,
+        "batch_size": model.config.batch_size,
+        "images": images,
+        "multiply_adds": images * multiply_adds,
+        "seconds": dataclasses.asdict(seconds),
+        "compile_seconds": compile_seconds,
+        "peak_memory_bytes": _peak_memory(),
+        "images_per_second": images / seconds.median,
+        "multiply_adds_per_second": images * multiply_adds / seconds.median,
+    }
 
 
 def compile_training_of(model: BenchmarkModel) -> Training:

@@ -79,22 +79,7 @@ def _forward(layer: Layer) -> Callable[[Any, jax.Array], Any]:
 
 
 def _time(layer: Layer, batch_size: int, dtype: jnp.dtype, *, is_first: bool, seconds: float) -> float:
-    """Median seconds of one forward and backward pass."""
-    images_key, gradient_key = jax.random.split(jax.random.key(0))
-    params = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.01, leaf.dtype), layer.params)
-    images = jax.random.uniform(images_key, (batch_size, *layer.input_shape)).astype(dtype)
-    output = jax.eval_shape(_forward(layer), params, images)
-    gradient = jax.random.normal(gradient_key, output.shape).astype(output.dtype)
-    operands = (params, images, gradient)
-    passes = _both_passes(layer, is_first=is_first)
-    program, _ = compilation.compiled(compilation.jit(_loop(passes)), operands, 1)
-    parts = timing.calibrate(lambda n: program(operands, n), seconds=seconds / _REPEATS, at_most=10_000)
-    budget = TimeBudget(repeats=_REPEATS, seconds=2 * seconds)
-    return budget.time(lambda: program(operands, parts)).median / parts
-
-
-def _both_passes(layer: Layer, *, is_first: bool) -> Callable[[Any, jax.Array, jax.Array], Any]:
-    """A function of params, images and the outputs' gradient: outputs and the gradients that training needs."""
+    """Median seconds of one forward and backward pass, which computes the gradients that training needs."""
     forward = _forward(layer)
 
     def passes(params: Any, images: jax.Array, gradient: jax.Array) -> Any:
@@ -104,7 +89,15 @@ def _both_passes(layer: Layer, *, is_first: bool) -> Callable[[Any, jax.Array, j
             outputs, backward = jax.vjp(forward, params, images)
         return outputs, backward(gradient)
 
-    return passes
+    images_key, gradient_key = jax.random.split(jax.random.key(0))
+    params = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.01, leaf.dtype), layer.params)
+    images = jax.random.uniform(images_key, (batch_size, *layer.input_shape)).astype(dtype)
+    output = jax.eval_shape(forward, params, images)
+    operands = params, images, jax.random.normal(gradient_key, output.shape).astype(output.dtype)
+    program, _ = compilation.compiled(compilation.jit(_loop(passes)), operands, 1)
+    parts = timing.calibrate(lambda n: program(operands, n), seconds=seconds / _REPEATS, at_most=10_000)
+    budget = TimeBudget(repeats=_REPEATS, seconds=2 * seconds)
+    return budget.time(lambda: program(operands, parts)).median / parts
 
 
 def _loop(function: Callable) -> Callable[[Any, jax.Array], Any]:

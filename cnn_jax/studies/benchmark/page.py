@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from cnn_jax.report import figures
 from cnn_jax.report.figures import INK
-from cnn_jax.report.format import duration, percent
+from cnn_jax.report.format import MISSING, duration, interval, percent
 from cnn_jax.report.page import Block, Figure, Page, Section, render
 from cnn_jax.report.tables import Table, machine_table
 
@@ -58,11 +58,11 @@ def _speed_row(case: Record) -> list[str]:
         case["dtype"],
         f"{case['batch_size']:,}",
         duration(seconds["median"]),
-        f"{duration(seconds['low'])} to {duration(seconds['high'])}",
+        interval((seconds["low"], seconds["high"]), duration),
         f"{seconds['repeats']}",
         f"{case['images_per_second']:,.0f}",
         _billions(case["multiply_adds_per_second"]),
-        "-" if compile_seconds is None else duration(compile_seconds),
+        MISSING if compile_seconds is None else duration(compile_seconds),
         f"{case['peak_memory_bytes'] / 2**20:,.0f} MiB",
     ]
 

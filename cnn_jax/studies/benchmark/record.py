@@ -12,13 +12,15 @@ from cnn_jax import config as configs
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError
 from cnn_jax.files import read_json
-from cnn_jax.studies.benchmark.cases import BenchmarkModel, Case, Measurement
+from cnn_jax.studies.benchmark.cases import BenchmarkModel, Measurement
 from cnn_jax.studies.benchmark.layers import operations, operations_by_xla, working_layers
 from cnn_jax.studies.benchmark.roofline import DevicePeaks, Work, compare
 from cnn_jax.studies.benchmark.timing import TimeBudget
 
 FORMAT = 1
 LARGEST_FILE = 1 << 22  # bytes; a record has about 10,000
+Case = tuple[Any, ...]
+_CASE = ("what", "dtype", "batch_size")  # what two measurements must have in common to be compared
 # A baseline may differ in these fields: a benchmark sets the first three itself, the others do not change the speed.
 _MAY_DIFFER = {"batch_size", "dtype", "matmul_precision", "seed", "glyph_seed", "epochs", "experiment"}
 
@@ -44,14 +46,7 @@ def create(
         "compiler_options": compilation.compiler_options(),
         "settings": vars(budget) | {"train_examples": len(model.train), "test_examples": len(model.test)},
         "parameters": sum(layer.parameters for layer in model.layers),
-        "measurements": [
-            dataclasses.asdict(case)
-            | {
-                "images_per_second": case.images_per_second,
-                "multiply_adds_per_second": case.multiply_adds / case.seconds.median,
-            }
-            for case in measurements
-        ],
+        "measurements": list(measurements),
     }
 
 
@@ -63,12 +58,13 @@ def roofline(model: BenchmarkModel, peaks: DevicePeaks, layers: Sequence[Work], 
         for layer, _ in working_layers(model.layers)
     ]
     moved_bytes = sum(layer.moved_bytes for layer in layers)
+    whole = Work("training step", step["multiply_adds"], moved_bytes, step["seconds"]["median"])
     return {
         "dtype": model.dtype,
         "batch_size": batch_size,
         "roofs": dataclasses.asdict(peaks),
         "layers": [compare(layer, peaks) | count for layer, count in zip(layers, counts, strict=True)],
-        "step": compare(Work("training step", step.multiply_adds, moved_bytes, step.seconds.median), peaks),
+        "step": compare(whole, peaks),
     }
 
 
@@ -79,20 +75,26 @@ def read(path: Path) -> Baseline:
         if content["format"] != FORMAT:
             raise InputError(f"--baseline={path}: has format {content['format']!r}; this program reads {FORMAT}.")
         config = configs.from_mapping(content["config"], f"--baseline={path}")
-        speeds = dict(_speed(measurement) for measurement in content["measurements"])
+        speeds = {_case(measurement): _speed(measurement) for measurement in content["measurements"]}
         return Baseline(path, config, str(content["machine"]["device"]), speeds)
     except OSError as error:
         raise InputError(f"--baseline={path}: cannot be read: {error.strerror}.") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"--baseline={path}: not a benchmark.json, or damaged ({error}).") from None
+        raise InputError(
+            f"--baseline={path}: not a benchmark.json, or damaged ({type(error).__name__}: {error})."
+        ) from None
 
 
-def _speed(measurement: Mapping[str, Any]) -> tuple[Case, float]:
-    """A case and its images per second. They are divided by, so that no other number will do."""
+def _speed(measurement: Measurement) -> float:
+    """The images per second. They are divided by, so that no other number will do."""
     speed = measurement["images_per_second"]
     if type(speed) not in (int, float) or not 0 < speed < math.inf:
         raise ValueError("images_per_second: not a positive number")
-    return (measurement["what"], measurement["dtype"], measurement["batch_size"]), speed
+    return speed
+
+
+def _case(measurement: Measurement) -> Case:
+    return tuple(measurement[name] for name in _CASE)
 
 
 def require_comparable(baseline: Baseline, config: Config, batch_sizes: Iterable[int], dtypes: Sequence[str]) -> None:
@@ -110,9 +112,9 @@ def comparison(measurements: Iterable[Measurement], baseline: Baseline, toleranc
     """The cases that are in both. ratio: images per second now, divided by the baseline's. tolerance: a share."""
     rows = []
     for measurement in measurements:
-        speed, earlier = measurement.images_per_second, baseline.speeds.get(measurement.case)
+        earlier = baseline.speeds.get(_case(measurement))
         if earlier:
-            numbers = {"images_per_second": speed, "baseline_images_per_second": earlier, "ratio": speed / earlier}
-            case = dict(zip(("what", "dtype", "batch_size"), measurement.case, strict=True))
-            rows.append(case | numbers | {"slower": speed / earlier < 1 - tolerance})
+            ratio = measurement["images_per_second"] / earlier
+            row = {name: measurement[name] for name in (*_CASE, "images_per_second")}
+            rows.append(row | {"baseline_images_per_second": earlier, "ratio": ratio, "slower": ratio < 1 - tolerance})
     return {"device": baseline.device, "tolerance": tolerance, "rows": rows}

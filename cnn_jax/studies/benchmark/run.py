@@ -22,10 +22,6 @@ PROFILED_STEPS = 10
 ROOFLINE_SECONDS = 1.0  # time for each layer, and for each of the device's peaks
 
 
-class SlowerThanBaseline(ProjectError):
-    """A case is slower than the tolerance allows."""
-
-
 def run(
     config: Config,
     options: RunOptions,
@@ -41,7 +37,8 @@ def run(
     """Measures, prints, and writes `benchmark.json` and `benchmark.html`; returns the record.
 
     dtypes: names in `cases.DTYPES`; None means all that the platform has. Rooflines and profile use the first batch
-    size. Raises InputError before anything is measured, and SlowerThanBaseline at the end.
+    size. Raises InputError before anything is measured, and ProjectError at the end if a case is slower than the
+    tolerance allows.
     """
     # A cache would hide the compile time.
     compilation.start(persistent_cache=False, deterministic=options.deterministic)
@@ -106,7 +103,8 @@ def _roofline(
     """Measures the layers of the training step and this device's peaks."""
     config, seconds = model.config, min(budget.seconds, ROOFLINE_SECONDS)
     console.note(f"measuring the device's peaks and the layers, {model.dtype}")
-    step = next(one for one in measurements if one.case == ("training step", model.dtype, config.batch_size))
+    case = {"what": "training step", "dtype": model.dtype, "batch_size": config.batch_size}
+    step = next(measurement for measurement in measurements if case.items() <= measurement.items())
     works = layers.measure(model.layers, config.batch_size, config.dtype, config.matmul_precision, seconds=seconds)
     peaks = roofline.measure_peaks(config.dtype, config.matmul_precision, seconds=seconds)
     return record.roofline(model, peaks, works, step)
@@ -140,7 +138,7 @@ def _print(content: dict[str, Any], folder: Path, console: Console) -> None:
 def _require_not_slower(content: dict[str, Any]) -> None:
     comparison = content.get("comparison", {"rows": []})
     if slower := sum(row["slower"] for row in comparison["rows"]):
-        raise SlowerThanBaseline(
+        raise ProjectError(
             f"{slower} of {len(comparison['rows'])} cases are more than {percent(comparison['tolerance'], 0)} slower "
             "than the baseline."
         )
