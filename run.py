@@ -17,8 +17,7 @@ from typing import Any
 from absl import flags
 
 import experiments
-from cnn_jax import config as configs
-from cnn_jax.config import FIELDS, Config
+from cnn_jax.config import FIELDS, Config, as_text, from_text, read_config
 from cnn_jax.errors import InputError, ProjectError, unknown_name
 from cnn_jax.runs.options import RunOptions
 
@@ -189,7 +188,7 @@ MODE_FLAGS: Mapping[str, Flag] = {
     "experiments": _names("train these experiments, or resume them, and compare them"),
     "sizes": _integers("numbers of training images; default 100,300,1000,... and all"),
     "seeds": _integer(
-        "train so many seeds, from --seed on; more may be added later; default 10 to compare, 3 for overfitting and "
+        "train this many seeds, from --seed on; more may be added later; default 10 to compare, 3 for overfitting and "
         "sweep"
     ),
     "seed_strategy": Flag(
@@ -204,8 +203,8 @@ MODE_FLAGS: Mapping[str, Flag] = {
         "fields with values, as in learning_rate=1e-4:1e-2:log5; pooling=true,false; widths=4,8|16,32",
         "text",
     ),
-    "samples": _integer("try so many random settings instead of all combinations"),
-    "jobs": _integer("use so many processes, on a CPU; default 1"),
+    "samples": _integer("try this many random settings instead of all combinations"),
+    "jobs": _integer("use this many processes, on a CPU; default 1"),
     "format": Flag(str, "NAME", "npz: the parameters (default); stablehlo: the whole model", "a name"),
     "output": _path("the file (export) or folder (predict, evaluate) to write; default: in the run's folder"),
     "runs": Flag(
@@ -241,7 +240,7 @@ class _FieldParser(flags.ArgumentParser):
 
     def parse(self, argument: Any) -> Any:
         """The typed value. ValueError says what is expected."""
-        return configs.from_text(self.field, argument)
+        return from_text(self.field, argument)
 
 
 class _SwitchParser(flags.BooleanParser):
@@ -321,7 +320,7 @@ def resolve(values: flags.FlagValues, experiment: str | None = None) -> Config:
     if experiment is None and values.config is not None:
         if values["experiment"].present:
             raise InputError("--config and --experiment: name one of them to start from.")
-        base = configs.from_file(Path(values.config))
+        base = read_config(Path(values.config))
     else:
         base = experiments.load(experiment or values.experiment or Config.experiment)
     given = {name: values[name].value for name in FIELDS if values[name].present and name != "experiment"}
@@ -400,7 +399,7 @@ def _help_line(name: str, values: flags.FlagValues) -> str:
     if name in FIELDS:
         choices = FIELDS[name].metadata.get("choices")
         text += f": {', '.join(choices)}" if choices else ""
-        return f"  --{name + '=' + configs.as_text(FIELDS[name].default):<26}{text}"
+        return f"  --{name + '=' + as_text(FIELDS[name].default):<26}{text}"
     if name in MODE_FLAGS:
         takers = [mode for mode, definition in MODES.items() if name in definition.all_flags]
         text = f"{', '.join(takers)}: {text}"

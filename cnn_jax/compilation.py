@@ -81,7 +81,7 @@ def compiled(jitted: Any, *arguments: Any) -> tuple[Callable, float]:
 
 
 def memory_bytes(program: Any) -> int:
-    """Bytes on a device of a compiled program's arguments, results and what it keeps in between; 0 where not told."""
+    """Bytes on a device of a compiled program's arguments, results and temporary values; 0 if unknown."""
     sizes = program.memory_analysis()
     if sizes is None:
         return 0
@@ -170,7 +170,7 @@ def _asked_for(*, runs_once: bool) -> dict[str, str]:
 
 
 def _are_known(options: dict[str, str]) -> bool:
-    """Whether this jaxlib takes the options, and knows the passes in them: it ignores other names without a word."""
+    """Whether this jaxlib takes the options, and knows the passes in them: it ignores unknown names silently."""
     try:
         handed_over = _loops_handed_over(options)
     except jax.errors.JaxRuntimeError as error:

@@ -98,7 +98,7 @@ class Config:
 FIELDS: Mapping[str, dataclasses.Field] = types.MappingProxyType({f.name: f for f in dataclasses.fields(Config)})
 
 
-def from_mapping(values: Any, source: str) -> Config:
+def config_from_mapping(values: Any, source: str) -> Config:
     """A Config from decoded JSON. Raises InputError, which names `source` and the unknown field or bad value."""
     if not isinstance(values, dict):
         raise InputError(f"{source}: not a config: a JSON object of fields is expected.")
@@ -111,17 +111,17 @@ def from_mapping(values: Any, source: str) -> Config:
         raise InputError(f"{source}: {error}") from None
 
 
-def from_file(path: Path) -> Config:
+def read_config(path: Path) -> Config:
     """A Config from a `config.json`. Raises InputError if it cannot be read, is not JSON, or is no config."""
     try:
-        return from_mapping(read_json(path, LARGEST_FILE), str(path))
+        return config_from_mapping(read_json(path, LARGEST_FILE), str(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read as a config: {error.strerror}.") from None
     except ValueError as error:
         raise InputError(f"{path}: not a config in JSON: {error}.") from None
 
 
-def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
+def config_differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
     """The fields in which two configs differ, with both values."""
     pairs = {name: (getattr(one, name), getattr(other, name)) for name in FIELDS}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

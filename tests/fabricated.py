@@ -39,7 +39,7 @@ def run(
     predicted = labels.copy()
     predicted[list(wrong)] = (predicted[list(wrong)] + 1) % 10
     directory = RunDirectory(folder)
-    directory.begin(config, machine)
+    directory.start(config, machine)
     for epoch in (1, 2):
         directory.append_row({"epoch": epoch, "train_loss": loss / epoch, "train_accuracy": 0.8 + epoch / 10})
     directory.write_predictions(np.eye(10, dtype=np.float32)[predicted], labels)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cnn_jax.config import Config
-from cnn_jax.runs import seeds
+from cnn_jax.runs.finished import finished_seeds
+from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.compare import run as compare
 from tests import fabricated
 from tests.conftest import PROJECT
@@ -35,8 +36,8 @@ def test_table_is_written_and_a_changed_number_is_noticed_and_mended(
     runs = {"plain": [range(60), range(63)], "deep": [range(10), range(12)]}
     for name, wrong in runs.items():
         fabricated.seeds(tmp_path / name, Config(experiment=name, model="logistic"), wrong)
-    found = [seeds.finished(tmp_path / name) for name in runs]
-    compare.compare(found, workdir=tmp_path, data_dir=drawn_data_dir)
+    found = [finished_seeds(tmp_path / name) for name in runs]
+    compare.compare(found, RunOptions(workdir=tmp_path, data_dir=drawn_data_dir))
     readme, flags = tmp_path / "README.md", (f"--results={tmp_path / 'compare.json'}", f"--readme={tmp_path}/README.md")
     readme.write_text(README)
     assert table("--check", *flags).returncode == 1

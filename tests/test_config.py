@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnn_jax import config as configs
-from cnn_jax.config import FIELDS, Config
+from cnn_jax.config import FIELDS, Config, as_text, config_from_mapping, from_text, run_name
 from cnn_jax.errors import InputError
 
 valid_configs = st.builds(
@@ -33,21 +32,21 @@ anything = st.recursive(
 
 @given(valid_configs)
 def test_config_survives_json(config: Config) -> None:
-    assert configs.from_mapping(json.loads(config.to_json()), "test") == config
+    assert config_from_mapping(json.loads(config.to_json()), "test") == config
 
 
 @given(valid_configs)
 def test_every_field_survives_the_command_line(config: Config) -> None:
     for name, field in FIELDS.items():
         value = getattr(config, name)
-        assert configs.from_text(field, configs.as_text(value)) == value
+        assert from_text(field, as_text(value)) == value
 
 
 @pytest.mark.fuzz
 @given(st.dictionaries(st.sampled_from(list(FIELDS)), anything, max_size=4) | anything)
 def test_any_json_is_a_config_or_an_input_error(values: object) -> None:
     try:
-        config = configs.from_mapping(values, "somewhere.json")
+        config = config_from_mapping(values, "somewhere.json")
     except InputError as error:
         assert str(error).startswith("somewhere.json: ")
         assert "\n" not in str(error)
@@ -87,7 +86,7 @@ def test_a_glyph_seed_is_refused_where_no_glyphs_are_drawn() -> None:
 
 def test_unknown_field_in_json_is_refused_and_the_near_miss_named() -> None:
     with pytest.raises(InputError, match="Did you mean batch_size"):
-        configs.from_mapping({"batchsize": 3}, "config.json")
+        config_from_mapping({"batchsize": 3}, "config.json")
 
 
 def test_whole_number_serves_where_a_float_is_expected() -> None:
@@ -101,7 +100,7 @@ def test_config_cannot_be_changed() -> None:
 
 def test_run_name_shows_experiment_dataset_seed_and_what_changed() -> None:
     config = Config(learning_rate=3e-4, widths=(8, 16), seed=7)
-    name = configs.run_name(config, ["seed", "widths", "learning_rate"])
+    name = run_name(config, ["seed", "widths", "learning_rate"])
     assert name == "lecture_cnn-mnist-seed7-widths=8,16-learning_rate=0.0003"
 
 

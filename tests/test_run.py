@@ -2,6 +2,8 @@
 
 import dataclasses
 import fcntl
+import importlib
+import inspect
 import itertools
 import json
 import os
@@ -22,6 +24,7 @@ import pytest
 
 import run
 from cnn_jax.config import FIELDS, Config
+from cnn_jax.runs.options import RunOptions
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[str]]
@@ -569,3 +572,11 @@ def test_real_mnist_from_its_four_files(run_py: Run, mnist_dir: Path, mnist_data
     finished = run_py("--experiment=smoke", *(f"--{name}={value}" for name, value in arguments.items()))
     assert finished.returncode == 0, finished.stderr
     assert json.loads((tmp_path / "run/result.json").read_text())["test_accuracy"] > 0.8
+
+
+@pytest.mark.parametrize("name", run.MODES)
+def test_each_mode_takes_the_flags_that_its_command_has(name: str) -> None:
+    mode, options = run.MODES[name], {field.name for field in dataclasses.fields(RunOptions)}
+    parameters = set(inspect.signature(importlib.import_module(mode.module).run).parameters)
+    configs = {"one": {"config"}, "list": {"configs"}, "none": set()}[mode.configs]
+    assert parameters == configs | {"options"} | (set(mode.flags) - options)

@@ -15,10 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from cnn_jax.ops import convolution as on_cpu
 from cnn_jax.ops import convolution_pooling, pooling
-
-Padding = on_cpu.Padding
+from cnn_jax.ops.convolution import Padding, convolve, gradients
 
 
 def convolution(images: Array, kernel: Array, *, stride: int = 1, padding: str = "VALID") -> Array:
@@ -70,7 +68,7 @@ def _stock_convolution(images: Array, kernel: Array, stride: int, pads: Padding)
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _convolution(images: Array, kernel: Array, stride: int, pads: Padding) -> Array:
     def fast(images: Array, kernel: Array) -> Array:
-        return _in_float32(partial(on_cpu.convolve, stride=stride, pads=pads), images, kernel)
+        return _in_float32(partial(convolve, stride=stride, pads=pads), images, kernel)
 
     stock = partial(_stock_convolution, stride=stride, pads=pads)
     return lax.platform_dependent(images, kernel, cpu=fast, default=stock)
@@ -84,7 +82,7 @@ def _convolution_backward(
     stride: int, pads: Padding, saved: tuple[Array, Array], gradient: Array
 ) -> tuple[Array, Array]:
     def fast(images: Array, kernel: Array, gradient: Array) -> tuple[Array, Array]:
-        return _in_float32(partial(on_cpu.gradients, stride=stride, pads=pads), images, kernel, gradient)
+        return _in_float32(partial(gradients, stride=stride, pads=pads), images, kernel, gradient)
 
     def stock(images: Array, kernel: Array, gradient: Array) -> tuple[Array, Array]:
         return jax.vjp(partial(_stock_convolution, stride=stride, pads=pads), images, kernel)[1](gradient)

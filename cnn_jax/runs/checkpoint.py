@@ -25,8 +25,8 @@ from orbax import checkpoint as ocp
 from cnn_jax.errors import InputError, MachineError
 from cnn_jax.files import read_json, write_atomic
 from cnn_jax.report.console import Console
-from cnn_jax.training import mesh as meshes
 from cnn_jax.training.loop import Clock, Progress
+from cnn_jax.training.mesh import make_mesh, replicated
 from cnn_jax.training.metrics import MetricSums
 from cnn_jax.training.state import TrainState
 
@@ -225,7 +225,7 @@ def _read(folder: Path, step: int, abstract_state: AbstractState) -> Checkpoint:
     if other:
         is_there, wanted = (forms.get(other[0], "missing") for forms in (found, expected))
         raise InputError(f"{path}: is of another model: {other[0]} is {is_there}, expected {wanted}.")
-    everywhere = meshes.replicated(meshes.make())
+    everywhere = replicated(make_mesh())
     placed = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere), abstract_state
     )

@@ -16,14 +16,12 @@ from zipfile import BadZipFile
 import filelock
 import numpy as np
 
-from cnn_jax import config as configs
-from cnn_jax.config import Config
+from cnn_jax.config import Config, config_differences, read_config
 from cnn_jax.data.tasks import TASKS
 from cnn_jax.errors import InputError
 from cnn_jax.files import delete, machine_errors, read_json, read_text, write_atomic, write_json
 from cnn_jax.report.tensorboard import EventWriter
-from cnn_jax.runs import result as results
-from cnn_jax.runs.result import Result
+from cnn_jax.runs.result import Result, read_result
 
 _FILES = ("config.json", "machine.json", "metrics.jsonl", "predictions.npz", "result.json", "checkpoints")
 _EVENTS = "events.out.tfevents.*"
@@ -48,7 +46,7 @@ class RunDirectory:
         """The run's Config."""
         if not (self.path / "config.json").is_file():
             raise InputError(f"--workdir={self.path}: holds no run (there is no config.json).")
-        return configs.from_file(self.path / "config.json")
+        return read_config(self.path / "config.json")
 
     def result(self) -> Result | None:
         """The run's result; None if it has none yet."""
@@ -58,7 +56,7 @@ class RunDirectory:
         if folders := seed_folders(self.path):
             first = next(iter(folders.values())).name
             raise InputError(f"--workdir={self.path}: holds several seeds. Name one of them: {self.path / first}.")
-        return results.from_file(file)
+        return read_result(file)
 
     def finished_result(self) -> Result:
         """The result of a run that has scored its test set. Raises InputError if there is none."""
@@ -235,7 +233,7 @@ def seed_folders(path: Path) -> dict[int, Path]:
 
 def require_same(before: Config, config: Config, path: Path) -> None:
     """Raises InputError if a run of one Config cannot be resumed under another. Only epochs may be added."""
-    changed = configs.differences(before, config)
+    changed = config_differences(before, config)
     if changed.keys() == {"epochs"} and config.epochs > before.epochs:
         if config.schedule == "constant":
             return

@@ -25,9 +25,9 @@ from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.result import Result
 from cnn_jax.runs.session import Session, open_session
-from cnn_jax.training import mesh as meshes
 from cnn_jax.training.compiled import CompiledFunctions, Training
 from cnn_jax.training.loop import Clock, Progress, diverged, fit, initial_progress, progress_at
+from cnn_jax.training.mesh import by_seed, make_mesh
 from cnn_jax.training.metrics import score
 
 
@@ -130,7 +130,7 @@ def _start(
     if training.num_seeds is None:
         return progress_at(training, first.state, first.sums, first.clock)
     states = [(saved.state, saved.sums) for saved in checkpoints]
-    along_seed = meshes.by_seed(meshes.make(training.num_seeds))
+    along_seed = by_seed(make_mesh(training.num_seeds))
     state, sums = jax.device_put(jax.tree.map(lambda *leaves: jnp.stack(leaves), *states), along_seed)
     return progress_at(training, state, sums, Clock.of_all([saved.clock for saved in checkpoints]))
 

@@ -16,8 +16,8 @@ class RunOptions:
     workdir: the folder to work in; None means the command's default. data_dir, manual_dir: as tensorflow_datasets has
     them; None means its defaults. overwrite: delete the run that is in the folder. resume_from: go back to the
     checkpoint of this step. checkpoint_every: seconds between two checkpoints; 0 means at the end of each epoch.
-    keep_checkpoints: how many of the newest are kept. max_time: stop after so many seconds. seeds: train so many seeds,
-    from the Config's on. seed_strategy: `loop`, `vmap` or `auto`. progress: show a progress bar; None means on a
+    keep_checkpoints: how many of the newest are kept. max_time: stop after this many seconds. seeds: how many seeds to
+    train, from the Config's on. seed_strategy: `loop`, `vmap` or `auto`. progress: show a progress bar; None means on a
     terminal. compilation_cache: keep compiled programs on disk. deterministic: the same bits every time, on
     accelerators too. config_file: the file that the Config was read from. changed: the Config fields that the command
     line set. command_line, remark: for the record.

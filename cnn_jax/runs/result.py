@@ -52,15 +52,15 @@ class Result:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
 
-def from_file(path: Path) -> Result:
+def read_result(path: Path) -> Result:
     """Reads a `result.json`. Raises InputError if it is damaged or its fields are not a result's."""
     try:
-        return from_mapping(read_json(path, LARGEST_FILE))
+        return result_from_mapping(read_json(path, LARGEST_FILE))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path}: not the result of a run ({error}). Use --overwrite to train again.") from None
 
 
-def from_mapping(values: dict) -> Result:
+def result_from_mapping(values: dict) -> Result:
     """A result from decoded JSON. Raises ValueError or TypeError if it is none."""
     result = Result(**values)
     for field in dataclasses.fields(Result):

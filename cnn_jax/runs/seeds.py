@@ -65,7 +65,7 @@ def _seeds(config: Config, options: RunOptions) -> range:
 
 
 def require_number_of_seeds(number: int) -> None:
-    """Raises InputError if so many seeds cannot be trained."""
+    """Raises InputError if this many seeds cannot be trained."""
     if not 1 <= number <= MOST_SEEDS:
         raise InputError(f"--seeds={number}: must be between 1 and {MOST_SEEDS:,}.")
 

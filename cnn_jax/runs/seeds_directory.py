@@ -11,10 +11,9 @@ from pathlib import Path
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError
 from cnn_jax.files import delete, machine_errors, write_atomic, write_json
-from cnn_jax.runs import seeds_result
 from cnn_jax.runs.directory import RunDirectory, entries, input_errors, require_same, seed_folders
 from cnn_jax.runs.result import Result
-from cnn_jax.runs.seeds_result import SeedsResult
+from cnn_jax.runs.seeds_result import SeedsResult, read_seeds_result
 
 _OLD_GROUP = "together"  # where an earlier version of this program kept seeds while they trained together
 
@@ -102,7 +101,7 @@ class SeedsDirectory:
     def result(self) -> SeedsResult | None:
         """The result of all seeds; None if there is none yet."""
         file = self.path / "result.json"
-        return seeds_result.from_file(file) if file.exists() else None
+        return read_seeds_result(file) if file.exists() else None
 
     def write_result(self, result: SeedsResult) -> None:
         """Stores the result of all seeds, completely or not at all."""

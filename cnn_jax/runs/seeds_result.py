@@ -11,8 +11,7 @@ from typing import Any
 from cnn_jax.errors import InputError
 from cnn_jax.files import read_json
 from cnn_jax.report.statistics import estimate
-from cnn_jax.runs import result as results
-from cnn_jax.runs.result import Result
+from cnn_jax.runs.result import Result, result_from_mapping
 
 NUMBERS = ("test_loss", "test_accuracy", "train_seconds")
 LARGEST_FILE = 1 << 24  # bytes; a seed has under one kilobyte
@@ -60,11 +59,11 @@ def summarized(seeds: Sequence[Result], wanted: int) -> SeedsResult:
     )
 
 
-def from_file(path: Path) -> SeedsResult:
+def read_seeds_result(path: Path) -> SeedsResult:
     """Reads such a `result.json`. Raises InputError if it is damaged or its numbers are not those of its seeds."""
     try:
         content = read_json(path, LARGEST_FILE)
-        seeds = [results.from_mapping(seed) for seed in content["seeds"]]
+        seeds = [result_from_mapping(seed) for seed in content["seeds"]]
         expected = summarized(seeds, len(seeds) if content["status"] == "done" else len(seeds) + 1)
         for name, value in dataclasses.asdict(expected).items():
             if not _is_same(content.pop(name), value):

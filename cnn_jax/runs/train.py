@@ -17,7 +17,7 @@ from cnn_jax.runs.session import load_dataset
 
 
 def run(config: Config, options: RunOptions) -> Result | SeedsResult:
-    """Trains, scores and prints the result. With `options.seeds` trains so many seeds.
+    """Trains, scores and prints the result. With `options.seeds` trains this many seeds.
 
     A Config from a file gets a new numbered folder unless one is named. Raises what `execute` and `execute_seeds`
     raise, and DivergedError after everything is printed if one of several seeds has diverged.

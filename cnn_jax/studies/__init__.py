@@ -1,5 +1,5 @@
-"""Commands: one file a `--mode`. `run(...)` names the flags that it takes, puts the rooms together, returns its result.
+"""Studies: one folder for each `--mode` that looks at models or runs. Small ones are one file.
 
-`config` stands for all fields of Config, resolved; any other parameter is the flag of that name. `run.py` refuses the
-flags that the chosen command does not take.
+`run(config, options, ...)` is the command. It takes a Config, a list of them or none, as the table MODES of `run.py`
+says, the RunOptions, and the flags of its own.
 """

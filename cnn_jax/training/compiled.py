@@ -14,9 +14,9 @@ from jax.typing import ArrayLike
 
 from cnn_jax import compilation
 from cnn_jax.data.dataset import Split
-from cnn_jax.training import mesh as meshes
 from cnn_jax.training import metrics, step
 from cnn_jax.training.learner import Learner
+from cnn_jax.training.mesh import DATA, SEED, by_data, by_seed, make_mesh, padded, replicated
 from cnn_jax.training.metrics import MetricSums, Score
 from cnn_jax.training.state import TrainState
 
@@ -64,7 +64,7 @@ class Training:
         return self._create(np.asarray(seed, np.uint32))
 
     def learning_rate_at(self, step: int) -> float:
-        """The learning rate of the step after so many steps."""
+        """The learning rate after `step` steps were taken."""
         return float(self.learner.schedule(self.learning_rate, self.epochs * self.epoch_steps)(step))
 
     def batch_indices(self, key: jax.Array, epoch: int) -> jax.Array:
@@ -132,9 +132,9 @@ def compile_all(
 
     num_seeds: as in `compile_training`. Inference is always for one seed.
     """
-    mesh = meshes.make()
+    mesh = make_mesh()
     return CompiledFunctions(
-        training=compile_training(learner, train, meshes.make(num_seeds or 1), num_seeds),
+        training=compile_training(learner, train, make_mesh(num_seeds or 1), num_seeds),
         test=compile_inference(learner, test, mesh),
         validation=compile_inference(learner, validation, mesh) if validation else None,
     )
@@ -143,17 +143,17 @@ def compile_all(
 def compile_training(learner: Learner, split: Split, mesh: Mesh, num_seeds: int | None = None) -> Training:
     """Compiles training on a split, whose arrays move to the devices once.
 
-    num_seeds: train so many seeds together, laid along the mesh's axis `seed`; its size must divide their number.
+    num_seeds: train this many seeds together, laid along the mesh's axis `seed`; its size must divide their number.
     """
     batch_size = min(learner.batch_size, len(split))
     epoch_steps = -(-len(split) // batch_size)
-    images, targets = jax.device_put((split.images, learner.task.targets(split.labels)), meshes.replicated(mesh))
+    images, targets = jax.device_put((split.images, learner.task.targets(split.labels)), replicated(mesh))
     compiled = functools.partial(_compiled, mesh, num_seeds)
 
     create, create_seconds = compiled(learner.create_state, (0,), np.zeros(num_seeds or (), np.uint32), runs_once=True)
     state, zero = create(np.zeros(num_seeds or (), np.uint32)), np.int32(0)
     sized = functools.partial(
-        step.batch_indices, examples=len(split), batch_size=batch_size, rows=meshes.padded(batch_size, mesh)
+        step.batch_indices, examples=len(split), batch_size=batch_size, rows=padded(batch_size, mesh)
     )
     indices, indices_seconds = compiled(sized, (0, None), state.key, zero)
     training = Training(
@@ -183,7 +183,7 @@ def _step_maker(learner: Learner, epoch_steps: int) -> Callable[[ArrayLike], ste
 
 def _batch_sharding(mesh: Mesh, num_seeds: int | None) -> Any:
     """How devices share a batch. Under `shard_map` the mesh is known from there."""
-    return meshes.by_data(mesh) if num_seeds is None else PartitionSpec(meshes.DATA)
+    return by_data(mesh) if num_seeds is None else PartitionSpec(DATA)
 
 
 def _compiled(
@@ -193,30 +193,30 @@ def _compiled(
 
     seed_axes: for each argument 0 or None, as `jax.vmap` takes them where several seeds train together.
     """
-    everywhere = meshes.replicated(mesh)
+    everywhere = replicated(mesh)
     if num_seeds is None:
         jitted = compilation.jit(function, in_shardings=everywhere, out_shardings=everywhere, **options)
         return compilation.compiled(jitted, *arguments)
-    shardings = tuple(everywhere if axis is None else meshes.by_seed(mesh) for axis in seed_axes)
+    shardings = tuple(everywhere if axis is None else by_seed(mesh) for axis in seed_axes)
     # The devices along `seed` work alone. Left to itself, XLA could exchange arrays between seeds.
     mapped = jax.shard_map(
         jax.vmap(function, seed_axes),
         mesh=mesh,
         in_specs=tuple(sharding.spec for sharding in shardings),
-        out_specs=meshes.by_seed(mesh).spec,
-        axis_names={meshes.SEED},
+        out_specs=by_seed(mesh).spec,
+        axis_names={SEED},
         check_vma=False,  # the gradients of our operators do not declare the axes along which they vary
     )
-    jitted = compilation.jit(mapped, in_shardings=shardings, out_shardings=meshes.by_seed(mesh), **options)
+    jitted = compilation.jit(mapped, in_shardings=shardings, out_shardings=by_seed(mesh), **options)
     return compilation.compiled(jitted, *arguments)
 
 
 def compile_inference(learner: Learner, split: Split, mesh: Mesh, batch_size: int = INFERENCE_BATCH) -> Inference:
     """Compiles inference on a split, whose images move to the devices once."""
-    everywhere = meshes.replicated(mesh)
+    everywhere = replicated(mesh)
     images = jax.device_put(split.images, everywhere)
-    rows = meshes.padded(min(batch_size, len(split)), mesh)
-    infer = step.make_infer(learner.apply, rows, meshes.by_data(mesh))
+    rows = padded(min(batch_size, len(split)), mesh)
+    infer = step.make_infer(learner.apply, rows, by_data(mesh))
     jitted = compilation.jit(infer, in_shardings=everywhere, out_shardings=everywhere)
     program, seconds = compilation.compiled(jitted, learner.abstract_state[0].params, images)
     return Inference(images, learner.task.targets(split.labels), seconds, compilation.memory_bytes(program), program)

@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 SEED, DATA = "seed", "data"
 
 
-def make(num_seeds: int = 1, devices: Sequence[jax.Device] | None = None) -> Mesh:
+def make_mesh(num_seeds: int = 1, devices: Sequence[jax.Device] | None = None) -> Mesh:
     """A mesh of all devices, or of the given ones.
 
     As many devices as divide both their own number and `num_seeds` lie along `seed`, and the others along `data`.

@@ -113,7 +113,7 @@ def test_finished_run_gives_its_recorded_numbers_again_and_trains_nothing(comman
     before, expected = contents(stored / "run"), EXPECTED["results"]["run"]
     ended = command(*SHORT, "--workdir=run")
     assert ended.code == 0, ended.err
-    assert f"test loss {expected['test_loss']:.4f}  accuracy {expected['test_accuracy']:.2%}" in ended.out
+    assert f"test loss {expected['test_loss']:.4f}  accuracy {100 * expected['test_accuracy']:.2f} %" in ended.out
     assert "--overwrite" in ended.err
     assert contents(stored / "run") == before
 
@@ -128,7 +128,7 @@ def test_finished_seeds_give_their_recorded_numbers_again_and_train_nothing(
     assert f"test loss {EXPECTED['means'][name]['test_loss']:.4f}" in ended.out
     assert f"accuracy {100 * EXPECTED['means'][name]['test_accuracy']:.2f}" in ended.out
     for seed in (0, 1):
-        assert f"{EXPECTED['results'][f'{name}/seed-{seed}']['test_accuracy']:.2%}" in ended.out
+        assert f"{100 * EXPECTED['results'][f'{name}/seed-{seed}']['test_accuracy']:.2f} %" in ended.out
     assert contents(stored / name) == before
 
 

@@ -11,9 +11,8 @@ import jax
 import numpy as np
 import pytest
 
-from cnn_jax import config as configs
 from cnn_jax import data
-from cnn_jax.config import Config
+from cnn_jax.config import Config, read_config
 from cnn_jax.errors import DivergedError, InputError, MachineError
 from cnn_jax.experiment import build
 from cnn_jax.files import numbered
@@ -78,7 +77,7 @@ def test_run_directory_has_every_promised_file_and_field(finished_run: Path, dra
     assert {path.name.partition(".out")[0] for path in finished_run.glob("[!.]*")} == {
         *("config.json", "machine.json", "metrics.jsonl", "predictions.npz", "result.json", "checkpoints", "events")
     }
-    assert configs.from_file(finished_run / "config.json") == TINY
+    assert read_config(finished_run / "config.json") == TINY
     result = json.loads((finished_run / "result.json").read_text())
     assert " ".join(result) == RESULT
     assert (result["status"], result["epochs"], result["steps"], result["test_examples"]) == ("done", 2, 20, 2_000)

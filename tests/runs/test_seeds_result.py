@@ -75,7 +75,7 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     for seeds, wanted in (([result(0, 0.1, 0.9), result(1, 0.2, 0.8)], 2), ([result(0, 0.1)], 3), ([result(0)], 1)):
         found = summarized(seeds, wanted)
         (tmp_path / "result.json").write_text(found.to_json())
-        assert seeds_result.from_file(tmp_path / "result.json") == found
+        assert seeds_result.read_seeds_result(tmp_path / "result.json") == found
 
 
 @pytest.mark.parametrize(
@@ -99,14 +99,14 @@ def test_file_that_contradicts_itself_is_refused(tmp_path: Path, change: Callabl
     change(content)
     (tmp_path / "result.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=f"not the result of many seeds .*{said}"):
-        seeds_result.from_file(tmp_path / "result.json")
+        seeds_result.read_seeds_result(tmp_path / "result.json")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "7", "[" * 100_000, " " * (1 << 24) + "{}"])
 def test_file_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "result.json").write_text(text)
     with pytest.raises(InputError, match="not the result of many seeds"):
-        seeds_result.from_file(tmp_path / "result.json")
+        seeds_result.read_seeds_result(tmp_path / "result.json")
 
 
 @pytest.mark.parametrize(

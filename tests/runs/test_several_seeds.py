@@ -23,7 +23,7 @@ from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.execute import execute
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.seeds import execute_seeds
-from cnn_jax.runs.seeds_result import SeedsResult, from_file
+from cnn_jax.runs.seeds_result import SeedsResult, read_seeds_result
 from cnn_jax.training import loop
 from tests import bitwise_diff
 
@@ -158,7 +158,7 @@ def test_directory_of_many_seeds_is_as_agreed(whole: Callable[[str], Path], stra
     expected = {"config.json", "machine.json", "result.json", *(f"seed-{seed}" for seed in SEEDS)}
     assert {path.name for path in folder.glob("[!.]*")} == expected
     assert json.loads((folder / "config.json").read_text()) == json.loads(TINY.to_json())
-    result = from_file(folder / "result.json")
+    result = read_seeds_result(folder / "result.json")
     assert (result.status, result.n, [seed.seed for seed in result.seeds]) == ("done", 3, list(SEEDS))
     for seed in result.seeds:
         assert dataclasses.asdict(seed) == json.loads((folder / f"seed-{seed.seed}" / "result.json").read_text())
@@ -278,7 +278,7 @@ def test_finished_seeds_are_not_trained_again(
 ) -> None:
     before = content(copy)
     again = train()
-    assert again == from_file(whole("loop") / "result.json")
+    assert again == read_seeds_result(whole("loop") / "result.json")
     assert content(copy) == before
     assert "--overwrite" in capsys.readouterr().err
 
@@ -289,7 +289,7 @@ def test_seeds_may_be_added_and_the_finished_ones_are_kept(train: Train, copy: P
     more = train(5, strategy)
     assert (more.n, [seed.seed for seed in more.seeds]) == (5, [5, 6, 7, 8, 9])
     assert {seed: content(copy / f"seed-{seed}") for seed in SEEDS} == before
-    assert from_file(copy / "result.json") == more
+    assert read_seeds_result(copy / "result.json") == more
 
 
 def test_fewer_seeds_than_there_are_are_refused(train: Train, copy: Path) -> None:

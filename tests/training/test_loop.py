@@ -11,9 +11,9 @@ from cnn_jax.config import Config
 from cnn_jax.errors import DivergedError
 from cnn_jax.experiment import build
 from cnn_jax.training import loop, metrics
-from cnn_jax.training import mesh as meshes
 from cnn_jax.training.compiled import Inference, Training, compile_inference, compile_training
 from cnn_jax.training.loop import Clock, Progress, fit, initial_progress, progress_at, train
+from cnn_jax.training.mesh import make_mesh
 from tests.conftest import drawn_split
 
 SPEC = data.spec("mnist")
@@ -23,7 +23,7 @@ LEARNER = build(CONFIG, SPEC)
 
 @pytest.fixture(scope="module")
 def training() -> Training:
-    return compile_training(LEARNER, drawn_split(SPEC, 90, seed=2), meshes.make())
+    return compile_training(LEARNER, drawn_split(SPEC, 90, seed=2), make_mesh())
 
 
 def run(training: Training, validation: Inference | None = None) -> list[Progress]:
@@ -61,7 +61,7 @@ def test_size_of_chunks_changes_no_bit(training: Training, monkeypatch: pytest.M
 
 def test_held_out_images_are_scored_each_epoch_and_change_nothing(training: Training) -> None:
     held_out = drawn_split(SPEC, 40, seed=3)
-    validation = compile_inference(LEARNER, held_out, meshes.make())
+    validation = compile_inference(LEARNER, held_out, make_mesh())
     watched, alone = run(training, validation=validation)[-1], run(training)[-1]
     assert watched.row is not None
     assert watched.row["validation_loss"] == validation.score(watched.state.params).loss

@@ -11,9 +11,9 @@ from cnn_jax import data
 from cnn_jax.config import Config
 from cnn_jax.experiment import build
 from cnn_jax.training import loop, metrics
-from cnn_jax.training import mesh as meshes
 from cnn_jax.training.compiled import Inference, Training, compile_inference, compile_training
 from cnn_jax.training.loop import Clock, Progress, fit, initial_progress, progress_at
+from cnn_jax.training.mesh import make_mesh
 from tests.conftest import drawn_split
 
 SPEC = data.spec("mnist")
@@ -27,7 +27,7 @@ SEEDS = (3, 4, 5)
 @functools.cache
 def training(config: Config = CONFIG, num_seeds: int | None = None, devices: int = 1) -> Training:
     split = drawn_split(SPEC, 190, seed=2)  # ten steps an epoch, the last one smaller
-    mesh = meshes.make(num_seeds or 1, jax.devices()[:devices])
+    mesh = make_mesh(num_seeds or 1, jax.devices()[:devices])
     return compile_training(build(config, SPEC), split, mesh, num_seeds)
 
 
@@ -56,7 +56,7 @@ def test_first_20_steps_are_those_of_each_seed_alone(
     config: Config, num_seeds: int, devices: int, shape: tuple[int, int]
 ) -> None:
     """To 1e-5. Later they need not be: training amplifies every rounding error."""
-    assert tuple(meshes.make(num_seeds, jax.devices()[:devices]).shape.values()) == shape
+    assert tuple(make_mesh(num_seeds, jax.devices()[:devices]).shape.values()) == shape
     alone, seeds = training(config), tuple(range(3, 3 + num_seeds))
     last = fitted(training(config, num_seeds, devices), seeds)[-1]
     assert last.step == STEPS
@@ -93,7 +93,7 @@ def test_each_epoch_ends_with_a_row_of_each_seed_and_their_mean() -> None:
 
 def test_held_out_images_are_scored_for_each_seed() -> None:
     held_out = drawn_split(SPEC, 40, seed=3)
-    validation = compile_inference(build(CONFIG, SPEC), held_out, meshes.make())
+    validation = compile_inference(build(CONFIG, SPEC), held_out, make_mesh())
     last = fitted(training(num_seeds=3), validation=validation)[-1]
     scores = [validation.score(last.of_seed(index).state.params) for index in range(3)]
     assert [row["validation_loss"] for row in last.rows] == [score.loss for score in scores]

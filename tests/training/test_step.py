@@ -14,9 +14,9 @@ from jax.sharding import Mesh
 from cnn_jax import data
 from cnn_jax.config import Config
 from cnn_jax.experiment import build
-from cnn_jax.training import mesh as meshes
 from cnn_jax.training import metrics
 from cnn_jax.training.compiled import Training, compile_inference, compile_training
+from cnn_jax.training.mesh import make_mesh, padded
 from cnn_jax.training.step import batch_indices, make_step
 from tests.conftest import drawn_split
 
@@ -25,7 +25,7 @@ CONFIG = Config(widths=(4, 8), batch_size=10, epochs=1)
 
 
 def mesh_of(devices: int) -> Mesh:
-    return meshes.make(devices=jax.devices()[:devices])
+    return make_mesh(devices=jax.devices()[:devices])
 
 
 @functools.cache
@@ -142,4 +142,4 @@ def test_inference_gives_the_same_logits_at_any_batch_size(batch_size: int, devi
 
 @pytest.mark.devices(4)
 def test_rows_for_devices_are_the_smallest_even_split() -> None:
-    assert [meshes.padded(batch, mesh_of(4)) for batch in (1, 4, 5, 64)] == [4, 4, 8, 64]
+    assert [padded(batch, mesh_of(4)) for batch in (1, 4, 5, 64)] == [4, 4, 8, 64]

@@ -23,7 +23,7 @@ from cnn_jax.studies.benchmark import timing
 from cnn_jax.studies.benchmark.layers import training_multiply_adds, working_layers
 from cnn_jax.studies.benchmark.timing import TimeBudget, Timing
 from cnn_jax.training.compiled import Training, compile_inference, compile_training
-from cnn_jax.training.mesh import make
+from cnn_jax.training.mesh import make_mesh
 
 # The names that --dtypes takes, and the Config fields that each of them sets.
 DTYPES: Mapping[str, Mapping[str, Any]] = {
@@ -109,7 +109,7 @@ def _measure(model: BenchmarkModel, budget: TimeBudget) -> Iterator[Measurement]
     epoch = budget.time(lambda: (training.batch_indices(jax.random.key(0), 1), run_steps(training.epoch_steps)))
     yield measurement("training epoch", model, len(model.train), multiply_adds, epoch, None)
 
-    inference = compile_inference(training.learner, model.test, make(), batch_size)
+    inference = compile_inference(training.learner, model.test, make_mesh(), batch_size)
     _require_memory(inference.memory_bytes, batch_size)
     params = training.create_state(0).params
     inference.logits(params)
@@ -142,7 +142,7 @@ def measurement(
 
 def compile_training_of(model: BenchmarkModel) -> Training:
     """Compiles the training of the model on its random images."""
-    return compile_training(build(model.config, model.spec), model.train, make())
+    return compile_training(build(model.config, model.spec), model.train, make_mesh())
 
 
 def steps_of(training: Training) -> Callable[[int], Any]:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax import compilation
-from cnn_jax import config as configs
-from cnn_jax.config import Config
+from cnn_jax.config import Config, config_differences, config_from_mapping
 from cnn_jax.errors import InputError
 from cnn_jax.files import read_json
 from cnn_jax.studies.benchmark.cases import BenchmarkModel, Measurement
@@ -74,7 +73,7 @@ def read(path: Path) -> Baseline:
         content = read_json(path, LARGEST_FILE)
         if content["format"] != FORMAT:
             raise InputError(f"--baseline={path}: has format {content['format']!r}; this program reads {FORMAT}.")
-        config = configs.from_mapping(content["config"], f"--baseline={path}")
+        config = config_from_mapping(content["config"], f"--baseline={path}")
         speeds = {_case(measurement): _speed(measurement) for measurement in content["measurements"]}
         return Baseline(path, config, str(content["machine"]["device"]), speeds)
     except OSError as error:
@@ -99,7 +98,7 @@ def _case(measurement: Measurement) -> Case:
 
 def require_comparable(baseline: Baseline, config: Config, batch_sizes: Iterable[int], dtypes: Sequence[str]) -> None:
     """Raises InputError when the baseline has another model or dataset, or none of these cases."""
-    changed = {n: p for n, p in configs.differences(baseline.config, config).items() if n not in _MAY_DIFFER}
+    changed = {n: p for n, p in config_differences(baseline.config, config).items() if n not in _MAY_DIFFER}
     if changed:
         fields = "; ".join(f"{name}: {old!r} in the baseline, {new!r} now" for name, (old, new) in changed.items())
         raise InputError(f"--baseline={baseline.path}: has another experiment ({fields}).")

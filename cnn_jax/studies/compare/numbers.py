@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax.config import Config, as_text, differences
+from cnn_jax.config import Config, as_text, config_differences
 from cnn_jax.report import statistics
 
 NUMBERS = ("test_loss", "test_accuracy", "train_seconds", "images_per_second")
@@ -61,7 +61,7 @@ def variant_names(configs: Sequence[Config]) -> list[str]:
     found = []
     for config in configs:
         namesakes = [other for other in configs if other.experiment == config.experiment]
-        fields = {field: None for other in namesakes for field in differences(config, other) if field != "seed"}
+        fields = {field: None for other in namesakes for field in config_differences(config, other) if field != "seed"}
         found.append(" ".join([config.experiment, *(f"{f}={as_text(getattr(config, f))}" for f in fields)]))
     counts = {name: itertools.count(1) for name in found}
     return [f"{name} ({next(counts[name])})" if found.count(name) > 1 else name for name in found]

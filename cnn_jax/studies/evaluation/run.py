@@ -32,7 +32,7 @@ from cnn_jax.studies.evaluation.page import (
     strength_table,
 )
 from cnn_jax.training.compiled import Inference, compile_inference
-from cnn_jax.training.mesh import make
+from cnn_jax.training.mesh import make_mesh
 
 SHOWN_IMAGES = 3  # test images that the page shows corrupted
 
@@ -150,7 +150,7 @@ def _require_same_shapes(trained_on: Spec, spec: Spec) -> None:
 def _model(run: _Run, spec: Spec, test: Split) -> _Model:
     learner = build(run.config, spec)
     params = [load_params(seed) for seed in run.seeds.values()]
-    return _Model(learner.task, compile_inference(learner, test, make()), params)
+    return _Model(learner.task, compile_inference(learner, test, make_mesh()), params)
 
 
 def _run_record(run: _Run, model: _Model, spec: Spec, test: Split) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from cnn_jax.experiment import build
 from cnn_jax.studies.lesson.results import Run
 from cnn_jax.training.compiled import Inference, Training, compile_inference, compile_training
 from cnn_jax.training.loop import train
-from cnn_jax.training.mesh import make
+from cnn_jax.training.mesh import make_mesh
 from cnn_jax.training.metrics import score
 
 TRAIN_EXAMPLES, EPOCHS = 6_000, 3
@@ -27,7 +27,7 @@ class Network(NamedTuple):
 
 def compiled(config: Config, spec: Spec, train: Split, test: Split) -> tuple[Training, Inference]:
     """Training and inference of a config, compiled for these images."""
-    learner, mesh = build(config, spec), make()
+    learner, mesh = build(config, spec), make_mesh()
     return compile_training(learner, train, mesh), compile_inference(learner, test, mesh)
 
 

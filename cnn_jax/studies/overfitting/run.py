@@ -24,7 +24,7 @@ from cnn_jax.runs.session import load_dataset
 from cnn_jax.studies.overfitting.numbers import DataSizeResult, compare, epochs_for
 from cnn_jax.studies.overfitting.page import console_tables, render_page, sentences
 from cnn_jax.training.compiled import compile_inference
-from cnn_jax.training.mesh import make
+from cnn_jax.training.mesh import make_mesh
 
 FORMAT = 1
 SEEDS = 3
@@ -110,7 +110,7 @@ def _result(config: Config, size: int, dataset: Dataset, options: RunOptions, co
     folder = options.folder / config.experiment / f"train_examples={size}"
     runs = trained_seeds(config, dataclasses.replace(options, workdir=folder), console, dataset)
     results = [run.finished_result() for run in runs.values()]
-    inference = compile_inference(build(config, dataset.spec), dataset.train[:size], make())
+    inference = compile_inference(build(config, dataset.spec), dataset.train[:size], make_mesh())
     train_scores = [inference.score(load_params(run)) for run in runs.values()]
     console.line(f"{folder}: {counted(len(runs), 'seed')} of {counted(config.epochs, 'epoch')} done")
     scores = {

@@ -24,7 +24,7 @@ from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.predict.page import predictions_page, show
 from cnn_jax.studies.predict.saliency import Infer, occlusion
 from cnn_jax.training.compiled import compile_inference
-from cnn_jax.training.mesh import make
+from cnn_jax.training.mesh import make_mesh
 from cnn_jax.training.metrics import log_softmax
 
 TABLE, PAGE = "predictions.csv", "predictions.html"
@@ -103,7 +103,7 @@ def _inference(directory: RunDirectory, spec: Spec) -> Infer:
 
     def infer(images: np.ndarray) -> np.ndarray:
         split = Split(images, np.zeros(len(images), np.int32))
-        return learner.task.select_main_output(compile_inference(learner, split, make()).logits(params))
+        return learner.task.select_main_output(compile_inference(learner, split, make_mesh()).logits(params))
 
     return infer
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cnn_jax.config import Config, differences, from_file
+from cnn_jax.config import Config, config_differences, read_config
 from cnn_jax.errors import InputError
 from cnn_jax.files import delete, machine_errors, write_atomic, write_json
 from cnn_jax.runs.directory import RunDirectory, entries, input_errors
@@ -48,8 +48,8 @@ class SweepDirectory:
         """
         if not self.exists():
             return {}
-        before = from_file(self.path / "base.json")
-        if changed := differences(before, base):
+        before = read_config(self.path / "base.json")
+        if changed := config_differences(before, base):
             fields = "; ".join(f"{name}: {old!r} there, {new!r} now" for name, (old, new) in changed.items())
             raise InputError(
                 f"--workdir={self.path}: holds a sweep that starts from another config ({fields}). "

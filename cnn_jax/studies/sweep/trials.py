@@ -30,7 +30,7 @@ from cnn_jax.studies.sweep.directory import NUMBERS, Row, SweepDirectory
 from cnn_jax.studies.sweep.space import Setting, setting_words
 from cnn_jax.training.compiled import Inference, Training, compile_inference, compile_training
 from cnn_jax.training.loop import Progress, diverged, train
-from cnn_jax.training.mesh import make
+from cnn_jax.training.mesh import make_mesh
 
 _POLL_SECONDS = 0.5  # between two checks for signals; about as long as a chunk of steps
 _SHUTDOWN_SECONDS = 30.0  # for a process to end by itself: it may be compiling
@@ -134,7 +134,7 @@ def _compiled(dataset: Dataset, config: Config) -> tuple[Training, Inference]:
     """The compiled functions of trials that share them."""
     train, held_out = split_training_images(dataset, config.train_examples, config.validation_examples)
     assert held_out is not None, "a sweep has held-out images"
-    learner, mesh = build(config, dataset.spec), make()
+    learner, mesh = build(config, dataset.spec), make_mesh()
     return compile_training(learner, train, mesh), compile_inference(learner, held_out, mesh)
 
 

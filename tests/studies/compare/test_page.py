@@ -10,7 +10,7 @@ import pytest
 
 from cnn_jax import data
 from cnn_jax.config import Config
-from cnn_jax.runs.seeds import finished
+from cnn_jax.runs.finished import finished_seeds
 from cnn_jax.studies.compare.numbers import comparison_record
 from cnn_jax.studies.compare.page import console_tables, images_shown, render_page, sentences
 from cnn_jax.studies.compare.run import read_variants
@@ -33,7 +33,7 @@ def compared(tmp_path: Path) -> Compared:
         runs = []
         for number, (name, wrong, changes) in enumerate(models):
             config = Config(experiment=name, model="logistic")
-            runs.append(finished(fabricated.seeds(tmp_path / str(number), config, wrong, **changes)))
+            runs.append(finished_seeds(fabricated.seeds(tmp_path / str(number), config, wrong, **changes)))
         variants, labels = read_variants(runs)
         return comparison_record(variants, labels, data.spec("fashion_mnist").classes)
 

@@ -14,8 +14,8 @@ from cnn_jax import data
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError, OutOfReachError
 from cnn_jax.report.console import Console
-from cnn_jax.runs import seeds
 from cnn_jax.runs.execute import execute
+from cnn_jax.runs.finished import finished_seeds
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.compare import run as compare
 from tests import fabricated
@@ -195,13 +195,13 @@ def a_comparison_there() -> None:
         (missing_predictions, "predictions.npz: not the predictions of a run"),
         (damaged_predictions, "predictions.npz: not the predictions of a run"),
         (pickled_predictions, "predictions.npz: not the predictions of a run"),
-        (compressed_predictions, "compressed, which a run's are not"),
+        (compressed_predictions, "compressed; a run does not compress them"),
         (predictions_of_another_run, "predictions.npz and result.json contradict each other"),
         (too_few_classes, "do not match the dataset's 10 classes"),
         (damaged_rows, "not the rows of a run"),
         (no_time, "result.json: train_seconds cannot be 0"),
         (beyond_measure, r"result.json: test_loss cannot be 1e\+308"),
-        (a_comparison_there, "compare.json is there already"),
+        (a_comparison_there, "compare.json exists already"),
     ],
 )
 def test_runs_that_cannot_be_compared_are_refused_and_nothing_is_written(
@@ -216,7 +216,7 @@ def test_runs_that_cannot_be_compared_are_refused_and_nothing_is_written(
 
 def test_overwrite_replaces_a_comparison(folders: list[Path]) -> None:
     a_comparison_there()
-    content = compare.run([], RunOptions(workdir=Path("out"), runs=folders), overwrite=True)
+    content = compare.run([], RunOptions(workdir=Path("out"), overwrite=True), runs=folders)
     assert json.loads(Path("out/compare.json").read_text()) == content
 
 
@@ -230,7 +230,7 @@ def test_real_runs_are_compared_with_pictures_of_their_images(
             tiny = dataclasses.replace(config, train_examples=256, epochs=2, seed=seed)
             place = RunOptions(workdir=tmp_path / config.experiment / f"seed-{seed}", data_dir=drawn_data_dir)
             execute(tiny, place, Console(progress=False))
-    found = [seeds.finished(tmp_path / config.experiment) for config in (PLAIN, DEEP)]
+    found = [finished_seeds(tmp_path / config.experiment) for config in (PLAIN, DEEP)]
     content = compare.compare(found, RunOptions(data_dir=drawn_data_dir, workdir=tmp_path / "out"))
     results = [run.finished_result().test_accuracy for run in found[1].values()]
     assert content["models"][1]["test_accuracy"]["values"] == results

@@ -10,7 +10,7 @@ from cnn_jax.data.dataset import Dataset
 from cnn_jax.experiment import build
 from cnn_jax.studies.lesson import permutation
 from cnn_jax.training.compiled import compile_inference, compile_training
-from cnn_jax.training.mesh import make
+from cnn_jax.training.mesh import make_mesh
 from tests.studies.lesson.sections import require_described_figures, require_documented_arrays, tables, words
 
 SEEDS = 2
@@ -47,8 +47,8 @@ def test_section_reports_the_lead_of_the_cnn(record: dict[str, Any]) -> None:
 
 def test_permuting_beforehand_is_what_the_view_does_in_the_step(drawn_digits: Dataset) -> None:
     plain, permuted = (build(Config(model="logistic", view=view), drawn_digits.spec) for view in ("plain", "permuted"))
-    params = compile_training(plain, drawn_digits.train, make()).create_state(0).params
+    params = compile_training(plain, drawn_digits.train, make_mesh()).create_state(0).params
     params["Dense_0"]["bias"] += np.arange(10, dtype=np.float32)
-    beforehand = permutation._permuted(compile_inference(plain, drawn_digits.test, make()))
-    in_step = compile_inference(permuted, drawn_digits.test, make())
+    beforehand = permutation._permuted(compile_inference(plain, drawn_digits.test, make_mesh()))
+    in_step = compile_inference(permuted, drawn_digits.test, make_mesh())
     np.testing.assert_array_equal(beforehand.logits(params), in_step.logits(params))

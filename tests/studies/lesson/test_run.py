@@ -49,7 +49,7 @@ def test_lesson_of_a_finished_run_is_one_sound_page_with_every_array_documented(
     finished_run: Path, drawn_data_dir: Path, tmp_path: Path, browser: Browser
 ) -> None:
     folder = tmp_path / "lesson"
-    make_lesson(workdir=folder, runs=[finished_run], test_image=3, data_dir=drawn_data_dir)
+    make_lesson(RunOptions(workdir=folder, data_dir=drawn_data_dir), runs=[finished_run], test_image=3)
     page = (folder / "lesson.html").read_text()
     assert page.count("<section") == 9
     assert "my-run" in page
@@ -62,8 +62,8 @@ def test_lesson_of_a_finished_run_is_one_sound_page_with_every_array_documented(
         test = data.load("mnist", data_dir=drawn_data_dir).test
         np.testing.assert_array_equal(arrays["features/image"], test.images[3])
         assert arrays["templates/x_maps"].shape == (3, 7, 7)
-    with pytest.raises(InputError, match=r"lesson.html is there already"):
-        make_lesson(workdir=folder, data_dir=drawn_data_dir)
+    with pytest.raises(InputError, match=r"lesson.html exists already"):
+        make_lesson(RunOptions(workdir=folder, data_dir=drawn_data_dir))
 
 
 def test_short_run_stands_in_where_none_is_given(drawn_data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,14 +105,15 @@ def test_bad_input_is_refused_before_anything_is_written(
     said: str,
 ) -> None:
     given = {"workdir": tmp_path / "lesson"} | arguments(finished_run, run_on_other_images)
+    options = RunOptions(workdir=given.pop("workdir"), data_dir=drawn_data_dir)
     with pytest.raises(InputError, match=re.escape(said)):
-        make_lesson(**given, data_dir=drawn_data_dir)
+        make_lesson(options, **given)
     assert not (tmp_path / "lesson").exists()
 
 
 def test_images_without_ten_classes_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--dataset=x_and_o: the lesson needs images of ten classes"):
-        make_lesson(workdir=tmp_path / "lesson", dataset="x_and_o", data_dir=tmp_path)
+        make_lesson(RunOptions(workdir=tmp_path / "lesson", data_dir=tmp_path), dataset="x_and_o")
 
 
 @pytest.mark.long

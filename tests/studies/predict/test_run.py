@@ -156,6 +156,6 @@ def test_trained_model_recognizes_most_digits_on_pages(mnist_data_dir: Path, tmp
         page[top : top + size, left : left + size] = np.asarray(digit) / 255
         page = 0.9 - 0.7 * page if index % 2 else 0.1 + 0.7 * page
         Image.fromarray(np.uint8(255 * page)).save(pages / f"{index:02}.{('png', 'jpg')[index % 3 == 0]}")
-    rows = predict(workdir=tmp_path / "run", images=pages, output=tmp_path)
+    rows = predict(RunOptions(workdir=tmp_path / "run"), images=pages, output=tmp_path)
     hits = sum(row["class"] == str(label) for row, label in zip(rows, test.labels, strict=False))
     assert hits >= 34

@@ -15,6 +15,7 @@ import pytest
 
 from cnn_jax.config import Config
 from cnn_jax.errors import DivergedError, InputError
+from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.sweep.run import run as run_sweep
 from tests.browser import Browser, require_sound
 
@@ -28,9 +29,11 @@ Swept = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def swept(drawn_data_dir: Path, tmp_path: Path) -> Swept:
-    def run(text: str = RATES, *, config: Config = TINY, **options: Any) -> dict[str, Any]:
+    def run(
+        text: str = RATES, *, config: Config = TINY, samples: int | None = None, jobs: int = 1, **options: Any
+    ) -> dict[str, Any]:
         options = {"seeds": 2, "workdir": tmp_path / "sweep", "data_dir": drawn_data_dir, "progress": False} | options
-        return run_sweep(config, sweep=text, **options)
+        return run_sweep(config, RunOptions(**options), sweep=text, samples=samples, jobs=jobs)
 
     return run
 
@@ -82,7 +85,7 @@ def test_more_settings_may_win_and_the_earlier_winner_stays(swept: Swept, tmp_pa
     assert [row["seeds"] for row in more["settings"]] == [[0, 1], [0, 1]]
     anew = swept("learning_rate=1e-2", config=TINY, overwrite=True)
     assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == [
-        *("base.json", "machine.json", "sweep.html", "sweep.json", "sweep.jsonl", "winner")
+        *(".lock", "base.json", "machine.json", "sweep.html", "sweep.json", "sweep.jsonl", "winner")
     ]
     assert anew["base"]["epochs"] == 1
 
@@ -113,7 +116,7 @@ def test_sweep_with_another_config_or_other_data_is_refused(
         swept("epochs=1", config=dataclasses.replace(TINY, batch_size=10))
     machine = tmp_path / "sweep/machine.json"
     machine.write_text(json.dumps(json.loads(machine.read_text()) | {"data_fingerprint": "other"}))
-    with pytest.raises(InputError, match="began on other data"):
+    with pytest.raises(InputError, match="was started on other data"):
         swept("epochs=1")
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     with pytest.raises(InputError, match="--jobs=2: only on a CPU"):

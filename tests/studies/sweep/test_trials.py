@@ -26,7 +26,7 @@ from cnn_jax.studies.sweep.space import grid, parse_dimensions
 from cnn_jax.studies.sweep.trials import Workload, all_trials, run_trials
 from cnn_jax.training import loop
 from cnn_jax.training.compiled import compile_inference, compile_training
-from cnn_jax.training.mesh import make
+from cnn_jax.training.mesh import make_mesh
 
 BASE = Config(
     experiment="tiny", model="dense", widths=(8,), train_examples=100, validation_examples=50, batch_size=20, epochs=1
@@ -94,8 +94,8 @@ def test_trial_equals_a_run_of_its_own_config_to_the_bit(tried: Try, dataset: Da
     train, held_out = split_training_images(dataset, 100, 50)
     assert held_out is not None
     learner = build(config, dataset.spec)
-    last, _ = loop.train(compile_training(learner, train, make()), seed=1)
-    validation = compile_inference(learner, held_out, make()).score(last.state.params)
+    last, _ = loop.train(compile_training(learner, train, make_mesh()), seed=1)
+    validation = compile_inference(learner, held_out, make_mesh()).score(last.state.params)
     assert (rows[3]["validation_loss"], rows[3]["validation_accuracy"]) == (validation.loss, validation.accuracy)
     assert (rows[3]["train_loss"], rows[3]["steps"], rows[3]["epochs"]) == (last.train.loss, 5, 1)
     assert len({row["validation_loss"] for row in rows}) == 4
@@ -207,6 +207,7 @@ def test_signal_ends_the_sweep_with_its_rows_kept(tried: Try, monkeypatch: pytes
     assert without_times(tried(RATES)) == without_times(tried(RATES, folder="other"))
 
 
+@pytest.mark.devices(4)  # which the processes have too
 def test_several_processes_run_the_same_trials(tried: Try) -> None:
     assert without_times(tried(RATES, jobs=2)) == without_times(tried(RATES, folder="other"))
 
