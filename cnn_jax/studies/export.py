@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict
 from jax.export import export, symbolic_shape
 
 from cnn_jax import compilation, data
@@ -51,10 +52,8 @@ def run(options: RunOptions, *, format: str = "npz", output: Path | None = None)
 
 def _write_npz(path: Path, params: dict) -> None:
     """Stores the parameters under their paths in the model, for example `Conv_0/kernel`, for `numpy.load`."""
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    arrays: dict[str, Any] = {"/".join(part.key for part in path): np.asarray(leaf) for path, leaf in leaves}
     with path.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **arrays)
+        np.savez(stream, allow_pickle=False, **flatten_dict(params, sep="/"))
 
 
 def _write_stablehlo(path: Path, config: Config, params: dict) -> None:

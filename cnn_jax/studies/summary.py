@@ -22,8 +22,6 @@ def run(config: Config, options: RunOptions, *, graph: Path | None = None) -> li
 
     graph: a new SVG file for a drawing of the model. Raises InputError when it exists or cannot be written.
     """
-    if graph is not None:
-        _require_new_svg(graph)
     compilation.start(persistent_cache=False)
     console, title = Console(), f"{config.experiment}: {config.model} on {config.dataset}"
     learner = build(config, data.spec(config.dataset), fused=False)
@@ -42,14 +40,11 @@ def run(config: Config, options: RunOptions, *, graph: Path | None = None) -> li
     return layers
 
 
-def _require_new_svg(path: Path) -> None:
+def _write(path: Path, svg: Markup) -> None:
     if path.suffix != ".svg":
         raise InputError(f"--graph={path}: the graph is an SVG file. Name a file that ends in .svg.")
     if path.exists() or path.is_symlink():
         raise InputError(f"--graph={path}: already exists. Name another file.")
-
-
-def _write(path: Path, svg: Markup) -> None:
     try:
         write_atomic(path, as_svg_file(svg))
     except OSError as error:

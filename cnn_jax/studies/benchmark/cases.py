@@ -5,7 +5,6 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from cnn_jax.models.summary import Layer
 from cnn_jax.studies.benchmark import timing
 from cnn_jax.studies.benchmark.layers import training_multiply_adds, working_layers
 from cnn_jax.studies.benchmark.timing import TimeBudget, Timing
-from cnn_jax.training.compiled import Inference, Training, compile_inference, compile_training
+from cnn_jax.training.compiled import Training, compile_inference, compile_training
 from cnn_jax.training.mesh import make_mesh
 
 # The names that --dtypes takes, and the Config fields that each of them sets.
@@ -32,6 +31,8 @@ DTYPES: Mapping[str, Mapping[str, Any]] = {
     "tensorfloat32": {"dtype": "float32", "matmul_precision": "tensorfloat32"},
     "bfloat16": {"dtype": "bfloat16", "matmul_precision": "float32"},
 }
+
+Measurement = Mapping[str, Any]  # the numbers of one case, as `measurement` gives them
 
 _CALL_SECONDS = 0.5  # a timed call of training steps takes about as long as a chunk in `fit`
 
@@ -68,32 +69,6 @@ class BenchmarkModel:
         return sum(training_multiply_adds(layer, is_first=is_first) for layer, is_first in working_layers(self.layers))
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """The numbers of one case. what: `training step`, `training epoch` or `inference`.
-
-    images, multiply_adds, seconds: of one call; the multiply-adds follow from the definition. compile_seconds: None if
-    the case uses the program of the case before it. peak_memory_bytes: the most since the process started.
-    """
-
-    what: str
-    dtype: str
-    batch_size: int
-    images: int
-    multiply_adds: int
-    seconds: Timing
-    compile_seconds: float | None
-    peak_memory_bytes: int
-
-    @property
-    def images_per_second(self) -> float:
-        return self.images / self.seconds.median
-
-    @property
-    def multiply_adds_per_second(self) -> float:
-        return self.multiply_adds / self.seconds.median
-
-
 def available_dtypes() -> tuple[str, ...]:
     """The names in DTYPES that this platform has. Only NVIDIA's GPUs multiply in TensorFloat-32."""
     return tuple(name for name in DTYPES if name != "tensorfloat32" or jax.default_backend() == "gpu")
@@ -115,29 +90,59 @@ def build_model(config: Config) -> BenchmarkModel:
 
 def measure(model: BenchmarkModel, budget: TimeBudget) -> Iterator[Measurement]:
     """Measures training step, epoch and inference. Raises InputError when they do not fit into memory."""
-    batch_size = model.config.batch_size
-    with _out_of_memory_is_an_input_error(batch_size):
-        training = compile_training_of(model)
-        _require_memory(training.memory_bytes, batch_size)
-        yield from _measure_training(training, model, budget)
-        inference = compile_inference(training.learner, model.test, make_mesh(), batch_size)
-        _require_memory(inference.memory_bytes, batch_size)
-        yield _measure_inference(inference, training.create_state(0).params, model, budget)
+    try:
+        with compilation.memory_errors_named():
+            yield from _measure(model, budget)
+    except MachineError:
+        flag = f"--batch_sizes={model.config.batch_size}"
+        raise InputError(f"{flag}: too large for the device's memory. Use smaller batches.") from None
+
+
+def _measure(model: BenchmarkModel, budget: TimeBudget) -> Iterator[Measurement]:
+    batch_size, multiply_adds = model.config.batch_size, model.training_multiply_adds
+    training = compile_training_of(model)
+    _require_memory(training.memory_bytes, batch_size)
+    run_steps = steps_of(training)
+    count = timing.calibrate(run_steps, seconds=_CALL_SECONDS, at_most=training.epoch_steps)
+    step = budget.time(lambda: run_steps(count)).divided(count)
+    yield measurement("training step", model, batch_size, multiply_adds, step, training.compile_seconds)
+    epoch = budget.time(lambda: (training.batch_indices(jax.random.key(0), 1), run_steps(training.epoch_steps)))
+    yield measurement("training epoch", model, len(model.train), multiply_adds, epoch, None)
+
+    inference = compile_inference(training.learner, model.test, make_mesh(), batch_size)
+    _require_memory(inference.memory_bytes, batch_size)
+    params = training.create_state(0).params
+    inference.logits(params)
+    seconds = budget.time(lambda: inference.logits(params))
+    yield measurement("inference", model, len(model.test), model.multiply_adds, seconds, inference.compile_seconds)
+
+
+def measurement(
+    what: str, model: BenchmarkModel, images: int, multiply_adds: int, seconds: Timing, compile_seconds: float | None
+) -> Measurement:
+    """The numbers of one case, as in the record.
+
+    what: `training step`, `training epoch` or `inference`. images, seconds: of one call. multiply_adds: of one image,
+    by definition. compile_seconds: None if the case uses the program of the case before it. The peak memory is the most
+    since the process started.
+    """
+    return {
+        "what": what,
+        "dtype": model.dtype,
+        "batch_size": model.config.batch_size,
+        "images": images,
+        "multiply_adds": images * multiply_adds,
+        "seconds": dataclasses.asdict(seconds),
+        "compile_seconds": compile_seconds,
+        "peak_memory_bytes": _peak_memory(),
+        "images_per_second": images / seconds.median,
+        "multiply_adds_per_second": images * multiply_adds / seconds.median,
+    }
 
 
 def compile_training_of(model: BenchmarkModel) -> Training:
     """Compiles the training of the model on its random images."""
     return compile_training(build(model.config, model.spec), model.train, make_mesh())
-
-
-def _measure_training(training: Training, model: BenchmarkModel, budget: TimeBudget) -> Iterator[Measurement]:
-    run_steps = steps_of(training)
-    count = timing.calibrate(run_steps, seconds=_CALL_SECONDS, at_most=training.epoch_steps)
-    step = budget.time(lambda: run_steps(count)).divided(count)
-    multiply_adds = model.training_multiply_adds
-    yield _measurement("training step", model, model.config.batch_size, multiply_adds, step, training.compile_seconds)
-    epoch = budget.time(lambda: (training.batch_indices(jax.random.key(0), 1), run_steps(training.epoch_steps)))
-    yield _measurement("training epoch", model, len(model.train), multiply_adds, epoch, None)
 
 
 def steps_of(training: Training) -> Callable[[int], Any]:
@@ -154,32 +159,6 @@ def steps_of(training: Training) -> Callable[[int], Any]:
         return sums
 
     return run_steps
-
-
-def _measure_inference(inference: Inference, params: dict, model: BenchmarkModel, budget: TimeBudget) -> Measurement:
-    inference.logits(params)
-    seconds = budget.time(lambda: inference.logits(params))
-    images = len(model.test)
-    return _measurement("inference", model, images, model.multiply_adds, seconds, inference.compile_seconds)
-
-
-def _measurement(
-    what: str, model: BenchmarkModel, images: int, multiply_adds: int, seconds: Timing, compile_seconds: float | None
-) -> Measurement:
-    """multiply_adds: of one image."""
-    batch_size, total = model.config.batch_size, images * multiply_adds
-    return Measurement(what, model.dtype, batch_size, images, total, seconds, compile_seconds, _peak_memory())
-
-
-@contextmanager
-def _out_of_memory_is_an_input_error(batch_size: int) -> Iterator[None]:
-    try:
-        with compilation.memory_errors_named():
-            yield
-    except MachineError:
-        raise InputError(
-            f"--batch_sizes={batch_size}: too large for the device's memory. Use smaller batches."
-        ) from None
 
 
 def _require_memory(needed: int, batch_size: int) -> None:

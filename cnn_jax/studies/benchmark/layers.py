@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -19,26 +18,18 @@ from cnn_jax.studies.benchmark.timing import TimeBudget
 _REPEATS = 5
 
 
-@dataclass(frozen=True)
-class LayerWork:
-    """What a layer does in training on one batch.
-
-    operations: floating-point operations of the forward pass. operations_by_xla: XLA's count, None if it has none.
-    """
-
-    name: str
-    work: Work
-    operations: float
-    operations_by_xla: float | None
-
-
 def measure(
     layers: Sequence[Layer], batch_size: int, dtype: str, matmul_precision: str, *, seconds: float
-) -> list[LayerWork]:
-    """Times each layer for about `seconds`."""
+) -> list[Work]:
+    """What each working layer does in training on one batch, timed for about `seconds` each."""
     with jax.default_matmul_precision(matmul_precision):
         return [
-            _measure(layer, batch_size, jnp.dtype(dtype), is_first=is_first, seconds=seconds)
+            Work(
+                name=layer.name,
+                multiply_adds=training_multiply_adds(layer, is_first=is_first) * batch_size,
+                moved_bytes=moved_bytes(layer, batch_size, jnp.dtype(dtype), is_first=is_first),
+                seconds=_time(layer, batch_size, jnp.dtype(dtype), is_first=is_first, seconds=seconds),
+            )
             for layer, is_first in working_layers(layers)
         ]
 
@@ -50,15 +41,6 @@ def working_layers(layers: Sequence[Layer]) -> Iterator[tuple[Layer, bool]]:
     """
     working = [layer for layer in layers if not isinstance(layer.module, Flatten)]
     return ((layer, index == 0) for index, layer in enumerate(working))
-
-
-def _measure(layer: Layer, batch_size: int, dtype: jnp.dtype, *, is_first: bool, seconds: float) -> LayerWork:
-    work = Work(
-        multiply_adds=training_multiply_adds(layer, is_first=is_first) * batch_size,
-        moved_bytes=moved_bytes(layer, batch_size, dtype, is_first=is_first),
-        seconds=_time(layer, batch_size, dtype, is_first=is_first, seconds=seconds),
-    )
-    return LayerWork(layer.name, work, operations(layer, batch_size), operations_by_xla(layer, batch_size))
 
 
 def training_multiply_adds(layer: Layer, *, is_first: bool) -> int:
@@ -97,22 +79,7 @@ def _forward(layer: Layer) -> Callable[[Any, jax.Array], Any]:
 
 
 def _time(layer: Layer, batch_size: int, dtype: jnp.dtype, *, is_first: bool, seconds: float) -> float:
-    """Median seconds of one forward and backward pass."""
-    images_key, gradient_key = jax.random.split(jax.random.key(0))
-    params = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.01, leaf.dtype), layer.params)
-    images = jax.random.uniform(images_key, (batch_size, *layer.input_shape)).astype(dtype)
-    output = jax.eval_shape(_forward(layer), params, images)
-    gradient = jax.random.normal(gradient_key, output.shape).astype(output.dtype)
-    operands = (params, images, gradient)
-    passes = _both_passes(layer, is_first=is_first)
-    program, _ = compilation.compiled(compilation.jit(_loop(passes)), operands, 1)
-    parts = timing.calibrate(lambda n: program(operands, n), seconds=seconds / _REPEATS, at_most=10_000)
-    budget = TimeBudget(repeats=_REPEATS, seconds=2 * seconds)
-    return budget.time(lambda: program(operands, parts)).median / parts
-
-
-def _both_passes(layer: Layer, *, is_first: bool) -> Callable[[Any, jax.Array, jax.Array], Any]:
-    """A function of params, images and the outputs' gradient: outputs and the gradients that training needs."""
+    """Median seconds of one forward and backward pass, which computes the gradients that training needs."""
     forward = _forward(layer)
 
     def passes(params: Any, images: jax.Array, gradient: jax.Array) -> Any:
@@ -122,7 +89,15 @@ def _both_passes(layer: Layer, *, is_first: bool) -> Callable[[Any, jax.Array, j
             outputs, backward = jax.vjp(forward, params, images)
         return outputs, backward(gradient)
 
-    return passes
+    images_key, gradient_key = jax.random.split(jax.random.key(0))
+    params = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.01, leaf.dtype), layer.params)
+    images = jax.random.uniform(images_key, (batch_size, *layer.input_shape)).astype(dtype)
+    output = jax.eval_shape(forward, params, images)
+    operands = params, images, jax.random.normal(gradient_key, output.shape).astype(output.dtype)
+    program, _ = compilation.compiled(compilation.jit(_loop(passes)), operands, 1)
+    parts = timing.calibrate(lambda n: program(operands, n), seconds=seconds / _REPEATS, at_most=10_000)
+    budget = TimeBudget(repeats=_REPEATS, seconds=2 * seconds)
+    return budget.time(lambda: program(operands, parts)).median / parts
 
 
 def _loop(function: Callable) -> Callable[[Any, jax.Array], Any]:

@@ -3,10 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cnn_jax.report.format import duration, percent
+from markupsafe import Markup
+from matplotlib.axes import Axes
+
+from cnn_jax.report import figures
+from cnn_jax.report.figures import INK
+from cnn_jax.report.format import MISSING, duration, interval, percent
 from cnn_jax.report.page import Block, Figure, Page, Section, render
 from cnn_jax.report.tables import Table, machine_table
-from cnn_jax.studies.benchmark import figure
 
 Record = Mapping[str, Any]
 
@@ -20,7 +24,8 @@ def page(record: Record) -> str:
     sections += [Section(f"Roofline in {part['dtype']}", _roofline_blocks(part)) for part in record["rooflines"]]
     if "profile" in record:
         sections.append(Section("Profile", [_PROFILE_WORDS, profile_table(record)]))
-    sections.append(Section("Machine", [_machine_table(record)]))
+    options = ", ".join(f"{name}={value}" for name, value in record["compiler_options"].items())
+    sections.append(Section("Machine", [machine_table([machine], [["compiler options", options or "none"]])]))
     lead = (
         f"The speed of {config['model']} ({record['parameters']:,} parameters) on images of {config['dataset']}, "
         f"measured on {machine['device']}."
@@ -53,11 +58,11 @@ def _speed_row(case: Record) -> list[str]:
         case["dtype"],
         f"{case['batch_size']:,}",
         duration(seconds["median"]),
-        f"{duration(seconds['low'])} to {duration(seconds['high'])}",
+        interval((seconds["low"], seconds["high"]), duration),
         f"{seconds['repeats']}",
         f"{case['images_per_second']:,.0f}",
-        billions(case["multiply_adds_per_second"]),
-        "-" if compile_seconds is None else duration(compile_seconds),
+        _billions(case["multiply_adds_per_second"]),
+        MISSING if compile_seconds is None else duration(compile_seconds),
         f"{case['peak_memory_bytes'] / 2**20:,.0f} MiB",
     ]
 
@@ -113,7 +118,7 @@ def roofline_table(part: Record) -> Table:
             f"{work['moved_bytes'] / 1e6:,.2f}",
             f"{work['multiply_adds_per_byte']:,.1f}",
             duration(work["seconds"]),
-            billions(work["multiply_adds_per_second"]),
+            _billions(work["multiply_adds_per_second"]),
             work["bound"],
             percent(work["share"], 0),
             work["verdict"],
@@ -125,31 +130,24 @@ def roofline_table(part: Record) -> Table:
     return Table(f"Training at batch size {part['batch_size']} in {part['dtype']}", headings, rows)
 
 
-def peaks_sentence(part: Record) -> str:
-    """The device's measured peaks."""
-    peaks = part["roofs"]
-    return (
-        f"Peaks of this device, as measured: {billions(peaks['multiply_adds_per_second'])} billion multiply-adds per "
-        f"second in products of large {part['dtype']} matrices, and {billions(peaks['bytes_per_second'])} GB per "
+def roofline_words(part: Record) -> str:
+    """The device's measured peaks, and how far our count of operations is from XLA's."""
+    peaks, layers = part["roofs"], [layer for layer in part["layers"] if layer["operations_by_xla"]]
+    words = (
+        f"Peaks of this device, as measured: {_billions(peaks['multiply_adds_per_second'])} billion multiply-adds per "
+        f"second in products of large {part['dtype']} matrices, and {_billions(peaks['bytes_per_second'])} GB per "
         "second, read and written together, in copies of a large array."
     )
-
-
-def operations_sentence(part: Record) -> str:
-    """How far our count of operations is from XLA's."""
-    layers = [layer for layer in part["layers"] if layer["operations_by_xla"]]
     if not layers:
-        return "XLA reports no count of operations here."
+        return f"{words} XLA reports no count of operations here."
     off, name = max((abs(layer["operations"] / layer["operations_by_xla"] - 1), layer["name"]) for layer in layers)
     return (
-        f"XLA's own count of operations in the forward pass is within {off:.2%} of the count by definition; the "
-        f"largest difference is in {name}."
+        f"{words} XLA's own count of operations in the forward pass is within {off:.2%} of the count by definition; "
+        f"the largest difference is in {name}."
     )
 
 
 def _roofline_blocks(part: Record) -> list[Block]:
-    title = f"Roofline of the training step at batch size {part['batch_size']} in {part['dtype']}"
-    drawing = figure.roofline(title, part["roofs"], [*part["layers"], part["step"]])
     caption = (
         "Each marker is one layer by itself, forward and backward pass; one marker is the whole training step. The "
         "solid line is the best that this device can do. Left of the dotted line the memory limits the speed; right of "
@@ -159,12 +157,33 @@ def _roofline_blocks(part: Record) -> list[Block]:
         "MB moved are the fewest megabytes that the pass must read and write: each array once in each pass. The bound "
         "is the peak that limits a layer, and its share is the part of this peak that the layer reaches."
     )
-    return [
-        f"{peaks_sentence(part)} {operations_sentence(part)}",
-        Figure(drawing, caption),
-        words,
-        roofline_table(part),
-    ]
+    return [roofline_words(part), Figure(_roofline_figure(part), caption), words, roofline_table(part)]
+
+
+def _roofline_figure(part: Record) -> Markup:
+    """The device's peaks as a line, and a marker for each piece of work that multiplies."""
+    peak, bandwidth = part["roofs"]["multiply_adds_per_second"], part["roofs"]["bytes_per_second"]
+    works = [work for work in (*part["layers"], part["step"]) if work["multiply_adds"]]
+    ridge = peak / bandwidth
+    intensities = [ridge, *(work["multiply_adds_per_byte"] for work in works)]
+    low, high = min(intensities) / 4, max(intensities) * 4
+
+    def paint(axes: Axes) -> None:
+        axes.loglog([low, ridge, high], [low * bandwidth / 1e9, peak / 1e9, peak / 1e9], color=INK, linewidth=1.5)
+        axes.axvline(ridge, color=INK, linewidth=0.8, linestyle=":")
+        for index, work in enumerate(works):
+            place = work["multiply_adds_per_byte"], work["multiply_adds_per_second"] / 1e9
+            label = f"{work['name']}, {percent(work['share'], 0)} of its bound"
+            axes.plot(*place, markersize=9, linestyle="none", label=label, **figures.line_style(index))
+        axes.set(xlabel="multiply-adds per byte moved", ylabel="10⁹ multiply-adds/s")
+        for axis in (axes.xaxis, axes.yaxis):
+            figures.plain_logarithmic(axis)
+        figures.grid(axes)
+        axes.legend(loc="lower right", fontsize=10)
+
+    title = f"Roofline of the training step at batch size {part['batch_size']} in {part['dtype']}"
+    shares = "; ".join(f"{w['name']} reaches {percent(w['share'], 0)} of its {w['bound']} bound" for w in works)
+    return figures.draw(f"{title}: {shares}.", paint)
 
 
 _PROFILE_WORDS = (
@@ -184,13 +203,7 @@ def profile_table(record: Record) -> Table:
     return Table(title, ["operation", "calls", "time", "share of all time", "layer and jax primitive"], rows)
 
 
-def _machine_table(record: Record) -> Table:
-    options = ", ".join(f"{name}={value}" for name, value in record["compiler_options"].items())
-    return machine_table([record["machine"]], [["compiler options", options or "none"]])
-
-
-def billions(number: float) -> str:
-    """A number in billions, with one decimal: `12.3` for 12.3e9."""
+def _billions(number: float) -> str:
     return f"{number / 1e9:,.1f}"
 
 

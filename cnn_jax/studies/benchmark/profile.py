@@ -2,8 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,41 +16,36 @@ _TRANSFORMED = re.compile(r"(?:\w+\()+([^()]*)\)+")
 _IS_STRUCTURE = re.compile(r"while|body|cond|closed_call|branch_.*|custom_vjp_call.*|platform_index.*|")
 
 
-@dataclass(frozen=True)
-class Operation:
-    """One of XLA's operations in a trace.
+def most_expensive(call: Callable[[], object], folder: Path, hlo_text: str) -> list[dict[str, Any]]:
+    """The ten of XLA's operations that take the most time in a call, longest first, as in the record.
 
-    seconds: of all its calls, without the operations that it calls. share: of the seconds of all operations. source:
-    the layer and the jax primitive that it comes from, empty if XLA does not know it.
+    The trace of the call stays in `folder`, for xprof and TensorBoard. hlo_text: of the program that is called.
+
+    source: the layer and the jax primitive that an operation comes from, empty if XLA does not know it. seconds: of all
+    its calls, without the operations that it calls. share: of the seconds of all operations.
     """
-
-    name: str
-    source: str
-    calls: int
-    seconds: float
-    share: float
-
-
-def trace(call: Callable[[], object], folder: Path) -> None:
-    """Writes a trace of a call, for `most_expensive`, `xprof` and TensorBoard."""
     with jax.profiler.trace(str(folder)):
         jax.block_until_ready(call())
-
-
-def most_expensive(folder: Path, hlo_text: str) -> list[Operation]:
-    """The ten operations of a trace that took the most time, longest first. hlo_text: of the traced program."""
     sources = {match["name"]: source_of(match["source"]) for match in _HLO_LINE.finditer(hlo_text)}
-    seconds: dict[str, float] = defaultdict(float)
-    calls: dict[str, int] = defaultdict(int)
+    seconds: dict[str, list[float]] = defaultdict(list)
     newest = max(folder.rglob("*.xplane.pb"), key=lambda path: path.stat().st_mtime)
     for plane in jax.profiler.ProfileData.from_file(str(newest)).planes:
         for line in plane.lines:
-            for name, own in own_seconds(_operations(line.events)):
-                seconds[name] += own
-                calls[name] += 1
-    total = sum(seconds.values())
-    longest = sorted(seconds, key=lambda name: -seconds[name])[:_MOST]
-    return [Operation(n, sources.get(n, ""), calls[n], seconds[n], seconds[n] / total) for n in longest]
+            events = [(dict(event.stats).get("hlo_op"), event.start_ns, event.end_ns) for event in line.events]
+            for name, own in own_seconds([(str(name), start, end) for name, start, end in events if name]):
+                seconds[name].append(own)
+    totals = {name: sum(calls) for name, calls in seconds.items()}
+    longest, total = sorted(totals, key=lambda name: -totals[name])[:_MOST], sum(totals.values())
+    return [
+        {
+            "name": name,
+            "source": sources.get(name, ""),
+            "calls": len(seconds[name]),
+            "seconds": totals[name],
+            "share": totals[name] / total,
+        }
+        for name in longest
+    ]
 
 
 def source_of(op_name: str) -> str:
@@ -63,28 +57,15 @@ def source_of(op_name: str) -> str:
     return ("gradient of " if "transpose(" in op_name else "") + "/".join(parts)
 
 
-def own_seconds(events: Iterable[tuple[str, float, float]]) -> Iterator[tuple[str, float]]:
-    """Yields each event's name and its seconds without the events inside it. events: name, start and end in ns."""
-    open_events: list[list[Any]] = []  # name, end, own
-    for name, start, end in sorted(events, key=lambda event: (event[1], -event[2])):
-        while open_events and open_events[-1][1] <= start:
-            yield _closed(open_events.pop())
+def own_seconds(events: Iterable[tuple[str, float, float]]) -> list[tuple[str, float]]:
+    """Each event's name and its seconds without the events inside it. events: name, start and end in ns."""
+    ordered = sorted(events, key=lambda event: (event[1], -event[2]))
+    own = [end - start for _, start, end in ordered]
+    open_events: list[int] = []  # the events around the present one, by their indices
+    for index, (_, start, end) in enumerate(ordered):
+        while open_events and ordered[open_events[-1]][2] <= start:
+            open_events.pop()
         if open_events:
-            open_events[-1][2] -= end - start
-        open_events.append([name, end, end - start])
-    while open_events:
-        yield _closed(open_events.pop())
-
-
-def _closed(event: list[Any]) -> tuple[str, float]:
-    name, _, own = event
-    return name, max(own, 0.0) / 1e9
-
-
-def _operations(events: Iterable[Any]) -> Iterator[tuple[str, float, float]]:
-    """The events that are XLA's operations: name, start and end in ns."""
-    for event in events:
-        for key, value in event.stats:
-            if key == "hlo_op":
-                yield str(value), event.start_ns, event.end_ns
-                break
+            own[open_events[-1]] -= end - start
+        open_events.append(index)
+    return [(name, max(seconds, 0.0) / 1e9) for (name, _, _), seconds in zip(ordered, own, strict=True)]

@@ -4,8 +4,10 @@ Williams, Waterman and Patterson, "Roofline: an insightful visual performance mo
 unit of work. The peaks are measured: products of large matrices, and copies of memory.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,47 +34,39 @@ class DevicePeaks:
 class Work:
     """A measured piece of work: its multiply-adds by definition, the fewest bytes it must move, its seconds."""
 
+    name: str
     multiply_adds: int
     moved_bytes: int
     seconds: float
 
-    @property
-    def intensity(self) -> float:
-        """Multiply-adds per byte."""
-        return self.multiply_adds / self.moved_bytes
 
-    @property
-    def multiply_adds_per_second(self) -> float:
-        return self.multiply_adds / self.seconds
+def compare(work: Work, peaks: DevicePeaks) -> dict[str, Any]:
+    """The work and its rates, and the peak that limits it, as in the record.
 
-
-@dataclass(frozen=True)
-class Bound:
-    """The peak that limits a piece of work. limit: `compute` or `memory`. share: how much of the peak it reaches."""
-
-    limit: str
-    share: float
-
-    @property
-    def verdict(self) -> str:
-        """The share in words."""
-        if self.share > 1:
-            return {
-                "compute": "above the bound: fewer multiplications than in the definition",
-                "memory": "above the bound: the data stay in the cache",
-            }[self.limit]
-        if self.share >= 0.7:
-            return f"near the {self.limit} bound"
-        if self.share >= 0.3:
-            return f"below the {self.limit} bound"
-        return f"far below the {self.limit} bound: mostly other work or waiting"
-
-
-def bound(work: Work, peaks: DevicePeaks) -> Bound:
-    """The peak that limits this work, and the share of it that the work reaches."""
+    bound: `compute` or `memory`. share: how much of this peak the work reaches. verdict: the share in words.
+    """
     compute = work.multiply_adds / peaks.multiply_adds_per_second
     memory = work.moved_bytes / peaks.bytes_per_second
-    return Bound("compute" if compute > memory else "memory", max(compute, memory) / work.seconds)
+    bound, share = "compute" if compute > memory else "memory", max(compute, memory) / work.seconds
+    return dataclasses.asdict(work) | {
+        "multiply_adds_per_byte": work.multiply_adds / work.moved_bytes,
+        "multiply_adds_per_second": work.multiply_adds / work.seconds,
+        "bound": bound,
+        "share": share,
+        "verdict": _verdict(bound, share),
+    }
+
+
+def _verdict(bound: str, share: float) -> str:
+    if share > 1 and bound == "compute":
+        return "above the bound: fewer multiplications than in the definition"
+    if share > 1:
+        return "above the bound: the data stay in the cache"
+    if share >= 0.7:
+        return f"near the {bound} bound"
+    if share >= 0.3:
+        return f"below the {bound} bound"
+    return f"far below the {bound} bound: mostly other work or waiting"
 
 
 def measure_peaks(dtype: str, matmul_precision: str, *, seconds: float) -> DevicePeaks:

@@ -15,15 +15,11 @@ from cnn_jax.runs import machine
 from cnn_jax.runs.options import RUNS, RunOptions
 from cnn_jax.studies.benchmark import cases, layers, page, record, roofline
 from cnn_jax.studies.benchmark.cases import DTYPES, BenchmarkModel, Measurement
-from cnn_jax.studies.benchmark.profile import most_expensive, trace
+from cnn_jax.studies.benchmark.profile import most_expensive
 from cnn_jax.studies.benchmark.timing import TimeBudget
 
 PROFILED_STEPS = 10
 ROOFLINE_SECONDS = 1.0  # time for each layer, and for each of the device's peaks
-
-
-class SlowerThanBaseline(ProjectError):
-    """A case is slower than the tolerance allows."""
 
 
 def run(
@@ -41,11 +37,11 @@ def run(
     """Measures, prints, and writes `benchmark.json` and `benchmark.html`; returns the record.
 
     dtypes: names in `cases.DTYPES`; None means all that the platform has. Rooflines and profile use the first batch
-    size. Raises InputError before anything is measured, and SlowerThanBaseline at the end.
+    size. Raises InputError before anything is measured, and ProjectError at the end if a case is slower than the
+    tolerance allows.
     """
-    compilation.start(
-        persistent_cache=False, deterministic=options.deterministic
-    )  # a cache would hide the compile time
+    # A cache would hide the compile time.
+    compilation.start(persistent_cache=False, deterministic=options.deterministic)
     console, model, budget = Console(), cases.build_model(config), TimeBudget(repeats=repeats, seconds=seconds)
     dtypes = dtypes or cases.available_dtypes()
     _check(model, batch_sizes, dtypes, budget, tolerance)
@@ -60,7 +56,7 @@ def run(
     variants = [model.variant(dtype, batch_sizes[0]) for dtype in dtypes]
     content["rooflines"] = [_roofline(variant, measurements, budget, console) for variant in variants]
     if earlier:
-        content["comparison"] = record.compare(measurements, earlier, tolerance)
+        content["comparison"] = record.comparison(measurements, earlier, tolerance)
     if profile:
         content["profile"] = _profile(variants[0], folder, console)
 
@@ -107,8 +103,8 @@ def _roofline(
     """Measures the layers of the training step and this device's peaks."""
     config, seconds = model.config, min(budget.seconds, ROOFLINE_SECONDS)
     console.note(f"measuring the device's peaks and the layers, {model.dtype}")
-    case = ("training step", model.dtype, config.batch_size)
-    step = next(found for found in measurements if (found.what, found.dtype, found.batch_size) == case)
+    case = {"what": "training step", "dtype": model.dtype, "batch_size": config.batch_size}
+    step = next(measurement for measurement in measurements if case.items() <= measurement.items())
     works = layers.measure(model.layers, config.batch_size, config.dtype, config.matmul_precision, seconds=seconds)
     peaks = roofline.measure_peaks(config.dtype, config.matmul_precision, seconds=seconds)
     return record.roofline(model, peaks, works, step)
@@ -120,8 +116,8 @@ def _profile(model: BenchmarkModel, folder: Path, console: Console) -> dict[str,
     training = cases.compile_training_of(model)
     run_steps, count = cases.steps_of(training), min(PROFILED_STEPS, training.epoch_steps)
     run_steps(count)
-    trace(lambda: run_steps(count), folder / "profile")
-    return record.profile(count, most_expensive(folder / "profile", training.hlo_text()))
+    operations = most_expensive(lambda: run_steps(count), folder / "profile", training.hlo_text())
+    return {"steps": count, "operations": operations}
 
 
 def _write(content: dict[str, Any], folder: Path) -> None:
@@ -135,14 +131,14 @@ def _print(content: dict[str, Any], folder: Path, console: Console) -> None:
     for table in page.tables(content):
         console.table(table)
     for part in content["rooflines"]:
-        console.line(f"{page.peaks_sentence(part)} {page.operations_sentence(part)}")
+        console.line(page.roofline_words(part))
     console.line(f"{folder / 'benchmark.json'} and {folder / 'benchmark.html'} written")
 
 
 def _require_not_slower(content: dict[str, Any]) -> None:
     comparison = content.get("comparison", {"rows": []})
     if slower := sum(row["slower"] for row in comparison["rows"]):
-        raise SlowerThanBaseline(
+        raise ProjectError(
             f"{slower} of {len(comparison['rows'])} cases are more than {percent(comparison['tolerance'], 0)} slower "
             "than the baseline."
         )

@@ -39,20 +39,15 @@ class Bin:
 
 
 def quality(log_probabilities: np.ndarray, labels: np.ndarray) -> Quality:
-    """Loss, accuracy and calibration error. log_probabilities: float64 [N, classes]. labels: int [N]."""
+    """Loss, accuracy and calibration error. log_probabilities: float64 [N, classes]. labels: int [N].
+
+    For a single model, the loss is the test loss.
+    """
     return Quality(
-        loss=negative_log_likelihood(log_probabilities, labels),
+        loss=float((-log_probabilities[np.arange(len(labels)), labels]).mean()),
         accuracy=float((log_probabilities.argmax(axis=-1) == labels).mean()),
         calibration_error=expected_calibration_error(np.exp(log_probabilities), labels),
     )
-
-
-def negative_log_likelihood(log_probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Mean of -ln p(label), in nats; for a single model this is the test loss.
-
-    log_probabilities: float64 [N, classes]. labels: int [N].
-    """
-    return float((-log_probabilities[np.arange(len(labels)), labels]).mean())
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:

@@ -1,4 +1,4 @@
-"""Corrupted test images: shifted, rotated, scaled, noisy, blurred, pale, partly covered.
+"""Corrupted test images: shifted, rotated, scaled, noisy, blurred, pale, partly covered; and the accuracy on them.
 
 Seven corruptions in five strengths, after Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common
 Corruptions and Perturbations" (2019), with strengths for small images. Pixels that come in from outside an image are
@@ -10,14 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # scipy.ndimage is loaded where it is first used: only corruptions need it
 
+from cnn_jax.data.dataset import Split
 from cnn_jax.errors import unknown_name
 
 BACKGROUND = 0  # of the images of all our datasets
 STRENGTHS = range(6)  # 0 changes nothing
-_AT_ONCE = 1000  # images whose coordinates are in memory at the same time
+SEED = 0  # of an evaluation's corruptions
 
 Apply = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
+Infer = Callable[[np.ndarray], np.ndarray]  # uint8 images [N, H, W, C] -> float32 logits [seeds, N, classes]
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ def selected(wanted: Sequence[str]) -> list[str]:
     return list(CORRUPTIONS) if "all" in wanted else list(dict.fromkeys(wanted))
 
 
-def corrupt(images: np.ndarray, name: str, strength: int, seed: int = 0) -> np.ndarray:
+def corrupt(images: np.ndarray, name: str, strength: int, seed: int = SEED) -> np.ndarray:
     """Corrupted images. images: uint8 [N, H, W, C]. Returns such images. Equal arguments give equal images.
 
     strength: from 0, which changes nothing, to 5. The direction, position or noise pattern of each image is random but
@@ -54,14 +57,40 @@ def corrupt(images: np.ndarray, name: str, strength: int, seed: int = 0) -> np.n
     return corruption.apply(images, corruption.amounts[strength], rng)
 
 
-def _shift(images: np.ndarray, pixels: float, rng: np.random.Generator) -> np.ndarray:
-    from scipy import ndimage  # takes a third of a second to import, which only corruptions need
+def accuracies(
+    models: Mapping[str, Infer], test: Split, names: Sequence[str], note: Callable[[str], None]
+) -> dict[str, dict[str, np.ndarray]]:
+    """The accuracy of each model under each corruption at the strengths from 0 to 5: float64 [6, seeds].
 
-    directions, moved = rng.integers(4, size=len(images)), np.empty_like(images)
-    for index, (down, right) in enumerate(((-1, 0), (1, 0), (0, -1), (0, 1))):
-        way = (0, down * pixels, right * pixels, 0)
-        moved[directions == index] = ndimage.shift(images[directions == index], way, order=0, cval=BACKGROUND)
-    return moved
+    All models see the same corrupted images. note: is called with a line of progress.
+    """
+    clean = {model: _accuracy(infer, test.images, test.labels) for model, infer in models.items()}
+    found: dict[str, dict[str, np.ndarray]] = {model: {} for model in models}
+    for name in names:
+        note(f"scoring images with {name}")
+        corrupted = [corrupt(test.images, name, strength) for strength in STRENGTHS[1:]]
+        for model, infer in models.items():
+            accuracies = [_accuracy(infer, images, test.labels) for images in corrupted]
+            found[model][name] = np.stack([clean[model], *accuracies])
+    return found
+
+
+def _accuracy(infer: Infer, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return (infer(images).argmax(axis=-1) == labels).mean(axis=-1)
+
+
+def samples(images: np.ndarray, name: str) -> np.ndarray:
+    """The images at each strength: uint8 [6, N, H, W, C]."""
+    return np.stack([corrupt(images, name, strength) for strength in STRENGTHS])
+
+
+def _shift(images: np.ndarray, pixels: float, rng: np.random.Generator) -> np.ndarray:
+    directions = np.array([(-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0)])[rng.integers(4, size=len(images))]
+    moved = [
+        scipy.ndimage.shift(image, pixels * direction, order=0, cval=BACKGROUND)
+        for image, direction in zip(images, directions, strict=True)
+    ]
+    return np.stack(moved)
 
 
 def _rotate(images: np.ndarray, degrees: float, rng: np.random.Generator) -> np.ndarray:
@@ -80,9 +109,8 @@ def _noise(images: np.ndarray, sigma: float, rng: np.random.Generator) -> np.nda
 
 
 def _blur(images: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    from scipy import ndimage
-
-    blurred = ndimage.gaussian_filter(images.astype(np.float32), (0, sigma, sigma, 0), mode="constant", cval=BACKGROUND)
+    sigmas = (0, sigma, sigma, 0)
+    blurred = scipy.ndimage.gaussian_filter(images.astype(np.float32), sigmas, mode="constant", cval=BACKGROUND)
     return _to_grey_levels(blurred)
 
 
@@ -92,39 +120,32 @@ def _contrast(images: np.ndarray, share: float, rng: np.random.Generator) -> np.
 
 
 def _occlude(images: np.ndarray, side: float, rng: np.random.Generator) -> np.ndarray:
-    size = np.array(images.shape[1:3])
-    square = np.minimum(int(side), size)
+    height, width = np.minimum(int(side), images.shape[1:3])
     # The relative position is random, so that it is the same for squares of every size.
-    first = (rng.random((len(images), 2)) * (size - square + 1)).astype(int)
-    rows, columns = (
-        (np.arange(size[axis]) >= first[:, axis, None]) & (np.arange(size[axis]) < first[:, axis, None] + square[axis])
-        for axis in (0, 1)
-    )
-    hidden = rows[:, :, None] & columns[:, None, :]
-    return np.where(hidden[..., None], np.uint8(BACKGROUND), images)
+    places = np.array(images.shape[1:3]) - (height, width) + 1
+    corners = (rng.random((len(images), 2)) * places).astype(int)
+    covered = images.copy()
+    for image, (top, left) in zip(covered, corners, strict=True):
+        image[top : top + height, left : left + width] = BACKGROUND
+    return covered
 
 
 def _mapped(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     """Images mapped about their centres, bilinearly. matrices: [N, 2, 2], from a new pixel's position to the old."""
-    from scipy import ndimage
-
-    count, height, width, channels = images.shape
-    centre = np.array([height - 1, width - 1]) / 2
-    grid = np.moveaxis(np.indices((height, width)), 0, -1).reshape(-1, 2) - centre
-    result = np.empty_like(images)
-    for part in (slice(start, start + _AT_ONCE) for start in range(0, count, _AT_ONCE)):
-        positions = np.einsum("nij,pj->inp", matrices[part], grid) + centre[:, None, None]
-        which = np.broadcast_to(np.arange(positions.shape[1])[:, None], positions.shape[1:])
-        for channel in range(channels):
-            values = ndimage.map_coordinates(
-                images[part, ..., channel].astype(np.float32),
-                [which, *positions],
+    centre = (np.array(images.shape[1:3]) - 1) / 2
+    mapped = np.empty(images.shape, np.float32)
+    for image, matrix, result in zip(images.astype(np.float32), matrices, mapped, strict=True):
+        for channel in range(images.shape[-1]):
+            scipy.ndimage.affine_transform(
+                image[..., channel],
+                matrix,
+                offset=centre - matrix @ centre,
+                output=result[..., channel],
                 order=1,
                 mode="grid-constant",
                 cval=BACKGROUND,
             )
-            result[part, ..., channel] = _to_grey_levels(values).reshape(-1, height, width)
-    return result
+    return _to_grey_levels(mapped)
 
 
 def _to_grey_levels(values: np.ndarray) -> np.ndarray:

@@ -1,20 +1,19 @@
 """The numbers of an evaluation: scores of every seed, their means, ensembles of them, and corrupted images."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
+from cnn_jax.data.tasks import Task
 from cnn_jax.report.statistics import estimate
 from cnn_jax.runs.result import Result
-from cnn_jax.studies.evaluation import calibration, ensembles
-from cnn_jax.studies.evaluation.corruptions import CORRUPTIONS
-from cnn_jax.training.metrics import log_softmax
+from cnn_jax.studies.evaluation import calibration, corruptions, ensembles
+from cnn_jax.training import metrics
 
 FORMAT = 1
-CORRUPTION_SEED = 0
 
 
 def evaluation_record(
@@ -26,15 +25,25 @@ def evaluation_record(
 
 
 def run_record(
-    name: str, path: str, results: Mapping[int, Result], logits: np.ndarray, labels: np.ndarray, *, same_dataset: bool
+    name: str,
+    path: str,
+    task: Task,
+    results: Mapping[int, Result],
+    logits: Iterable[Any],
+    labels: np.ndarray,
+    *,
+    same_dataset: bool,
 ) -> dict[str, Any]:
     """The scores of a run's seeds, their means, ensembles of them, and the bins of reliability diagrams.
 
-    results: what each seed recorded, by seed. logits: float [seeds, N, classes]. labels: int [N]. same_dataset: whether
-    the labels are those of the dataset that the run was trained on.
+    Where a model has several outputs, all of these are of its main output, and each seed has loss and accuracy of every
+    output too. results: what each seed recorded, by seed. logits: of each seed, float [N, classes], or a dict of them
+    by output. labels: int [N]. same_dataset: whether the labels are those of the dataset that the run was trained on.
     """
-    logs = log_softmax(logits)
-    scores = [dataclasses.asdict(calibration.quality(seed, labels)) for seed in logs]
+    logits = list(logits)
+    logs = metrics.log_softmax(np.stack([task.select_main_output(of_seed) for of_seed in logits]))
+    scores = [dataclasses.asdict(calibration.quality(of_seed, labels)) for of_seed in logs]
+    outputs = [_output_scores(of_seed, task.targets(labels)) for of_seed in logits]
     pooled = calibration.reliability(np.exp(logs).reshape(-1, logs.shape[-1]), np.tile(labels, len(logs)))
     first = next(iter(results.values()))
     record: dict[str, Any] = {
@@ -42,12 +51,14 @@ def run_record(
         "path": path,
         "trained_on": first.dataset,
         "parameters": first.parameters,
-        "seeds": [{"seed": seed, **of_seed} for seed, of_seed in zip(results, scores, strict=True)],
+        "seeds": [{"seed": seed, **score, **by} for seed, score, by in zip(results, scores, outputs, strict=True)],
         "mean": {measure: dataclasses.asdict(estimate([one[measure] for one in scores])) for measure in scores[0]},
         "reliability": {"single models": _plain(pooled)},
     }
+    if task.main_output:
+        record["main_output"] = task.main_output
     if same_dataset:
-        recorded = [vars(result) for result in results.values()]
+        recorded = [task.select_main_output(result.outputs or vars(result)) for result in results.values()]
         record["recorded"] = {key: fmean(one[f"test_{key}"] for one in recorded) for key in ("loss", "accuracy")}
     if len(logs) > 1:
         record["ensembles"] = _plain(ensembles.by_size(logs, labels))
@@ -56,29 +67,35 @@ def run_record(
     return record
 
 
+def _output_scores(logits: Any, targets: Any) -> dict[str, Any]:
+    """Loss and accuracy of each output under `outputs`; nothing where there is only one."""
+    outputs = metrics.score(logits, targets).outputs
+    by_output = {name: {"loss": score.loss, "accuracy": score.accuracy} for name, score in outputs.items()}
+    return {"outputs": by_output} if by_output else {}
+
+
 def corruption_record(
     accuracies: Mapping[str, Mapping[str, np.ndarray]], seeds: Mapping[str, Sequence[int]]
 ) -> dict[str, Any]:
-    """The part of the record on corrupted images. accuracies: from `robustness.accuracies`. seeds: of each run."""
-    names = next(iter(accuracies.values()))
+    """The part of the record on corrupted images. accuracies: from `corruptions.accuracies`. seeds: of each run."""
+    kinds = {name: corruptions.CORRUPTIONS[name] for name in next(iter(accuracies.values()))}
     return {
-        "seed": CORRUPTION_SEED,
-        "kinds": {name: _kind(name) for name in names},
-        "runs": [{"name": run, "seeds": list(seeds[run]), **_table(table)} for run, table in accuracies.items()],
+        "seed": corruptions.SEED,
+        "kinds": {
+            name: {"meaning": kind.meaning, "unit": kind.unit, "amounts": list(kind.amounts)}
+            for name, kind in kinds.items()
+        },
+        "runs": [
+            {
+                "name": run,
+                "seeds": list(seeds[run]),
+                "accuracy": {name: table.tolist() for name, table in tables.items()},
+                "mean": {name: _plain(map(estimate, table)) for name, table in tables.items()},
+            }
+            for run, tables in accuracies.items()
+        ],
     }
 
 
-def _kind(name: str) -> dict[str, Any]:
-    corruption = CORRUPTIONS[name]
-    return {"meaning": corruption.meaning, "unit": corruption.unit, "amounts": list(corruption.amounts)}
-
-
-def _table(accuracies: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    return {
-        "accuracy": {name: table.tolist() for name, table in accuracies.items()},
-        "mean": {name: _plain([estimate(strength) for strength in table]) for name, table in accuracies.items()},
-    }
-
-
-def _plain(records: Sequence[Any]) -> list[dict[str, Any]]:
+def _plain(records: Iterable[Any]) -> list[dict[str, Any]]:
     return [dataclasses.asdict(record) for record in records]

@@ -5,80 +5,69 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax.report.format import MISSING, listed, loss, loss_estimate, percent, percent_estimate
+from cnn_jax.report.format import MISSING, interval, listed, loss, loss_estimate, percent, percent_estimate
 from cnn_jax.report.page import Figure, Page, Section, render
 from cnn_jax.report.tables import Table, machine_table
 from cnn_jax.studies.evaluation import figures
+from cnn_jax.studies.evaluation.corruptions import STRENGTHS
 
 Record = Mapping[str, Any]
 
-_STRENGTHS = ("0", "1", "2", "3", "4", "5")
+_SCORES = ("test accuracy", "test loss", "calibration error")
+_STRENGTHS = [str(strength) for strength in STRENGTHS]
 
 
 def _overview(record: Record) -> Table:
     rows = [
-        [
-            run["name"],
-            f"{run['parameters']:,}",
-            f"{len(run['seeds'])}",
-            percent_estimate(run["mean"]["accuracy"]),
-            loss_estimate(run["mean"]["loss"]),
-            percent_estimate(run["mean"]["calibration_error"]),
-        ]
-        for run in record["runs"]
+        [run["name"], f"{run['parameters']:,}", f"{len(run['seeds'])}", *_mean_scores(run)] for run in record["runs"]
     ]
-    headings = ["run", "parameters", "seeds", "test accuracy", "test loss", "calibration error"]
-    return Table(f"Scores on {record['test_examples']:,} test images of {record['dataset']}", headings, rows)
+    title = f"Scores on {record['test_examples']:,} test images of {record['dataset']}"
+    return Table(title, ["run", "parameters", "seeds", *_SCORES], rows)
 
 
 def seed_table(record: Record, run: Record) -> Table:
     """A row for each seed of a run, and their mean with its interval."""
-    rows = [
-        [f"{row['seed']}", percent(row["accuracy"]), loss(row["loss"]), percent(row["calibration_error"])]
-        for row in run["seeds"]
-    ]
-    mean = run["mean"]
-    scores = (
-        percent_estimate(mean["accuracy"]),
-        loss_estimate(mean["loss"]),
-        percent_estimate(mean["calibration_error"]),
-    )
-    headings = ["seed", "test accuracy", "test loss", "calibration error"]
+    rows = [[f"{row['seed']}", *_scores(row)] for row in run["seeds"]]
     title = f"{run['name']} on {record['dataset']}: {len(run['seeds'])} seeds"
-    return Table(title, headings, [*rows, ["mean", *scores]])
+    return Table(title, ["seed", *_SCORES], [*rows, ["mean", *_mean_scores(run)]])
 
 
 def ensemble_table(record: Record, run: Record) -> Table:
     """The scores of ensembles of a run's seeds, by the number of members."""
-    rows = [
-        [
-            f"{row['members']}",
-            f"{row['subsets']}",
-            percent(row["quality"]["accuracy"]),
-            f"{percent(row['lowest'])} to {percent(row['highest'])}" if row["subsets"] > 1 else MISSING,
-            loss(row["quality"]["loss"]),
-            percent(row["quality"]["calibration_error"]),
-        ]
-        for row in run["ensembles"]
+    rows = []
+    for row in run["ensembles"]:
+        accuracy, *others = _scores(row["quality"])
+        lowest_to_highest = interval((row["lowest"], row["highest"]), percent) if row["subsets"] > 1 else MISSING
+        rows.append([f"{row['members']}", f"{row['subsets']}", accuracy, lowest_to_highest, *others])
+    accuracy, *others = _SCORES
+    title = f"Ensembles of {run['name']} on {record['dataset']}: means over the subsets"
+    return Table(title, ["members", "subsets", accuracy, "lowest to highest", *others], rows)
+
+
+def _scores(quality: Record) -> list[str]:
+    return [percent(quality["accuracy"]), loss(quality["loss"]), percent(quality["calibration_error"])]
+
+
+def _mean_scores(run: Record) -> list[str]:
+    mean = run["mean"]
+    return [
+        percent_estimate(mean["accuracy"]),
+        loss_estimate(mean["loss"]),
+        percent_estimate(mean["calibration_error"]),
     ]
-    headings = ["members", "subsets", "test accuracy", "lowest to highest", "test loss", "calibration error"]
-    return Table(f"Ensembles of {run['name']} on {record['dataset']}: means over the subsets", headings, rows)
 
 
-def corruption_tables(record: Record) -> list[Table]:
-    """What the strengths mean, and the accuracy of every run at each strength of each corruption."""
-    return [_strengths(record["corruptions"]), _accuracies(record)]
-
-
-def _strengths(corruptions: Record) -> Table:
+def strength_table(record: Record) -> Table:
+    """What the strengths of each corruption mean."""
     rows = [
         [name, kind["meaning"], *(f"{amount:g}" for amount in kind["amounts"]), kind["unit"]]
-        for name, kind in corruptions["kinds"].items()
+        for name, kind in record["corruptions"]["kinds"].items()
     ]
     return Table("What the strengths mean", ["corruption", "the image is", *_STRENGTHS, "unit"], rows)
 
 
-def _accuracies(record: Record) -> Table:
+def corruption_table(record: Record) -> Table:
+    """The accuracy of every run at each strength of each corruption."""
     rows = [
         [name, run["name"], *(percent_estimate(cell).removesuffix(" %") for cell in run["mean"][name])]
         for name in record["corruptions"]["kinds"]
@@ -90,23 +79,31 @@ def _accuracies(record: Record) -> Table:
 
 def sentences(record: Record, run: Record) -> Iterator[str]:
     """What to know about a run's numbers, a line each."""
-    mean, number = run["mean"], len(run["seeds"])
+    number = len(run["seeds"])
+    accuracy, mean_loss, calibration_error = _mean_scores(run)
     if number > 1:
         yield (
-            f"{record['dataset']} test accuracy {percent_estimate(mean['accuracy'])} (95 % CI, n = {number})  "
-            f"loss {loss_estimate(mean['loss'])}  calibration error {percent_estimate(mean['calibration_error'])}"
+            f"{record['dataset']} test accuracy {accuracy} (95 % CI, n = {number})  "
+            f"loss {mean_loss}  calibration error {calibration_error}"
         )
+    if "main_output" in run:
+        yield f"the model has several outputs; its scores are those of {run['main_output']}"
     if "recorded" in run:
         runs = "the run itself" if number == 1 else "the runs themselves"
         yield f"{runs} recorded loss {loss(run['recorded']['loss'])}  accuracy {percent(run['recorded']['accuracy'])}"
-    error = f" {percent(mean['calibration_error']['mean'])}" if number == 1 else ""
+    error = f" {calibration_error}" if number == 1 else ""
     yield f"expected calibration error{error}, with {record['bins']} bins; the loss is the mean negative log-likelihood"
 
 
 def render_page(record: Record, samples: Mapping[str, np.ndarray]) -> str:
     """The page as HTML. samples: some test images for each corruption and strength, uint8 [6, N, H, W, C]."""
     with_ensembles = [run for run in record["runs"] if "ensembles" in run]
-    sections = [Section("Scores", [_SCORES_TEXT.format(**record), _overview(record)])]
+    outputs = [
+        f"{run['name']} has several outputs; its scores are those of {run['main_output']}."
+        for run in record["runs"]
+        if "main_output" in run
+    ]
+    sections = [Section("Scores", [_SCORES_TEXT.format(**record), *outputs, _overview(record)])]
     if with_ensembles:
         tables = [ensemble_table(record, run) for run in with_ensembles]
         sections.append(Section("Ensembles", [_ENSEMBLES_TEXT, *tables]))
@@ -151,12 +148,11 @@ _CORRUPTIONS_TEXT = (
 
 
 def _corruption_blocks(record: Record, samples: Mapping[str, np.ndarray]) -> list[str | Table | Figure]:
-    strengths, accuracies = corruption_tables(record)
     sheet = figures.corrupted_images(samples)
     return [
         _CORRUPTIONS_TEXT,
-        strengths,
+        strength_table(record),
         Figure(sheet, "Some test images, from strength 0 on the left to strength 5 on the right."),
         Figure(figures.accuracy_by_strength(record["corruptions"]), _CURVES_CAPTION),
-        accuracies,
+        corruption_table(record),
     ]

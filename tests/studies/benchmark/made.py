@@ -6,10 +6,9 @@ from typing import Any
 
 from cnn_jax.config import Config
 from cnn_jax.runs import machine
-from cnn_jax.studies.benchmark import record
+from cnn_jax.studies.benchmark import cases, record
 from cnn_jax.studies.benchmark.cases import BenchmarkModel, Measurement, build_model
-from cnn_jax.studies.benchmark.layers import LayerWork, working_layers
-from cnn_jax.studies.benchmark.profile import Operation
+from cnn_jax.studies.benchmark.layers import working_layers
 from cnn_jax.studies.benchmark.roofline import DevicePeaks, Work
 from cnn_jax.studies.benchmark.timing import TimeBudget, Timing
 
@@ -26,7 +25,8 @@ def _model() -> BenchmarkModel:
 def measurement(what: str = "inference", *, images: int = 64_000, batch_size: int = 64) -> Measurement:
     """A case in which one call takes one second."""
     compile_seconds = None if what == "training epoch" else 1.5
-    return Measurement(what, "float32", batch_size, images, 10**9, Timing(1.0, 0.9, 2.0, 7), compile_seconds, 1 << 28)
+    model = _model().variant("float32", batch_size)
+    return cases.measurement(what, model, images, 10**6, Timing(1.0, 0.9, 2.0, 7), compile_seconds)
 
 
 def content(*measurements: Measurement) -> dict[str, Any]:
@@ -37,16 +37,16 @@ def content(*measurements: Measurement) -> dict[str, Any]:
 
 def whole_content() -> dict[str, Any]:
     """A record with all of its parts."""
-    cases = [measurement(what) for what in ("training step", "training epoch", "inference")]
+    measurements = [measurement(what) for what in ("training step", "training epoch", "inference")]
     layers = [layer for layer, _ in working_layers(_model().layers)]
-    works = [LayerWork(layer.name, Work(layer.multiply_adds, 10**5, 1e-4), 2e6, 2e6) for layer in layers]
-    baseline = record.Baseline(
-        Path("benchmark.json"), _model().config, DEVICE, [record.Speed("inference", "float32", 64, 1000.0)]
-    )
-    product = Operation("dot.3", "gradient of CNN/Conv_0/dot_general", calls=10, seconds=0.2, share=0.4)
-    loop = Operation("while", "", calls=1, seconds=0.0, share=0.0)
-    return content(*cases) | {
-        "rooflines": [record.roofline(_model(), _PEAKS, works, cases[0])],
-        "comparison": record.compare(cases, baseline, tolerance=0.1),
-        "profile": record.profile(10, [product, loop]),
+    works = [Work(layer.name, layer.multiply_adds, 10**5, 1e-4) for layer in layers]
+    speeds = {("inference", "float32", 64): 1000.0}
+    baseline = record.Baseline(Path("benchmark.json"), _model().config, DEVICE, speeds)
+    source = "gradient of CNN/Conv_0/dot_general"
+    product = {"name": "dot.3", "source": source, "calls": 10, "seconds": 0.2, "share": 0.4}
+    loop = {"name": "while", "source": "", "calls": 1, "seconds": 0.0, "share": 0.0}
+    return content(*measurements) | {
+        "rooflines": [record.roofline(_model(), _PEAKS, works, measurements[0])],
+        "comparison": record.comparison(measurements, baseline, tolerance=0.1),
+        "profile": {"steps": 10, "operations": [product, loop]},
     }

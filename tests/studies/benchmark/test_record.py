@@ -22,7 +22,7 @@ def stored(tmp_path: Path, **changes: Any) -> Path:
 @pytest.mark.parametrize(("images", "slower"), [(100, False), (91, False), (89, True), (300, False)])
 def test_slower_is_below_the_tolerance(tmp_path: Path, images: int, slower: bool) -> None:
     cases = [measurement(images=images), measurement(images=images, batch_size=999)]
-    compared = record.compare(cases, record.read(stored(tmp_path)), 0.1)
+    compared = record.comparison(cases, record.read(stored(tmp_path)), 0.1)
     assert [(row["ratio"], row["slower"]) for row in compared["rows"]] == [(images / 100, slower)]
     assert compared["device"] == DEVICE
 

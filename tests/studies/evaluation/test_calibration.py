@@ -56,14 +56,14 @@ def test_likelihood_by_hand_and_equal_to_the_test_loss() -> None:
     logits, labels = np.random.default_rng(0).normal(size=(50, 10)).astype(np.float32), np.arange(50) % 10
     logs = log_softmax(logits)
     by_hand = -sum(math.log(np.exp(logs[i, labels[i]])) for i in range(50)) / 50
-    assert calibration.negative_log_likelihood(logs, labels) == pytest.approx(by_hand)
     found = calibration.quality(logs, labels)
+    assert found.loss == pytest.approx(by_hand)
     assert (found.loss, found.accuracy) == metrics.score(logits, labels)[:2]
 
 
 def test_impossible_label_has_a_finite_loss() -> None:
     logs = log_softmax(np.array([[0.0, 2000.0]], np.float32))
-    assert calibration.negative_log_likelihood(logs, np.array([0])) == 2000.0
+    assert calibration.quality(logs, np.array([0])).loss == 2000.0
 
 
 def test_no_predictions_are_refused() -> None:

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from cnn_jax.data.dataset import Split
+from cnn_jax.data.tasks import TASKS
 from cnn_jax.report.format import percent
 from cnn_jax.runs.result import Result
-from cnn_jax.studies.evaluation import robustness
+from cnn_jax.studies.evaluation import corruptions
 from cnn_jax.studies.evaluation.numbers import corruption_record, evaluation_record, run_record
 from cnn_jax.studies.evaluation.page import ensemble_table, render_page, seed_table, sentences
 from tests import fabricated
@@ -46,7 +47,7 @@ def logits(seeds: int) -> np.ndarray:
 
 def record(name: str = "net", seeds: int = 2, *, same_dataset: bool = False) -> dict[str, Any]:
     results = {seed: result(seed) for seed in range(seeds)}
-    run = run_record(name, f"runs/{name}", results, logits(seeds), LABELS, same_dataset=same_dataset)
+    run = run_record(name, f"runs/{name}", TASKS["plain"], results, logits(seeds), LABELS, same_dataset=same_dataset)
     return evaluation_record("mnist", len(LABELS), fabricated.MACHINE | {"command_line": ["--mode=evaluate"]}, [run])
 
 
@@ -58,7 +59,7 @@ def corrupted(name: str = "net") -> dict[str, Any]:
         brightness = images.mean((1, 2, 3))[:, None]
         return np.stack([-((brightness - 25 * np.arange(10)) ** 2)] * 2)
 
-    accuracies = robustness.accuracies({name: infer}, test, ["occlusion"], seed=0, note=lambda _: None)
+    accuracies = corruptions.accuracies({name: infer}, test, ["occlusion"], lambda _: None)
     return record(name) | {"corruptions": corruption_record(accuracies, {name: [0, 1]})}
 
 

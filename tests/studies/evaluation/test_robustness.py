@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnn_jax.data.dataset import Split
-from cnn_jax.studies.evaluation import robustness
+from cnn_jax.studies.evaluation import corruptions
 from cnn_jax.studies.evaluation.corruptions import CORRUPTIONS
 
 
@@ -17,7 +17,7 @@ def patterns(examples: int, seed: int) -> Split:
     return Split(images.astype(np.uint8)[..., None], labels)
 
 
-def nearest_means(train: Split) -> robustness.Infer:
+def nearest_means(train: Split) -> corruptions.Infer:
     """Two models, each of one half of the images: the class whose mean image is nearest."""
 
     def flat(images: np.ndarray) -> np.ndarray:
@@ -32,7 +32,7 @@ def nearest_means(train: Split) -> robustness.Infer:
 def test_accuracy_at_strength_5_is_below_that_at_0(name: str) -> None:
     infer, test = nearest_means(patterns(2_000, seed=0)), patterns(400, seed=1)
     notes: list[str] = []
-    table = robustness.accuracies({"means": infer}, test, [name], seed=0, note=notes.append)["means"][name]
+    table = corruptions.accuracies({"means": infer}, test, [name], notes.append)["means"][name]
     clean = (infer(test.images).argmax(-1) == test.labels).mean(-1)
     assert table.shape == (6, 2)
     assert (table[0] == clean).all()
@@ -43,7 +43,7 @@ def test_accuracy_at_strength_5_is_below_that_at_0(name: str) -> None:
 
 def test_samples_show_every_strength() -> None:
     images = patterns(2, seed=0).images
-    sheet = robustness.samples(images, "contrast", seed=0)
+    sheet = corruptions.samples(images, "contrast")
     assert sheet.shape == (6, *images.shape)
     assert (sheet[0] == images).all()
     assert (np.diff(sheet.std(axis=(1, 2, 3, 4))) < 0).all()

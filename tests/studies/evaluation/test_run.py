@@ -42,7 +42,12 @@ def train(workdir: Path, data_dir: Path, **settings: Any) -> None:
 @pytest.fixture
 def evaluated(drawn_data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
     monkeypatch.chdir(tmp_path)
-    return lambda **arguments: evaluate_runs(data_dir=drawn_data_dir, compilation_cache=False, **arguments)
+
+    def evaluate(workdir: Path | None = None, *, overwrite: bool = False, **arguments: Any) -> dict[str, Any]:
+        options = RunOptions(workdir=workdir, data_dir=drawn_data_dir, overwrite=overwrite, compilation_cache=False)
+        return evaluate_runs(options, **arguments)
+
+    return evaluate
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -122,20 +127,32 @@ def test_existing_evaluation_is_kept_without_overwrite(trained: Path, evaluated:
     arguments = {"workdir": trained / "fashion", "output": tmp_path / "out"}
     evaluated(**arguments)
     before = content(tmp_path / "out")
-    with pytest.raises(InputError, match=r"evaluation.json is there already"):
+    with pytest.raises(InputError, match=r"evaluation.json exists already"):
         evaluated(**arguments)
     assert content(tmp_path / "out") == before
     evaluated(**arguments, overwrite=True)
 
 
-def test_model_with_several_outputs_is_scored_by_output_and_only_as_one_run(
+def test_model_with_several_outputs_is_scored_by_its_main_output_and_shows_every_output(
     drawn_data_dir: Path, evaluated: Evaluate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train(tmp_path / "run", drawn_data_dir, model="graph", view="with_metadata", widths=(4, 8))
-    result = json.loads((tmp_path / "run/result.json").read_text())
-    [run] = evaluated(workdir=tmp_path / "run")["runs"]
-    assert (run["seeds"][0]["loss"], run["seeds"][0]["accuracy"]) == (result["test_loss"], result["test_accuracy"])
-    assert "five_or_more test loss" in capsys.readouterr().out
-    with pytest.raises(InputError, match="a model with several outputs can only be scored as one run"):
-        evaluated(workdir=tmp_path / "run", corruptions=["shift"])
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    for seed in (0, 1):
+        train(
+            tmp_path / f"run/seed-{seed}", drawn_data_dir, model="graph", view="with_metadata", widths=(4, 8), seed=seed
+        )
+    results = [json.loads((tmp_path / f"run/seed-{seed}/result.json").read_text()) for seed in (0, 1)]
+    [run] = evaluated(tmp_path / "run/seed-0")["runs"]
+    printed = capsys.readouterr().out
+    for name, recorded in results[0]["outputs"].items():
+        score = run["seeds"][0]["outputs"][name]
+        assert (score["loss"], score["accuracy"]) == (recorded["test_loss"], recorded["test_accuracy"])
+        assert f"  {name} test loss {score['loss']:.4f}" in printed
+    digit = results[0]["outputs"]["digit"]
+    assert (run["seeds"][0]["loss"], run["seeds"][0]["accuracy"]) == (digit["test_loss"], digit["test_accuracy"])
+    assert run["recorded"] == {"loss": digit["test_loss"], "accuracy": digit["test_accuracy"]}
+    assert "several outputs; its scores are those of digit" in printed
+
+    record = evaluated(tmp_path / "run", corruptions=["shift"], output=tmp_path / "out")
+    accuracies = [result["outputs"]["digit"]["test_accuracy"] for result in results]
+    assert record["corruptions"]["runs"][0]["accuracy"]["shift"][0] == accuracies
+    assert "has several outputs; its scores are those of digit." in (tmp_path / "out/evaluation.html").read_text()
