@@ -149,7 +149,7 @@ def test_evaluate_of_many_seeds_prints_intervals_and_ensembles_and_writes_corrup
     for seed in (3, 4):
         run_py(*SHORT, f"--seed={seed}", f"--workdir=many/seed-{seed}")
     finished = run_py("--mode=evaluate", "--workdir=many", "--corruptions=shift,contrast")
-    assert (finished.returncode, finished.stderr) == (0, "corrupting by shift\ncorrupting by contrast\n")
+    assert (finished.returncode, finished.stderr) == (0, "scoring images with shift\ncorrupting by contrast\n")
     assert re.search(r"x_and_o test accuracy [\d.]+ ± [\d.]+ % \(95 % CI, n = 2\)", finished.stdout)
     assert "Ensembles of x_and_o on x_and_o" in finished.stdout
     folder = tmp_path / "runs/evaluate-x_and_o"
@@ -243,7 +243,7 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         *short, "--dtypes=float32", "--seconds=0.1", "--profile", "--baseline=baseline.json", "--workdir=bench"
     )
     assert finished.returncode == 1, finished.stderr
-    assert finished.stderr.endswith("run.py: 1 of 3 cases are more than 10% slower than the baseline.\n")
+    assert finished.stderr.endswith("run.py: 1 of 3 cases are more than 10 % slower than the baseline.\n")
 
     record = json.loads((tmp_path / "bench/benchmark.json").read_text())
     assert [row["slower"] for row in record["comparison"]["rows"]] == [False, False, True]
@@ -302,7 +302,7 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--mode=evaluate", "--workdir=full"], "holds no run"),
         (["--mode=evaluate", "--workdir=full", "--epochs=3"], "--epochs: has no meaning with --mode=evaluate"),
         (["--mode=evaluate", "--workdir=full", "--runs=full"], "or several with --runs=RUN,RUN"),
-        (["--mode=evaluate", "--runs=full,full"], "--runs: names full twice"),
+        (["--mode=evaluate", "--runs=full,full"], "--runs: full is named twice"),
         (["--mode=evaluate", "--runs=full,not_there"], "holds no run"),
         (["--mode=evaluate", "--workdir=full", "--corruptions=shfit"], "no such corruption. Did you mean shift?"),
         (["--corruptions=all"], "--corruptions: has no meaning with --mode=train"),
