@@ -25,12 +25,14 @@ CONFIG = Config(experiment="tiny", widths=(4, 8), train_examples=320, epochs=2)
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lesson of seconds: the same computations on fewer images, seeds and probes."""
+    """A lesson of seconds: the same computations on fewer images, filters, seeds and probes."""
     for module in (permutation, functional, short_run):
         monkeypatch.setattr(module, "TRAIN_EXAMPLES", 128)
         monkeypatch.setattr(module, "EPOCHS", 1)
     monkeypatch.setattr(permutation, "TEST_EXAMPLES", 100)
     monkeypatch.setattr(functional, "TEST_EXAMPLES", 100)
+    monkeypatch.setitem(permutation._SETTINGS, "cnn", {"widths": (4, 8)})
+    monkeypatch.setitem(permutation._SETTINGS, "dense", {"widths": (8,)})
     monkeypatch.setitem(permutation.compute.__kwdefaults__, "seeds", 2)
     monkeypatch.setitem(learned.compute.__kwdefaults__, "seeds", 2)
     monkeypatch.setitem(learned.compute.__kwdefaults__, "sizes", (20, 40))
