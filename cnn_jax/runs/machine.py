@@ -1,5 +1,6 @@
 """The machine of a run: versions, device, cores, commit."""
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -45,6 +46,7 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
+@functools.cache
 def _git_commit() -> str | None:
     """The project's commit, with `-dirty` appended if files were changed; None if it is unknown."""
     root = Path(__file__).resolve().parents[2]
