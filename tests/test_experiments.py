@@ -2,8 +2,11 @@
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import experiments
@@ -11,9 +14,12 @@ from cnn_jax import data
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError
 from cnn_jax.report.console import Console
+from cnn_jax.runs import execute as executing
 from cnn_jax.runs.execute import execute
 from cnn_jax.runs.options import RunOptions
+from cnn_jax.training import loop
 from tests import bitwise_diff
+from tests.conftest import PROJECT
 
 # How experiments shrink: to 640 images, twice over, and what takes long to compile or to score to fewer filters. Scenes
 # are large, and a few of them say little of those of the test set: rgb200 is to know the few by heart.
@@ -26,14 +32,34 @@ SHRUNK: dict[str, dict] = {
 }
 # These are also ended and resumed. The others take minutes for that: tests/runs/test_kills.py has them.
 QUICK = ("logistic", "x_and_o")
+LOSSES = PROJECT / "tests/reference/losses.json"  # it says what they are and who made them
+
+
+@pytest.fixture
+def losses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The mean loss of the epoch so far, after each step of the runs of a test."""
+    found: list[float] = []
+
+    def fit(*arguments: Any) -> Iterator[loop.Progress]:
+        for progress in loop.fit(*arguments):
+            assert progress.train is not None
+            found.append(progress.train.loss)
+            yield progress
+
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 0.0)  # one step a chunk
+    monkeypatch.setattr(executing, "fit", fit)
+    return found
 
 
 @pytest.mark.parametrize("name", experiments.names())
-def test_experiment_trains_and_goes_on_to_the_same_bits(name: str, drawn_data_dir: Path, tmp_path: Path) -> None:
+def test_experiment_trains_as_ever_and_resumes_to_the_same_bits(
+    name: str, drawn_data_dir: Path, tmp_path: Path, losses: list[float]
+) -> None:
     config = dataclasses.replace(experiments.load(name), **SHRUNK.get(name, _FEW))
     whole, ended = (RunOptions(workdir=tmp_path / folder, data_dir=drawn_data_dir) for folder in ("whole", "ended"))
     console = Console(progress=False)
     result = execute(config, whole, console)
+    np.testing.assert_allclose(losses[:20], json.loads(LOSSES.read_text())["losses"][name], rtol=0, atol=1e-5)
     first = json.loads((whole.workdir / "metrics.jsonl").read_text().splitlines()[0])
     assert result.status == "done"
     assert result.train_loss is not None and result.train_loss < first["train_loss"]
