@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -12,7 +12,7 @@ from rich.table import Column
 from rich.table import Table as RichTable
 
 from cnn_jax.report.format import percent, plus_minus
-from cnn_jax.report.tables import Table
+from cnn_jax.report.tables import Table, seeds_table
 
 _REFRESH_SECONDS = 0.25
 _BAR_AND_TIME_WIDTH = 17  # columns for a short bar and the remaining time
@@ -132,12 +132,7 @@ class Console:
 
     def seeds(self, result: Mapping[str, Any]) -> None:
         """Prints the numbers of several seeds, of each and of all. result: as in their common `result.json`."""
-        rows = [
-            [str(seed["seed"]), seed["status"], *_seed_numbers(seed, has_score=seed["test_loss"] is not None)]
-            for seed in result["seeds"]
-        ]
-        headings = ["seed", "status", "test loss", "test accuracy", "training time"]
-        self.table(Table(f"{len(rows)} seeds", headings, rows))
+        self.table(seeds_table(f"{len(result['seeds'])} seeds", result["seeds"]))
         if result["n"] == 0:
             self.line("no seed is done: there is no score of the model")
             return
@@ -152,6 +147,13 @@ class Console:
             self.line(f"{result['dataset']} {title} {number}{unit} ({kind}n = {result['n']})")
         if result["n"] == 1:
             self.line("one seed does not show how much seeds differ: train more seeds for an interval")
+
+    def report(self, tables: Iterable[Table], sentences: Iterable[str]) -> None:
+        """Prints the tables of a study, and below them its results in words."""
+        for table in tables:
+            self.table(table)
+        for sentence in sentences:
+            self.line(sentence)
 
     def table(self, table: Table) -> None:
         """Prints a table. Where its columns would have to break words to fit the terminal, each row becomes a list."""
@@ -201,12 +203,6 @@ def _fitting(parts: list[str], width: int) -> str:
     while count > 1 and len(" · ".join(parts[:count])) > width:
         count -= 1
     return " · ".join(parts[:count])
-
-
-def _seed_numbers(seed: Mapping[str, Any], *, has_score: bool) -> list[str]:
-    if not has_score:
-        return ["-", "-", "-"]
-    return [f"{seed['test_loss']:.4f}", percent(seed["test_accuracy"]), f"{seed['train_seconds']:.1f} s"]
 
 
 def _column_widths(table: Table, width: int) -> list[int] | None:

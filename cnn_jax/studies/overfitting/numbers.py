@@ -11,7 +11,7 @@ import numpy as np
 from cnn_jax.report import statistics
 
 MEASURES = ("train_accuracy", "test_accuracy", "train_loss", "test_loss")
-VERDICTS = ("smaller", "larger", "no difference shown")
+VERDICTS = ("smaller", "larger", statistics.NO_DIFFERENCE)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _pairs(results: Sequence[DataSizeResult]) -> list[dict[str, Any]]:
     corrected = statistics.holm([pair["gap"]["p"] for pair in pairs])
     for pair, p in zip(pairs, corrected, strict=True):
         pair["gap"]["p_holm"] = p
-        pair["verdict"] = _verdict(pair["gap"]["mean"], p)
+        pair["verdict"] = statistics.verdict(pair["gap"]["mean"], p, below="smaller", above="larger")
     return pairs
 
 
@@ -96,13 +96,6 @@ def _pair(fewer: DataSizeResult, more: DataSizeResult) -> dict[str, Any]:
         "gap": dataclasses.asdict(gap.estimate) | {"p": gap.p},
         "test_accuracy": dataclasses.asdict(test_accuracy.estimate) | {"p": test_accuracy.p},
     }
-
-
-def _verdict(difference: float, p: float | None) -> str:
-    """What the gap of the model with fewer parameters is. p: after Holm's correction."""
-    if not statistics.is_significant(difference, p):
-        return "no difference shown"
-    return "smaller" if difference < 0 else "larger"
 
 
 def _verdicts(results: Sequence[DataSizeResult], pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -134,5 +127,5 @@ def _claim(sizes: Mapping[str, Sequence[int]], parameters_differ: bool) -> str:
     if sizes["smaller"] and sizes["larger"]:
         return "depends on the number of images"
     if sizes["smaller"]:
-        return "holds" if not sizes["no difference shown"] else "holds where a difference is shown"
+        return "holds" if not sizes[statistics.NO_DIFFERENCE] else "holds where a difference is shown"
     return "does not hold" if sizes["larger"] else "not shown"

@@ -58,10 +58,7 @@ def run(configs: Sequence[Config], options: RunOptions, *, sizes: Sequence[int] 
     files = {"overfitting.html": render_page(record)}
     files["overfitting.json"] = json.dumps(record, indent=1, allow_nan=False) + "\n"
     write_files(folder, files)
-    for table in console_tables(record):
-        console.table(table)
-    for sentence in sentences(record):
-        console.line(sentence)
+    console.report(console_tables(record), sentences(record))
     console.line(f"{folder}: overfitting.json and overfitting.html written")
     return record
 
