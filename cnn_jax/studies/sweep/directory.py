@@ -17,7 +17,7 @@ from typing import Any
 
 from cnn_jax.config import Config, config_differences, read_config
 from cnn_jax.errors import InputError
-from cnn_jax.files import delete, machine_errors, write_atomic, write_json
+from cnn_jax.files import delete, machine_errors, write_atomic, write_files, write_json
 from cnn_jax.runs.directory import RunDirectory, entries, input_errors
 
 Row = dict[str, Any]
@@ -115,9 +115,8 @@ class SweepDirectory:
 
     def write(self, record: Mapping[str, Any], page: str) -> None:
         """Writes the record and the page."""
-        with machine_errors(self.path / "sweep.json") as file:
-            write_atomic(self.path / "sweep.html", page)
-            write_atomic(file, json.dumps(record, indent=1, allow_nan=False) + "\n")
+        content = json.dumps(record, indent=1, allow_nan=False) + "\n"
+        write_files(self.path, {"sweep.html": page, "sweep.json": content})
 
 
 def _row(base: Config, line: str) -> tuple[Config, Row]:

@@ -62,9 +62,7 @@ def tried(dataset: Dataset, drawn_data_dir: Path, tmp_path: Path) -> Try:
             directory.begin(base, {"data_fingerprint": images.fingerprint}, overwrite=False)
             known = directory.finished_rows(base)
             left = [trial for trial in trials if trial.config not in known]
-            workload = Workload(
-                left, len(trials), directory, RunOptions(data_dir=drawn_data_dir), compilation.settings()
-            )
+            workload = Workload(left, len(trials), directory, RunOptions(data_dir=drawn_data_dir))
             run_trials(workload, images, jobs, Console(progress=False))
             known = directory.finished_rows(base)
         return [known[trial.config] for trial in trials]
