@@ -30,13 +30,9 @@ class DataSizeResult:
     scores: Mapping[str, np.ndarray]
 
     @property
-    def gap(self) -> np.ndarray:
-        """Training accuracy minus test accuracy, float [seeds]."""
-        return self.scores["train_accuracy"] - self.scores["test_accuracy"]
-
-    def indices(self, seeds: Sequence[int]) -> list[int]:
-        """Where these seeds are in the arrays."""
-        return [self.seeds.index(seed) for seed in seeds]
+    def measures(self) -> dict[str, np.ndarray]:
+        """The scores, and the gap: training accuracy minus test accuracy. float [seeds] each."""
+        return {**self.scores, "gap": self.scores["train_accuracy"] - self.scores["test_accuracy"]}
 
 
 def epochs_for(train_examples: int, batch_size: int, epochs: int, least_steps: int) -> int:
@@ -62,7 +58,7 @@ def compare(results: Sequence[DataSizeResult]) -> dict[str, Any]:
 
 def _result(result: DataSizeResult) -> dict[str, Any]:
     names = [field.name for field in dataclasses.fields(result) if field.name not in ("scores", "seeds")]
-    measured = {name: statistics.summary(values) for name, values in {**result.scores, "gap": result.gap}.items()}
+    measured = {name: statistics.summary(values) for name, values in result.measures.items()}
     return {name: getattr(result, name) for name in names} | {"seeds": list(result.seeds)} | measured
 
 
@@ -83,19 +79,19 @@ def _pairs(results: Sequence[DataSizeResult]) -> list[dict[str, Any]]:
 def _pair(fewer: DataSizeResult, more: DataSizeResult) -> dict[str, Any]:
     """fewer, more: the models with fewer and with more parameters. Differences are fewer minus more."""
     seeds = sorted(set(fewer.seeds) & set(more.seeds))
-    first, second = fewer.indices(seeds), more.indices(seeds)
-    gap = statistics.paired_difference(fewer.gap[first], more.gap[second])
-    test_accuracy = statistics.paired_difference(
-        fewer.scores["test_accuracy"][first], more.scores["test_accuracy"][second]
-    )
     return {
         "fewer": fewer.name,
         "more": more.name,
         "train_examples": fewer.train_examples,
         "seeds": seeds,
-        "gap": dataclasses.asdict(gap.estimate) | {"p": gap.p},
-        "test_accuracy": dataclasses.asdict(test_accuracy.estimate) | {"p": test_accuracy.p},
+        **{measure: _difference(fewer, more, measure, seeds) for measure in ("gap", "test_accuracy")},
     }
+
+
+def _difference(fewer: DataSizeResult, more: DataSizeResult, measure: str, seeds: Sequence[int]) -> dict[str, Any]:
+    values = [[result.measures[measure][result.seeds.index(seed)] for seed in seeds] for result in (fewer, more)]
+    found = statistics.paired_difference(*values)
+    return dataclasses.asdict(found.estimate) | {"p": found.p}
 
 
 def _verdicts(results: Sequence[DataSizeResult], pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
