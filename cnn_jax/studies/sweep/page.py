@@ -12,7 +12,6 @@ from cnn_jax.studies.sweep.space import setting_words
 Record = Mapping[str, Any]
 
 MOST_ROWS = 500  # of the page's table; the record has all settings
-_MOST_VALUES_IN_WORDS = 20  # of a figure's alternative text
 
 
 def settings_ranking(record: Record, most: int) -> Table:
@@ -125,45 +124,27 @@ def _responses(record: Record) -> Iterator[str | Figure]:
         "Marks are means over the seeds, with bars from the lowest to the highest seed. The ring marks the winner. A "
         "cross at the axis is a setting of which every seed diverged."
     )
+    best = record["winner"]
     shown = [field for field in record["fields"] if len(_values(field)) > 1]
     for field in shown:
-        best = _best(record, field["name"])
+        name, lines = field["name"], field["lines"]
+        alt = f"Validation accuracy by {name}. The table of all settings has the numbers."
+        mark = (best["settings"][name], best["validation_accuracy"]["mean"]) if best else None
         if field["is_numeric"]:
-            names = [setting_words(line["others"]) for line in field["lines"]]
-            svg = figures.by_number(
-                field["lines"], names, field["name"], best, _alt(field), is_logarithmic=field["is_logarithmic"]
-            )
+            labels = [setting_words(line["others"]) for line in lines]
+            svg = figures.by_number(lines, labels, name, mark, alt, is_logarithmic=field["is_logarithmic"])
+            yield Figure(svg, f"Validation accuracy by {name}.")
         else:
-            svg = figures.by_name(field["lines"], _values(field), field["name"], best, _alt(field))
-        caption = f"Validation accuracy by {field['name']}"
-        yield Figure(svg, caption + ("." if field["is_numeric"] else ". Each mark is a setting."))
+            svg = figures.by_name(lines, _values(field), name, mark, alt)
+            yield Figure(svg, f"Validation accuracy by {name}. Each mark is a setting.")
     if not shown:
         yield "No field has more than one value."
-
-
-def _best(record: Record, name: str) -> tuple[Any, float] | None:
-    """The winner's value of a field, and its accuracy."""
-    best = record["winner"]
-    return (best["settings"][name], best["validation_accuracy"]["mean"]) if best else None
 
 
 def _values(field: Record) -> list[str]:
     """The values that were tried, in ascending order where they are numbers."""
     values = [point["value"] for line in field["lines"] for point in line["points"]]
     return list(dict.fromkeys(map(setting_text, sorted(values) if field["is_numeric"] else values)))
-
-
-def _alt(field: Record) -> str:
-    """The best mean accuracy of each value, in words."""
-    means: dict[str, list[float]] = {value: [] for value in _values(field)}
-    for line in field["lines"]:
-        for point in line["points"]:
-            means[setting_text(point["value"])] += [] if point["mean"] is None else [point["mean"]]
-    words = [f"{value} {percent(max(found)) if found else 'diverged'}" for value, found in means.items()]
-    left_out = len(words) - _MOST_VALUES_IN_WORDS
-    rest = f"; and {left_out:,} more" if left_out > 0 else ""
-    shown = "; ".join(words[:_MOST_VALUES_IN_WORDS])
-    return f"Validation accuracy by {field['name']}, the best of each value: {shown}{rest}."
 
 
 def _search(record: Record) -> Table:
