@@ -116,7 +116,7 @@ def _compiled(dataset: Dataset, config: Config) -> tuple[Training, Inference]:
 def _numbers(
     config: Config, training: Training, validation: Inference, console: Console, check: Callable[[], None]
 ) -> Row:
-    """The numbers and the status of a trial."""
+    """The numbers and the status of a trial. It has also diverged if the loss on the held-out images is not finite."""
     training = training.replace(learning_rate=config.learning_rate, epochs=config.epochs)
     try:
         with console.bar(config.epochs, training.epoch_steps) as show:
@@ -127,27 +127,22 @@ def _numbers(
                 check()
 
             last, _ = train(training, config.seed, on_progress)
-        return _finished(last, validation)
+        held_out, on_train = validation.score(last.state.params), last.train
+        if on_train is None or not math.isfinite(held_out.loss):
+            raise diverged(last.epoch, last.step)
     except DivergedError as end:
         ended = {"status": "diverged", "epochs": (end.step - 1) // training.epoch_steps, "steps": end.step}
         return ended | dict.fromkeys(NUMBERS)
-
-
-def _finished(progress: Progress, validation: Inference) -> Row:
-    """The numbers of a finished trial. Raises DivergedError when the loss on the held-out images is not finite."""
-    held_out, train = validation.score(progress.state.params), progress.train
-    if train is None or not math.isfinite(held_out.loss):
-        raise diverged(progress.epoch, progress.step)
     return {
         "status": "done",
-        "epochs": progress.finished_epochs,
-        "steps": progress.step,
+        "epochs": last.finished_epochs,
+        "steps": last.step,
         "validation_loss": held_out.loss,
         "validation_accuracy": held_out.accuracy,
-        "train_loss": train.loss,
-        "train_accuracy": train.accuracy,
-        "seconds": progress.clock.total,
-        "images_per_second": progress.images_per_second,
+        "train_loss": on_train.loss,
+        "train_accuracy": on_train.accuracy,
+        "seconds": last.clock.total,
+        "images_per_second": last.images_per_second,
     }
 
 
