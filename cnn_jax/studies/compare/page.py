@@ -18,7 +18,7 @@ from cnn_jax.report.format import (
     points,
     three_digits,
 )
-from cnn_jax.report.page import Figure, Page, Section, render
+from cnn_jax.report.page import Block, Figure, Page, Section, render
 from cnn_jax.report.tables import Table, machine_table, settings_table
 from cnn_jax.studies.compare import figures
 
@@ -195,7 +195,7 @@ def render_page(record: Record, images: Images | None) -> str:
     images: those of `images_shown`, uint8 [H, W, C]; None where the dataset is not available.
     """
     names = [model["name"] for model in record["models"]]
-    details = [_pairs_text(record), _accuracy_differences(record), _other_differences(record)]
+    details: list[Block] = [_pairs_text(record), _accuracy_differences(record), _other_differences(record)]
     settings = settings_table(
         "Settings in which the models differ", {m["name"]: m["config"] for m in record["models"]}, only_different=True
     )
