@@ -6,6 +6,7 @@ share their compiled functions.
 
 import dataclasses
 import functools
+import itertools
 import math
 import multiprocessing
 import signal
@@ -60,15 +61,13 @@ def all_trials(base: Config, settings: Sequence[Setting], seeds: int) -> list[Tr
 
     Raises InputError for a setting that is not a valid Config.
     """
-    configs = [dataclasses.replace(base, **setting) for setting in settings]
-    order = {program: index for index, program in enumerate(dict.fromkeys(map(compiled_config, configs)))}
-    pairs = sorted(zip(settings, configs, strict=True), key=lambda pair: order[compiled_config(pair[1])])
-    with_seeds = [
-        (setting, dataclasses.replace(config, seed=seed))
-        for setting, config in pairs
-        for seed in range(base.seed, base.seed + seeds)
-    ]
-    return [Trial(number, *pair) for number, pair in enumerate(with_seeds, start=1)]
+    groups: dict[Config, list[tuple[Setting, Config]]] = {}
+    for setting in settings:
+        config = dataclasses.replace(base, **setting)
+        with_seeds = [(setting, dataclasses.replace(config, seed=base.seed + number)) for number in range(seeds)]
+        groups.setdefault(compiled_config(config), []).extend(with_seeds)
+    pairs = itertools.chain.from_iterable(groups.values())
+    return [Trial(number, *pair) for number, pair in enumerate(pairs, start=1)]
 
 
 def compiled_config(config: Config) -> Config:
