@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -12,7 +12,7 @@ from rich.table import Column
 from rich.table import Table as RichTable
 
 from cnn_jax.report.format import percent, plus_minus
-from cnn_jax.report.tables import Table
+from cnn_jax.report.tables import Table, seeds_table
 
 _REFRESH_SECONDS = 0.25
 _BAR_AND_TIME_WIDTH = 17  # columns for a short bar and the remaining time
@@ -44,18 +44,11 @@ class Console:
         self._print(text, sys.stderr)
 
     def _print(self, text: str, file: TextIO) -> None:
-        if self._progress is None:
-            print(text, file=file, flush=True)
-            return
-        self._progress.stop()  # takes the bar away, so that the text does not end up in the same line
+        if self._progress:
+            self._progress.stop()  # takes the bar away, so that the text does not end up in the same line
         print(text, file=file, flush=True)
-        self._start_progress()
-
-    def _start_progress(self) -> None:
-        assert self._progress is not None
-        self._progress.start()
-        # A process that is killed cannot show the cursor again: it is never hidden.
-        self._progress.console.show_cursor(True)
+        if self._progress:
+            _start(self._progress)
 
     @contextmanager
     def bar(self, epochs: int, epoch_steps: int) -> Iterator[ShowProgress]:
@@ -66,30 +59,29 @@ class Console:
         if not self.shows_progress:
             yield lambda *_: None
             return
-        self._progress = _one_line_progress()
-        task = self._progress.add_task(f"epoch 1/{epochs}", total=epochs * epoch_steps)
+        progress = self._progress = _one_line_progress()
+        task = progress.add_task(f"epoch 1/{epochs}", total=epochs * epoch_steps)
         last_refresh = 0.0
 
         def show(step: int, loss: float, accuracy: float, images_per_second: float) -> None:
             nonlocal last_refresh
-            assert self._progress is not None
             parts = [
                 f"epoch {-(-step // epoch_steps)}/{epochs}",
                 f"loss {loss:.4f}",
                 f"accuracy {percent(accuracy)}",
                 f"{images_per_second:,.0f} images/s",
             ]
-            text = _fitting(parts, self._progress.console.width - _BAR_AND_TIME_WIDTH)
+            text = _fitting(parts, progress.console.width - _BAR_AND_TIME_WIDTH)
             is_due = time.monotonic() - last_refresh >= _REFRESH_SECONDS
-            self._progress.update(task, completed=step, description=text, refresh=is_due)
+            progress.update(task, completed=step, description=text, refresh=is_due)
             if is_due:
                 last_refresh = time.monotonic()
 
-        self._start_progress()
+        _start(progress)
         try:
             yield show
         finally:
-            self._progress.stop()
+            progress.stop()
             self._progress = None
 
     def row(self, row: Mapping[str, Any], epochs: int) -> None:
@@ -132,12 +124,7 @@ class Console:
 
     def seeds(self, result: Mapping[str, Any]) -> None:
         """Prints the numbers of several seeds, of each and of all. result: as in their common `result.json`."""
-        rows = [
-            [str(seed["seed"]), seed["status"], *_seed_numbers(seed, has_score=seed["test_loss"] is not None)]
-            for seed in result["seeds"]
-        ]
-        headings = ["seed", "status", "test loss", "test accuracy", "training time"]
-        self.table(Table(f"{len(rows)} seeds", headings, rows))
+        self.table(seeds_table(f"{len(result['seeds'])} seeds", result["seeds"]))
         if result["n"] == 0:
             self.line("no seed is done: there is no score of the model")
             return
@@ -152,6 +139,13 @@ class Console:
             self.line(f"{result['dataset']} {title} {number}{unit} ({kind}n = {result['n']})")
         if result["n"] == 1:
             self.line("one seed does not show how much seeds differ: train more seeds for an interval")
+
+    def report(self, tables: Iterable[Table], sentences: Iterable[str]) -> None:
+        """Prints the tables of a study, and below them its results in words."""
+        for table in tables:
+            self.table(table)
+        for sentence in sentences:
+            self.line(sentence)
 
     def table(self, table: Table) -> None:
         """Prints a table. Where its columns would have to break words to fit the terminal, each row becomes a list."""
@@ -195,18 +189,17 @@ def _one_line_progress() -> Progress:
     )
 
 
+def _start(progress: Progress) -> None:
+    """Shows the bar and the cursor: a process that is killed could not show the cursor again."""
+    progress.start()
+    progress.console.show_cursor(True)
+
+
 def _fitting(parts: list[str], width: int) -> str:
     """The first of the parts, as many as fit into the width; at least one."""
-    count = len(parts)
-    while count > 1 and len(" · ".join(parts[:count])) > width:
-        count -= 1
-    return " · ".join(parts[:count])
-
-
-def _seed_numbers(seed: Mapping[str, Any], *, has_score: bool) -> list[str]:
-    if not has_score:
-        return ["-", "-", "-"]
-    return [f"{seed['test_loss']:.4f}", percent(seed["test_accuracy"]), f"{seed['train_seconds']:.1f} s"]
+    while len(parts) > 1 and len(" · ".join(parts)) > width:
+        parts = parts[:-1]
+    return " · ".join(parts)
 
 
 def _column_widths(table: Table, width: int) -> list[int] | None:

@@ -17,9 +17,14 @@ def percent(share: float, digits: int = 2) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
-def points(difference: float, digits: int = 2) -> str:
+def points(difference: float) -> str:
     """A difference of two shares in percentage points, with its sign: `+1.25`."""
-    return f"{100 * difference:+.{digits}f}"
+    return f"{100 * difference:+.2f}"
+
+
+def fine_points(difference: float) -> str:
+    """A difference of two shares in percentage points, with three decimals: `+1.250`."""
+    return f"{100 * difference:+.3f}"
 
 
 def loss(value: float) -> str:
@@ -69,11 +74,6 @@ def duration(seconds: float) -> str:
         if seconds >= least:
             return f"{three_digits(seconds * factor)} {unit}"
     return f"{three_digits(seconds * 1e6)} µs" if seconds >= 1e-6 else f"{three_digits(seconds * 1e9)} ns"
-
-
-def times(ratio: float) -> str:
-    """A ratio inside a sentence: `17 times`, `4.04 times`."""
-    return f"{three_digits(ratio)} times"
 
 
 def three_digits(value: float) -> str:

@@ -16,6 +16,7 @@ import scipy  # scipy.stats is loaded where it is first used: its import takes l
 
 CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
+NO_DIFFERENCE = "no difference shown"
 POWER = 0.8
 MOST_SEEDS = 100_000  # where the search of `seeds_needed` gives up
 
@@ -163,9 +164,14 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return found
 
 
-def is_significant(difference: float, p: float | None) -> bool:
-    """Whether a test shows a difference. p: of the test, after any correction; None where no test was made."""
-    return p is not None and p < SIGNIFICANCE and difference != 0
+def verdict(difference: float, p: float | None, *, below: str, above: str) -> str:
+    """`below` or `above`, where a test shows that the difference is below or above 0; else `NO_DIFFERENCE`.
+
+    p: of the test, after any correction; None where no test was made.
+    """
+    if p is None or p >= SIGNIFICANCE or difference == 0:
+        return NO_DIFFERENCE
+    return below if difference < 0 else above
 
 
 def seeds_needed(difference: float, std: float | None) -> int | None:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnn_jax.config import as_text
+from cnn_jax.report.format import MISSING, duration, loss, percent
 
-_MACHINE_FACTS = {
+MACHINE_FACTS = {
     "device": "device",
     "cores": "cores",
     "system": "system",
@@ -32,9 +33,7 @@ class Table:
         )
 
 
-def machine_table(
-    machines: Sequence[Mapping[str, Any]], first_rows: Sequence[Sequence[str]] = (), *, title: str = "Machine"
-) -> Table:
+def machine_table(machines: Sequence[Mapping[str, Any]], first_rows: Sequence[Sequence[str]] = ()) -> Table:
     """What something ran on: a column for each machine.
 
     machines: as in `machine.json`; a fact that no machine has is left out. first_rows: rows to show above, each with
@@ -42,11 +41,13 @@ def machine_table(
     """
     rows = [
         [name, *(_fact(machine.get(key)) for machine in machines)]
-        for key, name in _MACHINE_FACTS.items()
+        for key, name in MACHINE_FACTS.items()
         if any(key in machine for machine in machines)
     ]
-    headings = [f"machine {number}" for number in range(1, len(machines) + 1)] if len(machines) > 1 else ["value"]
-    return Table(title, ["", *headings], [*first_rows, *rows])
+    if len(machines) == 1:
+        return Table("Machine", ["", "value"], [*first_rows, *rows])
+    headings = [f"machine {number}" for number in range(1, len(machines) + 1)]
+    return Table("Machines", ["", *headings], [*first_rows, *rows])
 
 
 def _fact(value: Any) -> str:
@@ -69,3 +70,18 @@ def settings_table(title: str, settings: Mapping[str, Mapping[str, Any]], *, onl
 def setting_text(value: Any) -> str:
     """A setting as one types it on the command line. value: of a Config, or as JSON has it."""
     return as_text(tuple(value) if isinstance(value, list) else value)
+
+
+def seeds_table(title: str, seeds: Sequence[Mapping[str, Any]]) -> Table:
+    """The results of several seeds. seeds: as in their common `result.json`; a seed that diverged has no scores."""
+    rows = [
+        [
+            str(seed["seed"]),
+            seed["status"],
+            MISSING if seed["test_loss"] is None else loss(seed["test_loss"]),
+            MISSING if seed["test_accuracy"] is None else percent(seed["test_accuracy"]),
+            duration(seed["train_seconds"]),
+        ]
+        for seed in seeds
+    ]
+    return Table(title, ["seed", "status", "test loss", "test accuracy", "training time"], rows)

@@ -22,7 +22,7 @@ def accuracy_by_seed(models: Sequence[Model], alt: str) -> Markup:
             accuracy, height = model["test_accuracy"], len(models) - 1 - index
             offsets = np.resize([0.08, 0.18, 0.28], len(accuracy["values"]))  # keep equal accuracies apart
             axes.plot(
-                _percent(accuracy["values"]),
+                100 * np.array(accuracy["values"]),
                 height + offsets,
                 linestyle="none",
                 alpha=0.6,
@@ -41,8 +41,9 @@ def accuracy_by_seed(models: Sequence[Model], alt: str) -> Markup:
 def _mean_and_interval(axes: Axes, estimate: Mapping[str, Any], height: float, colour: str) -> None:
     """The mean as a vertical stroke on a horizontal bar, which is its interval."""
     if estimate["interval"]:
-        axes.plot(_percent(estimate["interval"]), [height, height], color=colour, linewidth=2.5)
-    axes.plot(_percent([estimate["mean"]]), [height], marker="|", markersize=13, markeredgewidth=2.5, color=colour)
+        low, high = estimate["interval"]
+        axes.plot([100 * low, 100 * high], [height, height], color=colour, linewidth=2.5)
+    axes.plot([100 * estimate["mean"]], [height], marker="|", markersize=13, markeredgewidth=2.5, color=colour)
 
 
 def accuracy_against(models: Sequence[Model], alt: str, cost_name: str, axis_label: str) -> Markup:
@@ -111,15 +112,7 @@ def gallery(
 ) -> Markup:
     """Test images with a title each. items: each with the index of an image. images: uint8 [H, W, C] by index."""
     paints = [
-        lambda axes, image=images[item["index"]], title=title: pictures.image(axes, _drawable(image), title)
+        lambda axes, image=images[item["index"]], title=title: pictures.image(axes, image, title)
         for item, title in zip(items, titles, strict=True)
     ]
     return figures.panels(alt, paints, columns=4, cell=(1.5, 1.9))
-
-
-def _drawable(image: np.ndarray) -> np.ndarray:
-    return image[..., 0] if image.shape[-1] == 1 else image / 255
-
-
-def _percent(shares: Sequence[float]) -> np.ndarray:
-    return 100 * np.asarray(shares)

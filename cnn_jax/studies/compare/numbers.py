@@ -3,14 +3,17 @@
 import dataclasses
 import datetime
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from cnn_jax import data
 from cnn_jax.config import Config, as_text, config_differences
 from cnn_jax.report import statistics
+from cnn_jax.report.tables import MACHINE_FACTS
 
 NUMBERS = ("test_loss", "test_accuracy", "train_seconds", "images_per_second")
 CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
@@ -19,7 +22,6 @@ DETECTABLE = 0.0005  # a difference of 0.05 percentage points; `seeds_needed` sa
 DISAGREEMENTS = 8  # images shown for each direction of a pair
 HARDEST = 24  # images shown
 NEARLY_ALL = 0.9  # of a model's seeds
-MACHINE_FACTS = ("device", "cores", "system", "python", "versions", "xla_flags", "git_commit")
 
 
 @dataclass(frozen=True)
@@ -67,21 +69,29 @@ def variant_names(configs: Sequence[Config]) -> list[str]:
     return [f"{name} ({next(counts[name])})" if found.count(name) > 1 else name for name in found]
 
 
-def common_seeds(one: Sequence[int], other: Sequence[int]) -> list[int]:
-    """The seeds that both have, in ascending order."""
-    return sorted(set(one) & set(other))
-
-
-def comparison_record(variants: Sequence[Variant], labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-    """The content of `compare.json`. labels: int [test images]. classes: their names, by label."""
-    return {
+def comparison_record(variants: Sequence[Variant], labels: np.ndarray) -> dict[str, Any]:
+    """The content of `compare.json`. labels: int [test images]."""
+    dataset = variants[0].config.dataset
+    record = {
         "format": FORMAT,
         "date": datetime.date.today().isoformat(),
-        "dataset": variants[0].config.dataset,
-        "classes": list(classes),
+        "dataset": dataset,
+        "classes": list(data.spec(dataset).classes),
         **_machines([machine for variant in variants for machine in variant.machines]),
-        **compare(variants, labels),
+        "settings": {
+            "test_examples": len(labels),
+            "confidence": statistics.CONFIDENCE,
+            "significance": statistics.SIGNIFICANCE,
+            "power": statistics.POWER,
+            "detectable_difference": DETECTABLE,
+            "nearly_all": NEARLY_ALL,
+        },
+        "models": [_model(variant) for variant in variants],
+        "pairs": _pairs(variants, labels),
+        "hardest_images": _hardest(variants, labels),
     }
+    plain: dict[str, Any] = json.loads(json.dumps(record, allow_nan=False))  # exactly what a reader of the file gets
+    return plain
 
 
 def _machines(machines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -100,23 +110,6 @@ def _machine(content: Mapping[str, Any]) -> dict[str, Any]:
     versions = content.get("versions")
     facts = {name: "none" if content.get(name) is None else str(content[name]) for name in MACHINE_FACTS}
     return facts | {"versions": {str(k): str(v) for k, v in versions.items()} if isinstance(versions, dict) else {}}
-
-
-def compare(variants: Sequence[Variant], labels: np.ndarray) -> dict[str, Any]:
-    """All statistics of a comparison, as plain numbers for JSON. labels: int [test images]."""
-    return {
-        "settings": {
-            "test_examples": len(labels),
-            "confidence": statistics.CONFIDENCE,
-            "significance": statistics.SIGNIFICANCE,
-            "power": statistics.POWER,
-            "detectable_difference": DETECTABLE,
-            "nearly_all": NEARLY_ALL,
-        },
-        "models": [_model(variant) for variant in variants],
-        "pairs": _pairs(variants, labels),
-        "hardest_images": _hardest(variants, labels),
-    }
 
 
 def _model(variant: Variant) -> dict[str, Any]:
@@ -146,7 +139,7 @@ def _pairs(variants: Sequence[Variant], labels: np.ndarray) -> list[dict[str, An
     """Every pair with common seeds. p-values are corrected over all pairs; accuracy decides the verdict."""
     pairs = []
     for one, other in itertools.combinations(variants, 2):
-        seeds = common_seeds(one.seeds, other.seeds)
+        seeds = sorted(set(one.seeds) & set(other.seeds))
         if seeds:
             pairs.append(_pair(one.of(seeds), other.of(seeds), labels))
     for measure in ("test_accuracy", "test_loss"):
@@ -154,7 +147,8 @@ def _pairs(variants: Sequence[Variant], labels: np.ndarray) -> list[dict[str, An
         for pair, p in zip(pairs, corrected, strict=True):
             pair[measure]["p_holm"] = p
     for pair in pairs:
-        pair["verdict"] = verdict(pair["test_accuracy"]["mean"], pair["test_accuracy"]["p_holm"])
+        accuracy = pair["test_accuracy"]
+        pair["verdict"] = statistics.verdict(accuracy["mean"], accuracy["p_holm"], below="worse", above="better")
     return pairs
 
 
@@ -163,13 +157,6 @@ def _deciding_p(pair: dict[str, Any], measure: str) -> float | None:
     if measure == "test_accuracy" and pair["mcnemar"]:
         return pair["mcnemar"]["p"]
     return pair[measure]["p"]
-
-
-def verdict(difference: float, p: float | None) -> str:
-    """What the first of two models is. difference: of accuracies, first minus second. p: after Holm's correction."""
-    if not statistics.is_significant(difference, p):
-        return "no difference shown"
-    return "better" if difference > 0 else "worse"
 
 
 def _pair(one: Variant, other: Variant, labels: np.ndarray) -> dict[str, Any]:

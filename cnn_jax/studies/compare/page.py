@@ -9,6 +9,7 @@ from cnn_jax.report.format import (
     MISSING,
     counted,
     duration,
+    fine_points,
     interval,
     loss,
     p_value,
@@ -16,9 +17,8 @@ from cnn_jax.report.format import (
     percent,
     points,
     three_digits,
-    times,
 )
-from cnn_jax.report.page import Figure, Page, Section, render
+from cnn_jax.report.page import Block, Figure, Page, Section, render
 from cnn_jax.report.tables import Table, machine_table, settings_table
 from cnn_jax.studies.compare import figures
 
@@ -46,7 +46,7 @@ def _scores(record: Record) -> Table:
             model["name"],
             f"{len(model['seeds'])}",
             percent(model["test_accuracy"]["mean"]),
-            *_std_and_interval(model["test_accuracy"], lambda share: f"{100 * share:.2f}"),
+            *_std_and_interval(model["test_accuracy"], percent),
             loss(model["test_loss"]["mean"]),
             *_std_and_interval(model["test_loss"], loss),
         ]
@@ -85,8 +85,8 @@ def _accuracy_differences(record: Record) -> Table:
             f"{pair['first']} - {pair['second']}",
             f"first is {pair['verdict']}" if pair["verdict"] in ("better", "worse") else pair["verdict"],
             f"{len(pair['seeds'])}",
-            points(pair["test_accuracy"]["mean"], 3),
-            interval(pair["test_accuracy"]["interval"], _points3),
+            fine_points(pair["test_accuracy"]["mean"]),
+            interval(pair["test_accuracy"]["interval"], fine_points),
             f"{pair['test_accuracy']['images_of_10000']:+.1f}",
             p_value(pair["test_accuracy"]["p_holm"]),
             p_value(pair["test_accuracy"]["p"]),
@@ -98,10 +98,6 @@ def _accuracy_differences(record: Record) -> Table:
     headings = ["first - second", "verdict", "common seeds", "difference, percentage points", "95 % interval"]
     headings += ["images of 10,000", "p (Holm)", "p (t-test)", "p (Wilcoxon)", "seeds to show 0.05 points"]
     return Table("Differences in test accuracy, over the common seeds", headings, rows)
-
-
-def _points3(difference: float) -> str:
-    return points(difference, 3)
 
 
 def _wilcoxon(test: Record) -> str:
@@ -174,7 +170,7 @@ def _time_sentence(pair: Record) -> str:
     else:  # the second one takes longer: the first one is faster by the inverse
         ratio, bounds = 1 / ratio, bounds and (1 / bounds[1], 1 / bounds[0])
     shown = f" (95 % interval {interval(bounds, three_digits)})" if bounds else ""
-    return f"{names[0]} trains {times(ratio)} as fast as {names[1]}{shown}."
+    return f"{names[0]} trains {three_digits(ratio)} times as fast as {names[1]}{shown}."
 
 
 def timing_note(record: Record) -> str:
@@ -199,12 +195,12 @@ def render_page(record: Record, images: Images | None) -> str:
     images: those of `images_shown`, uint8 [H, W, C]; None where the dataset is not available.
     """
     names = [model["name"] for model in record["models"]]
-    details: list[str | Table] = [
-        _pairs_text(record),
-        _accuracy_differences(record),
-        *_mcnemar(record),
-        _other_differences(record),
-    ]
+    details: list[Block] = [_pairs_text(record), _accuracy_differences(record), _other_differences(record)]
+    settings = settings_table(
+        "Settings in which the models differ", {m["name"]: m["config"] for m in record["models"]}, only_different=True
+    )
+    machines = record["machines"]
+    number_of_runs = [["runs", *(str(machine["runs"]) for machine in machines)]]
     sections = [
         Section("Result", [*sentences(record), timing_note(record)]),
         Section("The models", [_scores(record), _accuracy_by_seed(record), _costs(record)]),
@@ -213,7 +209,13 @@ def render_page(record: Record, images: Images | None) -> str:
         Section("Training", list(_training_curves(record))),
         Section("Images on which the models disagree", list(_disagreements(record, images))),
         Section("Images that nearly every run gets wrong", list(_hardest(record, images))),
-        Section("What was compared", [_settings(record), _machines(record)]),
+        Section(
+            "What was compared",
+            [
+                settings if settings.rows else "All models have the same settings.",
+                machine_table(machines, number_of_runs),
+            ],
+        ),
     ]
     title = f"Comparison of {', '.join(names)}" if len(names) <= 4 else f"Comparison of {len(names)} models"
     number = sum(len(model["seeds"]) for model in record["models"])
@@ -256,31 +258,10 @@ def _wilcoxon_text(record: Record) -> str:
     )
 
 
-def _mcnemar(record: Record) -> Iterator[Table]:
-    rows = [
-        [
-            f"{pair['first']} - {pair['second']}",
-            f"{pair['mcnemar']['only_first']:,}",
-            f"{pair['mcnemar']['only_second']:,}",
-            p_value(pair["mcnemar"]["p"]),
-            p_value(pair["test_accuracy"]["p_holm"]),
-        ]
-        for pair in record["pairs"]
-        if pair["mcnemar"]
-    ]
-    if rows:
-        headings = ["first - second", "only first is right, images", "only second is right, images", "p", "p (Holm)"]
-        yield Table("McNemar's test of single runs", headings, rows)
-
-
 def _accuracy_by_cost(record: Record) -> Iterator[Figure]:
-    models = record["models"]
-    costs = {
-        "train_seconds": "; ".join(f"{m['name']} {duration(m['train_seconds']['mean'])}" for m in models),
-        "parameters": "; ".join(f"{m['name']} {m['parameters']:,}" for m in models),
-    }
     for name, words in _COSTS.items():
-        svg = figures.accuracy_against(models, f"Test accuracy against {words}: {costs[name]}.", name, words)
+        alt = f"Test accuracy against {words}. The tables of scores and costs have the numbers."
+        svg = figures.accuracy_against(record["models"], alt, name, words)
         yield Figure(svg, f"Test accuracy against {words}. Error bars are 95 % intervals of the means.")
 
 
@@ -353,14 +334,3 @@ def _gallery(
         yield Figure(
             figures.gallery(items, images, titles, f"{title}: {alt}."), f"Test images {indices}, counted from 0."
         )
-
-
-def _settings(record: Record) -> str | Table:
-    settings = {model["name"]: model["config"] for model in record["models"]}
-    table = settings_table("Settings in which the models differ", settings, only_different=True)
-    return table if table.rows else "All models have the same settings."
-
-
-def _machines(record: Record) -> Table:
-    machines = record["machines"]
-    return machine_table(machines, [["runs", *(str(machine["runs"]) for machine in machines)]], title="Machines")

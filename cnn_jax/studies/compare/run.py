@@ -23,7 +23,7 @@ from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.finished import finished_seeds
 from cnn_jax.runs.options import RUNS, RunOptions
 from cnn_jax.runs.session import load_dataset
-from cnn_jax.studies.compare.numbers import NUMBERS, Variant, common_seeds, comparison_record, variant_names
+from cnn_jax.studies.compare.numbers import NUMBERS, Variant, comparison_record, variant_names
 from cnn_jax.studies.compare.page import console_tables, images_shown, render_page, sentences, timing_note
 
 SEEDS = 10  # of each experiment, by default
@@ -42,28 +42,17 @@ def run(configs: Sequence[Config], options: RunOptions, *, runs: Sequence[Path] 
     """
     if options.workdir:
         require_free(options.workdir, "compare.json", overwrite=options.overwrite)
-    if configs:
-        compilation.start(persistent_cache=options.compilation_cache)
-        _require_experiments(configs, runs)
-        return compare(_trained(configs, options), options)
-    training_flags = {"seeds": options.seeds, "seed_strategy": options.seed_strategy}
-    given = [name for name, value in training_flags.items() if value is not None]
-    _require_folders(runs, [*options.changed, *given])
-    compilation.start(persistent_cache=False)
-    return compare([finished_seeds(folder) for folder in runs], options)
-
-
-def _require_experiments(configs: Sequence[Config], runs: Sequence[Path]) -> None:
-    """Raises InputError when these experiments cannot be compared."""
-    if runs:
+    if configs and runs:
         raise InputError("--mode=compare: name experiments to train, or finished runs, not both.")
-    if len(configs) < 2:
-        raise InputError("--mode=compare: name two experiments or more with --experiments=NAME,NAME.")
-    require_comparable(configs)
+    return compare(_trained(configs, options) if configs else _finished(runs, options), options)
 
 
 def _trained(configs: Sequence[Config], options: RunOptions) -> list[dict[int, RunDirectory]]:
-    """The configs' runs, in the folders of `--mode=train --seeds`."""
+    """The configs' runs, in the folders of `--mode=train --seeds`. Raises InputError when they cannot be compared."""
+    if len(configs) < 2:
+        raise InputError("--mode=compare: name two experiments or more with --experiments=NAME,NAME.")
+    compilation.start(persistent_cache=options.compilation_cache)
+    require_comparable(configs)
     console, seeds = Console(progress=options.progress), SEEDS if options.seeds is None else options.seeds
     folders = [RUNS / run_name(config, options.changed, many_seeds=True) for config in configs]
     return [
@@ -72,28 +61,48 @@ def _trained(configs: Sequence[Config], options: RunOptions) -> list[dict[int, R
     ]
 
 
+def _finished(folders: Sequence[Path], options: RunOptions) -> list[dict[int, RunDirectory]]:
+    """The finished runs in the folders.
+
+    Raises InputError for fewer than two folders, a folder named twice, or flags that are only for training.
+    """
+    if len(folders) < 2:
+        raise InputError("--mode=compare: name two runs or more, --runs=DIR,DIR, or --experiments=NAME,NAME to train.")
+    training_flags = {"seeds": options.seeds, "seed_strategy": options.seed_strategy}
+    given = [*options.changed, *(name for name, value in training_flags.items() if value is not None)]
+    if given:
+        raise InputError(f"--{given[0]}: can only be used with --experiments, not with --runs.")
+    resolved = [folder.resolve() for folder in folders]
+    for folder in folders:
+        if resolved.count(folder.resolve()) > 1:
+            raise InputError(f"--runs: {folder} is named twice. A run cannot be compared with itself.")
+    compilation.start(persistent_cache=False)
+    return [finished_seeds(folder) for folder in folders]
+
+
 def compare(runs: Sequence[Seeds], options: RunOptions) -> dict[str, Any]:
     """Compares models by their finished runs; prints, writes and returns the record."""
     console, configs = Console(), [_config(model) for model in runs]
-    variants, labels = read_variants(runs)
-    folder = options.workdir or numbered(RUNS, _folder_name(configs))
+    names = "-".join(dict.fromkeys(config.experiment for config in configs))
+    name = f"compare-{names}" if len(names) <= 100 else f"compare-{len(configs)}-models"
+    folder = options.workdir or numbered(RUNS, name)
     require_free(folder, "compare.json", overwrite=options.overwrite)
-    record = comparison_record(variants, labels, data.spec(configs[0].dataset).classes)
-    images = _images(record, runs, configs[0], options, console)
-    _write(folder, record, render_page(record, images))
-    for table in console_tables(record):
-        console.table(table)
-    for sentence in [*sentences(record), timing_note(record)]:
-        console.line(sentence)
+    record = comparison_record(*read_variants(runs))
+    files = {
+        "compare.html": render_page(record, _images(record, runs, configs[0], options, console)),
+        "compare.csv": _as_csv(record),
+        "compare.json": json.dumps(record, indent=1, allow_nan=False) + "\n",
+    }
+    write_files(folder, files)
+    console.report(console_tables(record), [*sentences(record), timing_note(record)])
     console.line(f"{folder}: compare.json, compare.csv and compare.html written")
-    plain: dict[str, Any] = json.loads(json.dumps(record))  # exactly what a reader of the file gets
-    return plain
+    return record
 
 
 def read_variants(runs: Sequence[Seeds]) -> tuple[list[Variant], np.ndarray]:
     """The models' numbers and the test labels. Raises InputError when the runs cannot be compared."""
     configs = [_config(model) for model in runs]
-    _require_same_data(runs, configs)
+    _require_same_data(runs)
     _require_common_seeds(runs)
     _, labels = next(iter(runs[0].values())).predictions()
     names = variant_names(configs)
@@ -104,54 +113,35 @@ def _config(model: Seeds) -> Config:
     return next(iter(model.values())).config()
 
 
-def _require_folders(folders: Sequence[Path], given: Sequence[str]) -> None:
-    """Raises InputError for fewer than two folders, a folder named twice, or flags that are only for training."""
-    if len(folders) < 2:
-        raise InputError("--mode=compare: name two runs or more, --runs=DIR,DIR, or --experiments=NAME,NAME to train.")
-    if given:
-        raise InputError(f"--{given[0]}: can only be used with --experiments, not with --runs.")
-    resolved = [folder.resolve() for folder in folders]
-    for folder, path in zip(folders, resolved, strict=True):
-        if resolved.count(path) > 1:
-            raise InputError(f"--runs: {folder} is named twice. A run cannot be compared with itself.")
-
-
-def _require_same_data(runs: Sequence[Seeds], configs: Sequence[Config]) -> None:
+def _require_same_data(runs: Sequence[Seeds]) -> None:
     """Raises InputError when the runs did not use the same data, byte by byte, or when a model has several outputs."""
-    first = next(iter(runs[0].values()))
-    for model, config in zip(runs, configs, strict=True):
-        if config.dataset != configs[0].dataset:
+    first, *others = (run for model in runs for run in model.values())
+    dataset, fingerprint = first.config().dataset, first.machine().get("data_fingerprint")
+    for run in (first, *others):
+        if run.config().dataset != dataset:
             raise InputError(
-                f"{next(iter(model.values())).path}: trained on {config.dataset}, but {first.path} on "
-                f"{configs[0].dataset}. Only runs on the same dataset can be compared."
+                f"{run.path}: trained on {run.config().dataset}, but {first.path} on {dataset}. "
+                "Only runs on the same dataset can be compared."
             )
-        for run in model.values():
-            _require_data_of(first, run)
-
-
-def _require_data_of(first: RunDirectory, run: RunDirectory) -> None:
-    mine, theirs = (one.machine().get("data_fingerprint") for one in (run, first))
-    if run.finished_result().outputs:
-        raise InputError(f"{run.path}: its model has several outputs. Only models with one output can be compared.")
-    if not isinstance(mine, str):
-        raise InputError(f"{run.path}: its machine.json does not say which data it used.")
-    if mine != theirs:
-        raise InputError(f"{run.path}: used other data than {first.path} (their fingerprints in machine.json differ).")
+        if run.finished_result().outputs:
+            raise InputError(f"{run.path}: its model has several outputs. Only models with one output can be compared.")
+        mine = run.machine().get("data_fingerprint")
+        if not isinstance(mine, str):
+            raise InputError(f"{run.path}: its machine.json does not say which data it used.")
+        if mine != fingerprint:
+            raise InputError(
+                f"{run.path}: used other data than {first.path} (their fingerprints in machine.json differ)."
+            )
 
 
 def _require_common_seeds(runs: Sequence[Seeds]) -> None:
     """Raises InputError when a model has no seed in common with any other."""
-    for index, model in enumerate(runs):
-        others = [other for number, other in enumerate(runs) if number != index]
-        if not any(common_seeds(list(model), list(other)) for other in others):
+    for model in runs:
+        others = {seed for other in runs if other is not model for seed in other}
+        if not others & set(model):
             path, mine = next(iter(model.values())).path, ", ".join(map(str, model))
-            theirs = ", ".join(map(str, sorted({seed for other in others for seed in other})))
+            theirs = ", ".join(map(str, sorted(others)))
             raise InputError(f"{path}: no seed in common with another run ({mine} here, {theirs} there).")
-
-
-def _folder_name(configs: Sequence[Config]) -> str:
-    names = "-".join(dict.fromkeys(config.experiment for config in configs))
-    return f"compare-{names}" if len(names) <= 100 else f"compare-{len(configs)}-models"
 
 
 def _variant(name: str, config: Config, runs: Seeds, labels: np.ndarray) -> Variant:
@@ -209,15 +199,6 @@ def _images(
         console.note(f"The page has no pictures: the runs used other images of {config.dataset} than those found here.")
         return None
     return {index: dataset.test.images[index] for index in images_shown(record)}
-
-
-def _write(folder: Path, record: Mapping[str, Any], page: str) -> None:
-    files = {
-        "compare.html": page,
-        "compare.csv": _as_csv(record),
-        "compare.json": json.dumps(record, indent=1, allow_nan=False) + "\n",
-    }
-    write_files(folder, files)
 
 
 def _as_csv(record: Mapping[str, Any]) -> str:

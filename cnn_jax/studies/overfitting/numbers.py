@@ -11,7 +11,7 @@ import numpy as np
 from cnn_jax.report import statistics
 
 MEASURES = ("train_accuracy", "test_accuracy", "train_loss", "test_loss")
-VERDICTS = ("smaller", "larger", "no difference shown")
+VERDICTS = ("smaller", "larger", statistics.NO_DIFFERENCE)
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,9 @@ class DataSizeResult:
     scores: Mapping[str, np.ndarray]
 
     @property
-    def gap(self) -> np.ndarray:
-        """Training accuracy minus test accuracy, float [seeds]."""
-        return self.scores["train_accuracy"] - self.scores["test_accuracy"]
-
-    def indices(self, seeds: Sequence[int]) -> list[int]:
-        """Where these seeds are in the arrays."""
-        return [self.seeds.index(seed) for seed in seeds]
+    def measures(self) -> dict[str, np.ndarray]:
+        """The scores, and the gap: training accuracy minus test accuracy. float [seeds] each."""
+        return {**self.scores, "gap": self.scores["train_accuracy"] - self.scores["test_accuracy"]}
 
 
 def epochs_for(train_examples: int, batch_size: int, epochs: int, least_steps: int) -> int:
@@ -62,7 +58,7 @@ def compare(results: Sequence[DataSizeResult]) -> dict[str, Any]:
 
 def _result(result: DataSizeResult) -> dict[str, Any]:
     names = [field.name for field in dataclasses.fields(result) if field.name not in ("scores", "seeds")]
-    measured = {name: statistics.summary(values) for name, values in {**result.scores, "gap": result.gap}.items()}
+    measured = {name: statistics.summary(values) for name, values in result.measures.items()}
     return {name: getattr(result, name) for name in names} | {"seeds": list(result.seeds)} | measured
 
 
@@ -76,33 +72,26 @@ def _pairs(results: Sequence[DataSizeResult]) -> list[dict[str, Any]]:
     corrected = statistics.holm([pair["gap"]["p"] for pair in pairs])
     for pair, p in zip(pairs, corrected, strict=True):
         pair["gap"]["p_holm"] = p
-        pair["verdict"] = _verdict(pair["gap"]["mean"], p)
+        pair["verdict"] = statistics.verdict(pair["gap"]["mean"], p, below="smaller", above="larger")
     return pairs
 
 
 def _pair(fewer: DataSizeResult, more: DataSizeResult) -> dict[str, Any]:
     """fewer, more: the models with fewer and with more parameters. Differences are fewer minus more."""
     seeds = sorted(set(fewer.seeds) & set(more.seeds))
-    first, second = fewer.indices(seeds), more.indices(seeds)
-    gap = statistics.paired_difference(fewer.gap[first], more.gap[second])
-    test_accuracy = statistics.paired_difference(
-        fewer.scores["test_accuracy"][first], more.scores["test_accuracy"][second]
-    )
     return {
         "fewer": fewer.name,
         "more": more.name,
         "train_examples": fewer.train_examples,
         "seeds": seeds,
-        "gap": dataclasses.asdict(gap.estimate) | {"p": gap.p},
-        "test_accuracy": dataclasses.asdict(test_accuracy.estimate) | {"p": test_accuracy.p},
+        **{measure: _difference(fewer, more, measure, seeds) for measure in ("gap", "test_accuracy")},
     }
 
 
-def _verdict(difference: float, p: float | None) -> str:
-    """What the gap of the model with fewer parameters is. p: after Holm's correction."""
-    if not statistics.is_significant(difference, p):
-        return "no difference shown"
-    return "smaller" if difference < 0 else "larger"
+def _difference(fewer: DataSizeResult, more: DataSizeResult, measure: str, seeds: Sequence[int]) -> dict[str, Any]:
+    values = [[result.measures[measure][result.seeds.index(seed)] for seed in seeds] for result in (fewer, more)]
+    found = statistics.paired_difference(*values)
+    return dataclasses.asdict(found.estimate) | {"p": found.p}
 
 
 def _verdicts(results: Sequence[DataSizeResult], pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -134,5 +123,5 @@ def _claim(sizes: Mapping[str, Sequence[int]], parameters_differ: bool) -> str:
     if sizes["smaller"] and sizes["larger"]:
         return "depends on the number of images"
     if sizes["smaller"]:
-        return "holds" if not sizes["no difference shown"] else "holds where a difference is shown"
+        return "holds" if not sizes[statistics.NO_DIFFERENCE] else "holds where a difference is shown"
     return "does not hold" if sizes["larger"] else "not shown"

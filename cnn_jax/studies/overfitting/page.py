@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cnn_jax.report.format import counted, interval, listed, p_value, percent, points
+from cnn_jax.report.format import counted, fine_points, interval, listed, p_value, percent, points
 from cnn_jax.report.page import Figure, Page, Section, render
 from cnn_jax.report.tables import Table, machine_table, settings_table
 from cnn_jax.studies.overfitting import figures
@@ -42,22 +42,18 @@ def _differences(record: Record) -> Table:
             f"{pair['fewer']} - {pair['more']}",
             f"{pair['train_examples']:,}",
             f"{len(pair['seeds'])}",
-            points(pair["gap"]["mean"], 3),
-            interval(pair["gap"]["interval"], _points3),
+            fine_points(pair["gap"]["mean"]),
+            interval(pair["gap"]["interval"], fine_points),
             p_value(pair["gap"]["p_holm"]),
             pair["verdict"],
-            points(pair["test_accuracy"]["mean"], 3),
-            interval(pair["test_accuracy"]["interval"], _points3),
+            fine_points(pair["test_accuracy"]["mean"]),
+            interval(pair["test_accuracy"]["interval"], fine_points),
         ]
         for pair in record["pairs"]
     ]
     headings = ["fewer - more parameters", "training images", "common seeds", "difference of gaps, percentage points"]
     headings += ["95 % interval", "p (Holm)", "gap with fewer parameters", "difference of test accuracies, points"]
     return Table("Differences between the models' gaps, over the common seeds", [*headings, "95 % interval"], rows)
-
-
-def _points3(difference: float) -> str:
-    return points(difference, 3)
 
 
 def sentences(record: Record) -> list[str]:

@@ -44,7 +44,8 @@ def run(configs: Sequence[Config], options: RunOptions, *, sizes: Sequence[int] 
     console = Console(progress=options.progress, rows=False)  # runs on few images have hundreds of epochs
     _require_models(configs, options)
     wanted_sizes = _sizes(configs, sizes)
-    folder = options.workdir or RUNS / _folder_name(configs, options)
+    label = dataclasses.replace(configs[0], experiment="-".join(config.experiment for config in configs)[:100])
+    folder = options.workdir or RUNS / f"overfitting-{run_name(label, options.changed, many_seeds=True)}"
     require_writable(folder, flag="workdir")
     seeds = SEEDS if options.seeds is None else options.seeds
     options = dataclasses.replace(options, workdir=folder, seeds=seeds)
@@ -58,10 +59,7 @@ def run(configs: Sequence[Config], options: RunOptions, *, sizes: Sequence[int] 
     files = {"overfitting.html": render_page(record)}
     files["overfitting.json"] = json.dumps(record, indent=1, allow_nan=False) + "\n"
     write_files(folder, files)
-    for table in console_tables(record):
-        console.table(table)
-    for sentence in sentences(record):
-        console.line(sentence)
+    console.report(console_tables(record), sentences(record))
     console.line(f"{folder}: overfitting.json and overfitting.html written")
     return record
 
@@ -94,12 +92,6 @@ def _with_size(config: Config, size: int) -> Config:
     """The config of a run on the first `size` images."""
     epochs = epochs_for(size, config.batch_size, config.epochs, LEAST_STEPS)
     return dataclasses.replace(config, train_examples=None if size == _available(config) else size, epochs=epochs)
-
-
-def _folder_name(configs: Sequence[Config], options: RunOptions) -> str:
-    names = "-".join(config.experiment for config in configs)
-    label = dataclasses.replace(configs[0], experiment=names[:100])
-    return f"overfitting-{run_name(label, options.changed, many_seeds=True)}"
 
 
 def _result(config: Config, size: int, dataset: Dataset, options: RunOptions, console: Console) -> DataSizeResult:

@@ -9,15 +9,15 @@ import errno
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cnn_jax.config import Config, config_differences, read_config
 from cnn_jax.errors import InputError
-from cnn_jax.files import delete, machine_errors, write_atomic, write_json
+from cnn_jax.files import delete, machine_errors, read_text, write_atomic, write_files, write_json
 from cnn_jax.runs.directory import RunDirectory, entries, input_errors
 
 Row = dict[str, Any]
@@ -67,16 +67,12 @@ class SweepDirectory:
         file = self.path / "sweep.jsonl"
         if not file.exists():
             return ""
-        if file.stat().st_size > _LARGEST_ROWS:
-            raise ValueError(f"over {_LARGEST_ROWS:,} bytes")
-        content = file.read_bytes()
-        return content[: content.rfind(b"\n") + 1].decode("utf-8")
+        text = read_text(file, _LARGEST_ROWS)
+        return text[: text.rfind("\n") + 1]
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Makes the directory if needed, and keeps other processes from training in it."""
-        with RunDirectory(self.path).locked():
-            yield
+        return RunDirectory(self.path).locked()
 
     def begin(self, base: Config, machine: dict, *, overwrite: bool) -> None:
         """Prepares the files so that trials can start or resume.
@@ -97,13 +93,9 @@ class SweepDirectory:
     def append(self, row: Row) -> None:
         """Adds a row in a single write, so that the rows of several processes do not mix."""
         line = (json.dumps(row, allow_nan=False) + "\n").encode()
-        with machine_errors(self.path / "sweep.jsonl") as file:
-            descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            try:
-                if os.write(descriptor, line) < len(line):  # the disk is full
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            finally:
-                os.close(descriptor)
+        with machine_errors(self.path / "sweep.jsonl") as file, file.open("ab", buffering=0) as stream:
+            if stream.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def winner(self, config: Config) -> Path:
         """The folder for the runs of this Config: the first of `winner`, `winner-2`, ... that has no other Config."""
@@ -115,9 +107,8 @@ class SweepDirectory:
 
     def write(self, record: Mapping[str, Any], page: str) -> None:
         """Writes the record and the page."""
-        with machine_errors(self.path / "sweep.json") as file:
-            write_atomic(self.path / "sweep.html", page)
-            write_atomic(file, json.dumps(record, indent=1, allow_nan=False) + "\n")
+        content = json.dumps(record, indent=1, allow_nan=False) + "\n"
+        write_files(self.path, {"sweep.html": page, "sweep.json": content})
 
 
 def _row(base: Config, line: str) -> tuple[Config, Row]:

@@ -10,6 +10,7 @@ from matplotlib.ticker import NullLocator
 
 from cnn_jax.report import figures
 from cnn_jax.report.figures import INK, line_style
+from cnn_jax.report.tables import setting_text
 
 Line = Mapping[str, Any]
 
@@ -79,16 +80,17 @@ def _ring(axes: Axes, x: float, y: float) -> None:
 def by_name(lines: Sequence[Line], names: Sequence[str], axis_label: str, best: Any, alt: str) -> Markup:
     """Accuracy by a field that is not a number: a row for each of its values, with a mark for each setting.
 
-    names: of the values, as in the points. best: the winner's value and mean accuracy, or None.
+    names: of the values. best: the winner's value and mean accuracy, or None.
     """
-    settings = {name: [p for line in lines for p in line["points"] if p["value"] == name] for name in names}
+    points = [point for line in lines for point in line["points"]]
+    settings = [[point for point in points if setting_text(point["value"]) == name] for name in names]
 
     def paint(axes: Axes) -> None:
-        for index, (name, points) in enumerate(settings.items()):
+        for index, points in enumerate(settings):
             heights = len(names) - 1 - index + np.linspace(0.25, -0.25, len(points) + 2)[1:-1]
             for point, height in zip(points, heights, strict=True):
                 _point_in_row(axes, point, height, line_style(index))
-                if best and (name, point["mean"]) == tuple(best):
+                if best and (point["value"], point["mean"]) == best:
                     _ring(axes, 100 * point["mean"], height)
         axes.set_yticks(range(len(names)), list(reversed(names)))
         axes.set_ylim(-0.5, len(names) - 0.5)

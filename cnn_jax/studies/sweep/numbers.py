@@ -51,7 +51,7 @@ def sweep_record(
         "search": {**search, **counts},
         "fields": [_field(dimension, settings) for dimension in dimensions],
         "settings": settings,
-        "winner": best and best | {"at_the_end": edges, "folder": None, "test": None},
+        "winner": best and best | {"at_the_end": edges},
     }
 
 

@@ -3,16 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cnn_jax.report.format import MISSING, counted, duration, interval, listed, loss, percent, plus_minus
+from cnn_jax.report.format import MISSING, counted, duration, interval, listed, loss, percent, percent_estimate
 from cnn_jax.report.page import Figure, Page, Section, render
-from cnn_jax.report.tables import Table, machine_table, setting_text
+from cnn_jax.report.tables import Table, machine_table, seeds_table, setting_text, settings_table
 from cnn_jax.studies.sweep import figures
 from cnn_jax.studies.sweep.space import setting_words
 
 Record = Mapping[str, Any]
 
 MOST_ROWS = 500  # of the page's table; the record has all settings
-_MOST_VALUES_IN_WORDS = 20  # of a figure's alternative text
 
 
 def settings_ranking(record: Record, most: int) -> Table:
@@ -22,7 +21,7 @@ def settings_ranking(record: Record, most: int) -> Table:
         [str(rank), *(setting_text(setting["settings"][name]) for name in names), *_scores(setting)]
         for rank, setting in enumerate(record["settings"][:most], start=1)
     ]
-    headings = ["rank", *names, "seeds", "validation accuracy", "95 % interval, %", "validation loss"]
+    headings = ["rank", *names, "seeds", "validation accuracy", "95 % interval", "validation loss"]
     number = len(record["settings"])
     title = f"{counted(number, 'setting')}, best first" + (f"; the first {most:,} are shown" if number > most else "")
     return Table(title, [*headings, "training accuracy", "training time"], rows)
@@ -36,15 +35,11 @@ def _scores(setting: Record) -> list[str]:
     return [
         seeds,
         percent(accuracy["mean"]),
-        interval(accuracy["interval"], _percent_number),
+        interval(accuracy["interval"], percent),
         loss(setting["validation_loss"]["mean"]),
         percent(setting["train_accuracy"]["mean"]),
         duration(setting["seconds"]["mean"]),
     ]
-
-
-def _percent_number(share: float) -> str:
-    return f"{100 * share:.2f}"
 
 
 def sentences(record: Record) -> list[str]:
@@ -56,14 +51,14 @@ def sentences(record: Record) -> list[str]:
         said = [_winner_sentence(record), *(_edge_sentence(name, best) for name in best["at_the_end"])]
     if search["diverged"]:
         said.append(f"Diverged: {search['diverged']:,} of {counted(search['trials'], 'trial')}.")
-    return said + ([_test_sentence(record)] if best and best["test"] else [])
+    return [*said, _test_sentence(record)] if best else said
 
 
 def _winner_sentence(record: Record) -> str:
     search, best = record["search"], record["winner"]
     accuracy, number = best["validation_accuracy"], search["settings"]
     bounds = accuracy["interval"]
-    shown = f"95 % interval {interval(bounds, _percent_number)}, " if bounds else ""
+    shown = f"95 % interval {interval(bounds, percent)}, " if bounds else ""
     sentence = (
         f"{f'The best of {number:,} settings' if number > 1 else 'The only setting'} is "
         f"{setting_words(best['settings'])}, with an accuracy of {percent(accuracy['mean'])} on "
@@ -84,20 +79,16 @@ def _test_sentence(record: Record) -> str:
     seeds = listed([str(seed["seed"]) for seed in found["seeds"]])
     if found["n"] == 0:
         return f"The winner was trained again with seeds {seeds} and diverged: it has no test score."
-    bounds = found["ci95"]["test_accuracy"]
-    mean = plus_minus(100 * found["mean"]["test_accuracy"], bounds and [100 * bound for bound in bounds], 2)
+    accuracy = {"mean": found["mean"]["test_accuracy"], "interval": found["ci95"]["test_accuracy"]}
+    kind = "95 % CI" if accuracy["interval"] else "no interval"
+    examples = (record["base"] | record["winner"]["settings"])["train_examples"]
+    images = "all training images" if examples is None else f"the first {examples:,} training images"
     diverged = [str(seed["seed"]) for seed in found["seeds"] if seed["status"] == "diverged"]
     return (
-        f"The winner was trained again on {_training_images(record)} with seeds {seeds}, which no trial had used, and "
-        f"each of these runs was scored once: {record['dataset']} test accuracy {mean} % "
-        f"({'95 % CI' if bounds else 'no interval'}, n = {found['n']}), loss {loss(found['mean']['test_loss'])}."
-        + (f" Diverged: seed {', '.join(diverged)}." if diverged else "")
+        f"The winner was trained again on {images} with seeds {seeds}, which no trial had used, and each of these runs "
+        f"was scored once: {record['dataset']} test accuracy {percent_estimate(accuracy)} ({kind}, n = {found['n']}), "
+        f"loss {loss(found['mean']['test_loss'])}." + (f" Diverged: seed {', '.join(diverged)}." if diverged else "")
     )
-
-
-def _training_images(record: Record) -> str:
-    examples = (record["base"] | record["winner"]["settings"])["train_examples"]
-    return "all training images" if examples is None else f"the first {examples:,} training images"
 
 
 def render_page(record: Record) -> str:
@@ -107,9 +98,11 @@ def render_page(record: Record) -> str:
         Section("Result", sentences(record)),
         Section("How accuracy depends on each field", list(_responses(record))),
         Section("All settings", [_RANKING_TEXT, settings_ranking(record, MOST_ROWS)]),
-        *([Section("The winner on the test images", [_winner_seeds(record)])] if record["winner"] else []),
-        Section("What was run", [_search(record), _base(record), machine_table([record["machine"]])]),
     ]
+    if record["winner"]:
+        seeds = seeds_table(setting_words(record["winner"]["settings"]), record["winner"]["test"]["seeds"])
+        sections.append(Section("The winner on the test images", [seeds]))
+    sections.append(Section("What was run", [_search(record), _base(record), machine_table([record["machine"]])]))
     lead = (
         f"{counted(search['settings'], 'setting')} of {names} on {record['dataset']}, with "
         f"{counted(len(search['seeds']), 'seed')} each. The best one was chosen on held-out training images and then "
@@ -131,67 +124,27 @@ def _responses(record: Record) -> Iterator[str | Figure]:
         "Marks are means over the seeds, with bars from the lowest to the highest seed. The ring marks the winner. A "
         "cross at the axis is a setting of which every seed diverged."
     )
+    best = record["winner"]
     shown = [field for field in record["fields"] if len(_values(field)) > 1]
     for field in shown:
-        best = _best(record, field["name"])
+        name, lines = field["name"], field["lines"]
+        alt = f"Validation accuracy by {name}. The table of all settings has the numbers."
+        mark = (best["settings"][name], best["validation_accuracy"]["mean"]) if best else None
         if field["is_numeric"]:
-            names = [setting_words(line["others"]) for line in field["lines"]]
-            svg = figures.by_number(
-                field["lines"], names, field["name"], best, _alt(field), is_logarithmic=field["is_logarithmic"]
-            )
+            labels = [setting_words(line["others"]) for line in lines]
+            svg = figures.by_number(lines, labels, name, mark, alt, is_logarithmic=field["is_logarithmic"])
+            yield Figure(svg, f"Validation accuracy by {name}.")
         else:
-            best = best and (setting_text(best[0]), best[1])  # as the figure names it
-            lines = [_with_names(line) for line in field["lines"]]
-            svg = figures.by_name(lines, _values(field), field["name"], best, _alt(field))
-        caption = f"Validation accuracy by {field['name']}"
-        yield Figure(svg, caption + ("." if field["is_numeric"] else ". Each mark is a setting."))
+            svg = figures.by_name(lines, _values(field), name, mark, alt)
+            yield Figure(svg, f"Validation accuracy by {name}. Each mark is a setting.")
     if not shown:
         yield "No field has more than one value."
-
-
-def _with_names(line: Record) -> Record:
-    return {**line, "points": [{**point, "value": setting_text(point["value"])} for point in line["points"]]}
-
-
-def _best(record: Record, name: str) -> tuple[Any, float] | None:
-    """The winner's value of a field, and its accuracy."""
-    best = record["winner"]
-    return (best["settings"][name], best["validation_accuracy"]["mean"]) if best else None
 
 
 def _values(field: Record) -> list[str]:
     """The values that were tried, in ascending order where they are numbers."""
     values = [point["value"] for line in field["lines"] for point in line["points"]]
     return list(dict.fromkeys(map(setting_text, sorted(values) if field["is_numeric"] else values)))
-
-
-def _alt(field: Record) -> str:
-    """The best mean accuracy of each value, in words."""
-    means: dict[str, list[float]] = {value: [] for value in _values(field)}
-    for line in field["lines"]:
-        for point in line["points"]:
-            means[setting_text(point["value"])] += [] if point["mean"] is None else [point["mean"]]
-    words = [f"{value} {percent(max(found)) if found else 'diverged'}" for value, found in means.items()]
-    left_out = len(words) - _MOST_VALUES_IN_WORDS
-    rest = f"; and {left_out:,} more" if left_out > 0 else ""
-    shown = "; ".join(words[:_MOST_VALUES_IN_WORDS])
-    return f"Validation accuracy by {field['name']}, the best of each value: {shown}{rest}."
-
-
-def _winner_seeds(record: Record) -> Table:
-    found = record["winner"]["test"]
-    rows = [
-        [
-            str(seed["seed"]),
-            seed["status"],
-            MISSING if seed["test_accuracy"] is None else percent(seed["test_accuracy"]),
-            MISSING if seed["test_loss"] is None else loss(seed["test_loss"]),
-            duration(seed["train_seconds"]),
-        ]
-        for seed in (found["seeds"] if found else [])
-    ]
-    headings = ["seed", "status", "test accuracy", "test loss", "training time"]
-    return Table(setting_words(record["winner"]["settings"]), headings, rows)
 
 
 def _search(record: Record) -> Table:
@@ -208,5 +161,5 @@ def _search(record: Record) -> Table:
 
 def _base(record: Record) -> Table:
     swept = {field["name"] for field in record["fields"]}
-    rows = [[name, setting_text(value)] for name, value in record["base"].items() if name not in swept]
-    return Table("Settings that all trials have in common", ["setting", "value"], rows)
+    settings = {name: value for name, value in record["base"].items() if name not in swept}
+    return settings_table("Settings that all trials have in common", {"value": settings})

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -44,7 +43,8 @@ def run(
     console, seeds = Console(progress=options.progress), SEEDS if options.seeds is None else options.seeds
     dimensions = parse_dimensions(sweep or "")
     settings = grid(dimensions) if samples is None else random_search(dimensions, samples, config.seed)
-    base = dataclasses.replace(config, validation_examples=_held_out(config))
+    held_out = config.validation_examples or data.spec(config.dataset).train_examples // HELD_OUT
+    base = dataclasses.replace(config, validation_examples=held_out)
     trials = _trials(base, settings, seeds)
     compilation.start(persistent_cache=options.compilation_cache)
     _require_jobs(jobs)
@@ -59,22 +59,13 @@ def run(
         search = {"sweep": sweep, "samples": samples, "seeds": [*range(config.seed, config.seed + seeds)]}
         record = sweep_record(base, dimensions, rows, search, about)
         if record["winner"]:
-            folder, winner = _winner(base, record, directory, seeds)
-            console.line(f"training the winner again: {setting_words(record['winner']['settings'])}")
-            again = dataclasses.replace(options, workdir=folder, seeds=seeds, overwrite=False)
-            record = with_test_scores(record, folder.name, execute_seeds(winner, again, console, dataset))
+            record = _with_tested_winner(record, base, seeds, dataset, directory, options, console)
         record = json.loads(json.dumps(record, allow_nan=False))  # exactly what a reader of the file gets
         directory.write(record, render_page(record))
-    console.table(settings_ranking(record, _MOST_PRINTED))
-    for sentence in sentences(record):
-        console.line(sentence)
+    console.report([settings_ranking(record, _MOST_PRINTED)], sentences(record))
     console.line(f"{directory.path}: sweep.jsonl, sweep.json and sweep.html written")
     _require_converged(record, rows)
     return record
-
-
-def _held_out(config: Config) -> int:
-    return config.validation_examples or data.spec(config.dataset).train_examples // HELD_OUT
 
 
 def _trials(base: Config, settings: Sequence[Setting], seeds: int) -> list[Trial]:
@@ -133,17 +124,28 @@ def _rows(
     if len(left) < len(trials):
         console.line(f"{counted(len(trials) - len(left), 'trial')} already finished")
     if left:
-        workload = Workload(left, len(trials), directory, options, compilation.settings())
+        workload = Workload(left, len(trials), directory, options)
         run_trials(workload, dataset, jobs, console)
         known = directory.finished_rows(base)
     return [known[trial.config] for trial in trials]
 
 
-def _winner(base: Config, record: Mapping[str, Any], directory: SweepDirectory, seeds: int) -> tuple[Path, Config]:
-    """The folder and the Config to train the winner again: on all training images, with seeds that no trial had."""
+def _with_tested_winner(
+    record: Mapping[str, Any],
+    base: Config,
+    seeds: int,
+    dataset: Dataset,
+    directory: SweepDirectory,
+    options: RunOptions,
+    console: Console,
+) -> dict[str, Any]:
+    """Trains the winner again, on all training images and with seeds that no trial had, and adds its test scores."""
     settings = record["winner"]["settings"]
     config = dataclasses.replace(base, **settings, validation_examples=0, seed=base.seed + seeds)
-    return directory.winner(config), config
+    folder = directory.winner(config)
+    console.line(f"training the winner again: {setting_words(settings)}")
+    options = dataclasses.replace(options, workdir=folder, seeds=seeds, overwrite=False)
+    return with_test_scores(record, folder.name, execute_seeds(config, options, console, dataset))
 
 
 def _require_converged(record: Mapping[str, Any], rows: Sequence[Row]) -> None:

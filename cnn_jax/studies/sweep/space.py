@@ -8,6 +8,7 @@ ends. For a random search, the number of points may be left out.
 import itertools
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -173,7 +174,9 @@ def _range(name: str, text: str) -> Range:
     match = re.fullmatch(r"([^:]+):([^:]+):\s*(log|lin)\s*(\d{0,9})", text)
     if not match:
         raise InputError(f"--sweep: {name}={text}: a range is LOW:HIGH:logN or LOW:HIGH:linN, as in 1e-4:1e-2:log5.")
-    low, high = (_bound(name, bound) for bound in match.groups()[:2])
+    low, high = (_value(name, end) for end in match.groups()[:2])
+    if any(end is None or end > sys.float_info.max for end in (low, high)):
+        raise InputError(f"--sweep: {name}={text[:60]}: an end of a range must be a finite number.")
     if low >= high:
         raise InputError(f"--sweep: {name}={text}: the range is empty: {low} is not below {high}.")
     points = int(match[4]) if match[4] else None
@@ -182,23 +185,11 @@ def _range(name: str, text: str) -> Range:
     return Range(name, low, high, match[3] == "log", points)
 
 
-def _bound(name: str, text: str) -> float:
-    value = _value(name, text)
-    try:
-        if value is None or not math.isfinite(value):
-            raise OverflowError
-    except OverflowError:  # also from a whole number that is too large for a float
-        raise InputError(f"--sweep: {name}={text.strip()[:60]}: an end of a range must be a finite number.") from None
-    return value
-
-
 def _value(name: str, text: str) -> Any:
     """The value of a field, checked as on the command line."""
     try:
-        value = from_text(FIELDS[name], text)
+        return getattr(Config(**{name: from_text(FIELDS[name], text)}), name)
     except ValueError as error:
         raise InputError(f"--sweep: {name}={text.strip()[:60]}: {error}.") from None
-    try:
-        return getattr(Config(**{name: value}), name)
     except InputError as error:
         raise InputError(f"--sweep: {error}") from None

@@ -6,6 +6,7 @@ share their compiled functions.
 
 import dataclasses
 import functools
+import itertools
 import math
 import multiprocessing
 import signal
@@ -47,16 +48,12 @@ class Trial:
 
 @dataclass(frozen=True)
 class Workload:
-    """The trials that processes are to run. total: number of trials of the sweep, including finished ones.
-
-    jax_settings: for new processes.
-    """
+    """The trials that processes are to run. total: number of trials of the sweep, including finished ones."""
 
     trials: Sequence[Trial]
     total: int
     directory: SweepDirectory
     options: RunOptions
-    jax_settings: Mapping[str, Any]
 
 
 def all_trials(base: Config, settings: Sequence[Setting], seeds: int) -> list[Trial]:
@@ -64,24 +61,19 @@ def all_trials(base: Config, settings: Sequence[Setting], seeds: int) -> list[Tr
 
     Raises InputError for a setting that is not a valid Config.
     """
-    configs = [dataclasses.replace(base, **setting) for setting in settings]
-    order = {program: index for index, program in enumerate(dict.fromkeys(map(compiled_config, configs)))}
-    pairs = sorted(zip(settings, configs, strict=True), key=lambda pair: order[compiled_config(pair[1])])
-    with_seeds = [
-        (setting, dataclasses.replace(config, seed=seed))
-        for setting, config in pairs
-        for seed in range(base.seed, base.seed + seeds)
-    ]
-    return [Trial(number, *pair) for number, pair in enumerate(with_seeds, start=1)]
+    groups: dict[Config, list[tuple[Setting, Config]]] = {}
+    for setting in settings:
+        config = dataclasses.replace(base, **setting)
+        with_seeds = [(setting, dataclasses.replace(config, seed=base.seed + number)) for number in range(seeds)]
+        groups.setdefault(compiled_config(config), []).extend(with_seeds)
+    pairs = itertools.chain.from_iterable(groups.values())
+    return [Trial(number, *pair) for number, pair in enumerate(pairs, start=1)]
 
 
 def compiled_config(config: Config) -> Config:
     """The config without the fields that compiled functions take as arguments: equal configs share these functions."""
-    arguments: dict[str, Any] = {"experiment": Config.experiment, "seed": Config.seed}
-    arguments["learning_rate"] = Config.learning_rate
-    if config.schedule == "constant":
-        arguments["epochs"] = Config.epochs
-    return dataclasses.replace(config, **arguments)
+    arguments = ["experiment", "seed", "learning_rate", *(["epochs"] if config.schedule == "constant" else [])]
+    return dataclasses.replace(config, **{name: getattr(Config, name) for name in arguments})
 
 
 def run_trials(workload: Workload, dataset: Dataset, jobs: int, console: Console) -> None:
@@ -95,34 +87,16 @@ def run_trials(workload: Workload, dataset: Dataset, jobs: int, console: Console
         if jobs > 1:
             _run_in_processes(workload, jobs, flags)
         else:
-            _work(workload, range(len(workload.trials)), dataset, console, flags.raise_if_ending)
-
-
-class _SharedIndices:
-    """Counts from 0 to `count` - 1, each number once over all processes that iterate."""
-
-    def __init__(self, count: int):
-        self._count = count
-        self._next = multiprocessing.get_context("spawn").Value("q", 0)
-
-    def __iter__(self) -> Iterator[int]:
-        while True:
-            with self._next.get_lock():
-                index = self._next.value
-                self._next.value += 1
-            if index >= self._count:
-                return
-            yield index
+            _work(workload, workload.trials, dataset, console, flags.raise_if_ending)
 
 
 def _work(
-    workload: Workload, indices: Iterable[int], dataset: Dataset, console: Console, check: Callable[[], None]
+    workload: Workload, trials: Iterable[Trial], dataset: Dataset, console: Console, check: Callable[[], None]
 ) -> None:
-    """Runs the trials with these indices. check: called after each chunk; raises when the sweep is to end."""
+    """Runs these trials of the workload. check: called after each chunk; raises when the sweep is to end."""
     compiled = functools.lru_cache(maxsize=1)(functools.partial(_compiled, dataset))
-    for index in indices:
+    for trial in trials:
         check()
-        trial = workload.trials[index]
         functions = compiled(compiled_config(trial.config))
         row = {"settings": dict(trial.settings), "seed": trial.config.seed}
         row |= _numbers(trial.config, *functions, console, check)
@@ -141,7 +115,7 @@ def _compiled(dataset: Dataset, config: Config) -> tuple[Training, Inference]:
 def _numbers(
     config: Config, training: Training, validation: Inference, console: Console, check: Callable[[], None]
 ) -> Row:
-    """The numbers and the status of a trial."""
+    """The numbers and the status of a trial. It has also diverged if the loss on the held-out images is not finite."""
     training = training.replace(learning_rate=config.learning_rate, epochs=config.epochs)
     try:
         with console.bar(config.epochs, training.epoch_steps) as show:
@@ -152,27 +126,22 @@ def _numbers(
                 check()
 
             last, _ = train(training, config.seed, on_progress)
-        return _finished(last, validation)
+        held_out, on_train = validation.score(last.state.params), last.train
+        if on_train is None or not math.isfinite(held_out.loss):
+            raise diverged(last.epoch, last.step)
     except DivergedError as end:
         ended = {"status": "diverged", "epochs": (end.step - 1) // training.epoch_steps, "steps": end.step}
         return ended | dict.fromkeys(NUMBERS)
-
-
-def _finished(progress: Progress, validation: Inference) -> Row:
-    """The numbers of a finished trial. Raises DivergedError when the loss on the held-out images is not finite."""
-    held_out, train = validation.score(progress.state.params), progress.train
-    if train is None or not math.isfinite(held_out.loss):
-        raise diverged(progress.epoch, progress.step)
     return {
         "status": "done",
-        "epochs": progress.finished_epochs,
-        "steps": progress.step,
+        "epochs": last.finished_epochs,
+        "steps": last.step,
         "validation_loss": held_out.loss,
         "validation_accuracy": held_out.accuracy,
-        "train_loss": train.loss,
-        "train_accuracy": train.accuracy,
-        "seconds": progress.clock.total,
-        "images_per_second": progress.images_per_second,
+        "train_loss": on_train.loss,
+        "train_accuracy": on_train.accuracy,
+        "seconds": last.clock.total,
+        "images_per_second": last.images_per_second,
     }
 
 
@@ -187,8 +156,9 @@ def _line(trial: Trial, row: Row, total: int) -> str:
 
 def _run_in_processes(workload: Workload, jobs: int, flags: SignalFlags) -> None:
     """Runs the trials in several processes, until they are done, a signal arrives, or one of the processes dies."""
-    context, indices = multiprocessing.get_context("spawn"), _SharedIndices(len(workload.trials))
-    processes = [context.Process(target=_process, args=(workload, indices), daemon=True) for _ in range(jobs)]
+    context = multiprocessing.get_context("spawn")
+    arguments = (workload, context.Value("q", 0), compilation.settings())
+    processes = [context.Process(target=_process, args=arguments, daemon=True) for _ in range(jobs)]
     try:
         _start(processes)
         while alive := [process.sentinel for process in processes if process.is_alive()]:
@@ -201,7 +171,7 @@ def _run_in_processes(workload: Workload, jobs: int, flags: SignalFlags) -> None
                         "Finished trials are kept; the same command resumes the sweep."
                     )
     finally:
-        _end(processes)
+        _end([process for process in processes if process.is_alive()])
 
 
 def _start(processes: Sequence[Any]) -> None:
@@ -215,33 +185,43 @@ def _start(processes: Sequence[Any]) -> None:
 
 
 def _end(processes: Sequence[Any]) -> None:
-    """Ends the processes that are still running."""
+    """Ends processes, by force where they do not end by themselves."""
     for process in processes:
-        if process.is_alive():
-            process.terminate()
+        process.terminate()
     for process in processes:
-        if process.pid is not None:
-            process.join(_SHUTDOWN_SECONDS)
-            process.kill()
-            process.join()
+        process.join(_SHUTDOWN_SECONDS)
+        process.kill()
+        process.join()
 
 
-def _process(workload: Workload, indices: _SharedIndices) -> None:
-    """The main function of each of several processes."""
-    compilation.apply_jax_config(workload.jax_settings)
+def _process(workload: Workload, next_index: Any, jax_settings: Mapping[str, Any]) -> None:
+    """The main function of each of several processes. next_index: a number that all of them share."""
+    compilation.apply_jax_config(jax_settings)
     parent = multiprocessing.parent_process()
+    assert parent is not None, "another process started this one"
 
-    def check(flags: SignalFlags) -> None:
+    def check() -> None:
         flags.raise_if_ending()
-        if parent is not None and not parent.is_alive():
+        if not parent.is_alive():
             raise MachineError("The process that started this one is gone.")
 
     try:
         with signals.deferred() as flags, compilation.memory_errors_named():
             console = Console(progress=False)
             dataset = load_dataset(workload.trials[0].config, workload.options, console)
-            _work(workload, indices, dataset, console, functools.partial(check, flags))
+            _work(workload, _shared_out(workload.trials, next_index), dataset, console, check)
     except ProjectError as error:
         if error.exit_code < 128:  # an interruption needs no message
             print(f"run.py: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def _shared_out(trials: Sequence[Trial], next_index: Any) -> Iterator[Trial]:
+    """Gives each trial to one of the processes that iterate. next_index: of the first trial that none has taken."""
+    while True:
+        with next_index.get_lock():
+            index = next_index.value
+            next_index.value += 1
+        if index >= len(trials):
+            return
+        yield trials[index]

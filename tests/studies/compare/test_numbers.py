@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cnn_jax.config import Config
-from cnn_jax.studies.compare.numbers import Variant, compare, variant_names
+from cnn_jax.studies.compare.numbers import Variant, comparison_record, variant_names
 
 LABELS = np.zeros(1000, np.int64)
 
@@ -42,7 +42,7 @@ EQUAL = variant("equal", [range(12), range(11), range(13), range(10)])
 
 
 def test_verdict_goes_in_each_direction() -> None:
-    pairs = {(p["first"], p["second"]): p for p in compare([GOOD, BAD, EQUAL], LABELS)["pairs"]}
+    pairs = {(p["first"], p["second"]): p for p in comparison_record([GOOD, BAD, EQUAL], LABELS)["pairs"]}
     verdicts = {names: pair["verdict"] for names, pair in pairs.items()}
     assert verdicts == {
         ("good", "bad"): "better",
@@ -56,8 +56,8 @@ def test_verdict_goes_in_each_direction() -> None:
 
 
 def test_p_values_are_corrected_over_all_pairs() -> None:
-    alone = compare([GOOD, BAD], LABELS)["pairs"][0]["test_accuracy"]
-    among = compare([GOOD, BAD, EQUAL], LABELS)["pairs"]
+    alone = comparison_record([GOOD, BAD], LABELS)["pairs"][0]["test_accuracy"]
+    among = comparison_record([GOOD, BAD, EQUAL], LABELS)["pairs"]
     assert alone["p_holm"] == alone["p"]
     raw = sorted(pair["test_accuracy"]["p"] for pair in among)
     assert min(pair["test_accuracy"]["p_holm"] for pair in among) == pytest.approx(3 * raw[0])
@@ -65,26 +65,26 @@ def test_p_values_are_corrected_over_all_pairs() -> None:
 
 def test_pairs_are_taken_over_the_seeds_that_both_have() -> None:
     shifted = dataclasses.replace(BAD, seeds=(3, 2, 1, 7))
-    [pair] = compare([GOOD, shifted], LABELS)["pairs"]
+    [pair] = comparison_record([GOOD, shifted], LABELS)["pairs"]
     assert pair["seeds"] == [1, 2, 3]
     assert pair["test_accuracy"]["mean"] == pytest.approx(((49 - 12) + (53 - 11) + (50 - 13)) / 3 / 1000)
 
 
 def test_single_runs_are_judged_by_their_images() -> None:
     one, other = variant("one", [range(20)]), variant("other", [range(10, 50)])
-    [pair] = compare([one, other], LABELS)["pairs"]
+    [pair] = comparison_record([one, other], LABELS)["pairs"]
     assert (pair["mcnemar"]["only_first"], pair["mcnemar"]["only_second"]) == (30, 10)
     assert pair["verdict"] == "better"
     assert (pair["test_accuracy"]["p"], pair["seeds_needed"]) == (None, None)
-    assert compare([other, one], LABELS)["pairs"][0]["verdict"] == "worse"
-    [near] = compare([one, variant("near", [range(5, 26)])], LABELS)["pairs"]
+    assert comparison_record([other, one], LABELS)["pairs"][0]["verdict"] == "worse"
+    [near] = comparison_record([one, variant("near", [range(5, 26)])], LABELS)["pairs"]
     assert near["verdict"] == "no difference shown"
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_same_runs_show_no_difference_and_all_numbers_are_json(count: int) -> None:
     same = [variant(name, [range(10)] * count) for name in ("one", "other")]
-    content = compare(same, LABELS)
+    content = comparison_record(same, LABELS)
     assert json.loads(json.dumps(content, allow_nan=False))["pairs"][0]["seeds"] == list(range(count))
     [pair] = content["pairs"]
     assert (pair["verdict"], pair["test_accuracy"]["mean"]) == ("no difference shown", 0.0)
@@ -94,7 +94,7 @@ def test_same_runs_show_no_difference_and_all_numbers_are_json(count: int) -> No
 def test_disagreements_are_the_images_with_the_largest_gap() -> None:
     one = variant("one", [[5], [5], [5, 9], [5]])
     other = variant("other", [[3, 5], [3, 5], [3, 4], [3, 4]])
-    [pair] = compare([one, other], LABELS)["pairs"]
+    [pair] = comparison_record([one, other], LABELS)["pairs"]
     assert [
         (image["index"], image["right_share"], image["other_right_share"]) for image in pair["only_first_right"]
     ] == [
@@ -108,14 +108,14 @@ def test_disagreements_are_the_images_with_the_largest_gap() -> None:
 def test_hardest_images_are_wrong_in_nearly_all_seeds_of_every_model() -> None:
     one = variant("one", [[1, 2, 3]] * 9 + [[1, 3]])
     other = variant("other", [[1, 2]] * 10)
-    found = compare([one, other], LABELS)["hardest_images"]
+    found = comparison_record([one, other], LABELS)["hardest_images"]
     assert found["count"] == 2
     assert [(image["index"], image["wrong_share"]) for image in found["images"]] == [(1, 1.0), (2, pytest.approx(0.95))]
 
 
 def test_curves_are_bands_over_the_epochs_that_all_seeds_reached() -> None:
     rows = [[{"train_loss": 4.0}, {"train_loss": 2.0}], [{"train_loss": 2.0, "validation_loss": 1.0}]]
-    model = compare([dataclasses.replace(EQUAL.of([0, 1]), rows=rows), GOOD], LABELS)["models"][0]
+    model = comparison_record([dataclasses.replace(EQUAL.of([0, 1]), rows=rows), GOOD], LABELS)["models"][0]
     assert model["curves"] == {"train_loss": [{"mean": 3.0, "low": 2.0, "high": 4.0}]}
 
 

@@ -32,10 +32,9 @@ def compared(tmp_path: Path) -> Compared:
     def record(*models: Model) -> dict[str, Any]:
         runs = []
         for number, (name, wrong, changes) in enumerate(models):
-            config = Config(experiment=name, model="logistic")
+            config = Config(experiment=name, model="logistic", dataset="fashion_mnist")
             runs.append(finished_seeds(fabricated.seeds(tmp_path / str(number), config, wrong, **changes)))
-        variants, labels = read_variants(runs)
-        return comparison_record(variants, labels, data.spec("fashion_mnist").classes)
+        return comparison_record(*read_variants(runs))
 
     return record
 

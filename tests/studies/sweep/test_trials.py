@@ -4,6 +4,7 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import resource
 import signal
 import threading
 import time
@@ -62,9 +63,7 @@ def tried(dataset: Dataset, drawn_data_dir: Path, tmp_path: Path) -> Try:
             directory.begin(base, {"data_fingerprint": images.fingerprint}, overwrite=False)
             known = directory.finished_rows(base)
             left = [trial for trial in trials if trial.config not in known]
-            workload = Workload(
-                left, len(trials), directory, RunOptions(data_dir=drawn_data_dir), compilation.settings()
-            )
+            workload = Workload(left, len(trials), directory, RunOptions(data_dir=drawn_data_dir))
             run_trials(workload, images, jobs, Console(progress=False))
             known = directory.finished_rows(base)
         return [known[trial.config] for trial in trials]
@@ -178,15 +177,15 @@ def test_damaged_rows_are_refused(tmp_path: Path, line: str) -> None:
         directory.finished_rows(BASE)
 
 
-def test_row_that_does_not_fit_on_the_disk_is_reported_and_dropped(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    directory, write = SweepDirectory(tmp_path), os.write
+def test_row_that_does_not_fit_on_the_disk_is_reported_and_dropped(tmp_path: Path) -> None:
+    directory, limits = SweepDirectory(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
     directory.begin(BASE, {"data_fingerprint": "f"}, overwrite=False)
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "write", lambda file, content: write(file, content[:5]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5, limits[1]))  # a file takes five bytes, as on a disk that is full
+    try:
         with pytest.raises(MachineError, match=r"sweep\.jsonl: cannot be written: No space left"):
             directory.append({"seed": 0})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (tmp_path / "sweep.jsonl").read_text() == '{"see'
     directory.begin(BASE, {"data_fingerprint": "f"}, overwrite=False)
     assert (tmp_path / "sweep.jsonl").read_text() == ""
