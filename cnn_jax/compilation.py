@@ -23,8 +23,8 @@ _CPU_OPTIONS = {
     # XLA's own kernels; an empty list of fusion types keeps them off it.
     "xla_cpu_experimental_ynn_fusion_type": "",
     # The operators put barriers between what must not be fused; the first pass would take them away too early. The
-    # second hands small loops (jaxlib 0.10: of less than 1 KiB; 0.12: all without a product) to an older code generator,
-    # which aborts the process where it meets a barrier.
+    # second hands loops (jaxlib 0.10: of less than 1 KiB; 0.12: all without a product) to an older code generator. That
+    # aborts the process where it meets a barrier.
     "xla_disable_hlo_passes": "cse_barrier_expander,small-while-loop-hoisting",
     # Compiles the training step in three quarters of the time; its speed is the same.
     "xla_cpu_use_fusion_emitters": "False",

@@ -85,12 +85,15 @@ def _forward(layer: Layer) -> Callable[[Any, jax.Array], Any]:
 
 def _time(layer: Layer, batch_size: int, dtype: jnp.dtype, *, is_first: bool, seconds: float) -> float:
     """Median seconds of forward and backward pass together."""
-    images_key, gradient_key = jax.random.split(jax.random.key(0))
     params = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.01, leaf.dtype), layer.params)
-    images = jax.random.uniform(images_key, (batch_size, *layer.input_shape)).astype(dtype)
-    output = jax.eval_shape(_forward(layer), params, images)
-    gradient = jax.random.normal(gradient_key, output.shape).astype(output.dtype)
-    operands = (params, images, gradient)
+
+    def drawn() -> tuple[jax.Array, jax.Array]:
+        images_key, gradient_key = jax.random.split(jax.random.key(0))
+        images = jax.random.uniform(images_key, (batch_size, *layer.input_shape)).astype(dtype)
+        output = jax.eval_shape(_forward(layer), params, images)
+        return images, jax.random.normal(gradient_key, output.shape).astype(output.dtype)
+
+    operands = (params, *compilation.jit(drawn, runs_once=True)())
     passes = _both_passes(layer, is_first=is_first)
     program, _ = compilation.compiled(compilation.jit(_loop(passes)), operands, 1)
     parts = timing.fitting(lambda n: program(operands, n), seconds=seconds / _REPEATS, at_most=10_000)

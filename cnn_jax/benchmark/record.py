@@ -53,7 +53,7 @@ def begun(subject: Subject, effort: Effort, machine: dict, measured: Iterable[Me
         "format": FORMAT,
         "config": dataclasses.asdict(subject.config),
         "machine": machine,
-        "compiler_options": compilation.compiler_options(),
+        "compiler_options": compilation.compiler_options(small_loops=True),
         "settings": vars(effort) | {"train_examples": len(subject.train), "test_examples": len(subject.test)},
         "parameters": sum(layer.parameters for layer in subject.model),
         "measurements": [_measurement(case) for case in measured],

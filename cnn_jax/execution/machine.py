@@ -1,4 +1,4 @@
-"""What a run ran on: versions, device, cores, commit."""
+"""What a run ran on: versions, compiler options, device, cores, commit."""
 
 import importlib.metadata
 import os
@@ -8,11 +8,16 @@ from pathlib import Path
 
 import jax
 
+from cnn_jax import compilation
+
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 def describe(command_line: list[str]) -> dict:
-    """What `machine.json` says of the machine. command_line: as typed."""
+    """What `machine.json` says of the machine. command_line: as typed.
+
+    compiler_options: of the training step. unknown_compiler_options: what it would have, did this jaxlib know them.
+    """
     return {
         "command_line": command_line,
         "device": device(),
@@ -20,6 +25,8 @@ def describe(command_line: list[str]) -> dict:
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "compiler_options": compilation.compiler_options(small_loops=True),
+        "unknown_compiler_options": compilation.unknown_options(),
         "xla_flags": os.environ.get("XLA_FLAGS"),
         "git_commit": _git_commit(),
     }
