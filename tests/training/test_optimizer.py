@@ -40,9 +40,13 @@ def test_schedule_of_a_traced_learning_rate_is_that_of_a_known_one(name: str, st
     config = Config(schedule=name, learning_rate=3e-3)
     known = optimizer.schedule(config, steps)
     traced = jax.jit(lambda rate, step: optimizer.schedule(config, steps, rate)(step))
+    # Compiled in one piece, a cosine may be rounded otherwise than op by op; where it is near -1, what is left of
+    # 1 + cosine keeps that error: so many float32 roundings of the peak, not of the rate.
+    roundings = 2 * np.finfo(np.float32).eps
     for step in range(0, steps + 1, max(1, steps // 10)):
-        np.testing.assert_allclose(traced(np.float32(3e-3), step), known(step), rtol=1e-6, atol=1e-10)
-        np.testing.assert_allclose(traced(np.float32(6e-3), step), 2 * known(step), rtol=1e-6, atol=1e-10)
+        for peak in (3e-3, 6e-3):
+            expected = known(step) * (peak / 3e-3)
+            np.testing.assert_allclose(traced(np.float32(peak), step), expected, rtol=1e-6, atol=roundings * peak)
 
 
 def test_onecycle_peaks_at_the_learning_rate() -> None:
