@@ -1,6 +1,7 @@
 """A profile of the training step as a table: which of XLA's operations take the time, and where they come from."""
 
 import re
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -39,6 +40,13 @@ def trace(call: Callable[[], object], folder: Path) -> None:
 
 def most_expensive(folder: Path, hlo_text: str) -> list[Operation]:
     """The ten operations of a trace that took the most time, the longest first. hlo_text: the program's."""
+    with warnings.catch_warnings():
+        # On Python 3.13, jaxlib's reader warns of a type of its own. Where warnings are errors, it ends the process.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return _most_expensive(folder, hlo_text)
+
+
+def _most_expensive(folder: Path, hlo_text: str) -> list[Operation]:
     sources = {match["name"]: source_of(match["source"]) for match in _HLO_LINE.finditer(hlo_text)}
     seconds: dict[str, float] = defaultdict(float)
     calls: dict[str, int] = defaultdict(int)

@@ -5,6 +5,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from cnn_jax import compilation
 from cnn_jax.benchmark import cases, layers, record, roofs
 from cnn_jax.benchmark import profile as profiles
@@ -128,7 +130,7 @@ def _profile(subject: Subject, folder: Path, console: Console) -> dict[str, Any]
     console.note(f"tracing training steps, {subject.dtype}")
     training = programs.compile_training(subject.config, subject.spec, subject.train, meshes.over_all_devices())
     steps, count = cases.steps_of(training), min(PROFILED_STEPS, training.epoch_steps)
-    steps(count)
+    jax.block_until_ready(steps(count))  # or the end of these would be in the trace
     profiles.trace(lambda: steps(count), folder / "profile")
     return record.profile(count, profiles.most_expensive(folder / "profile", training.program_text()))
 
