@@ -9,11 +9,16 @@ from pathlib import Path
 
 import jax
 
+from cnn_jax import compilation
+
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 def describe(command_line: list[str]) -> dict:
-    """The content of `machine.json`. command_line: as typed."""
+    """The content of `machine.json`. command_line: as typed.
+
+    compiler_options: those of the training step. unknown_compiler_options: those that this jaxlib does not know.
+    """
     return {
         "command_line": command_line,
         "device": device(),
@@ -21,6 +26,8 @@ def describe(command_line: list[str]) -> dict:
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "compiler_options": compilation.compiler_options(small_loops=True),
+        "unknown_compiler_options": compilation.unknown_options(),
         "xla_flags": os.environ.get("XLA_FLAGS"),
         "git_commit": _git_commit(),
     }

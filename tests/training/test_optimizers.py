@@ -40,9 +40,13 @@ def test_schedule(name: str, start: float, middle: float, end: float) -> None:
 def test_schedule_of_a_traced_learning_rate_is_that_of_a_known_one(name: str, steps: int) -> None:
     known = SCHEDULES[name](3e-3, steps)
     traced = jax.jit(lambda rate, step: SCHEDULES[name](rate, steps)(step))
+    # A compiled cosine may be rounded differently from one that is computed operation by operation. Where it is near
+    # -1, 1 + cosine keeps this error: two float32 roundings of the peak, not of the rate.
+    roundings = 2 * np.finfo(np.float32).eps
     for step in range(0, steps + 1, max(1, steps // 10)):
-        np.testing.assert_allclose(traced(np.float32(3e-3), step), known(step), rtol=1e-6, atol=1e-10)
-        np.testing.assert_allclose(traced(np.float32(6e-3), step), 2 * known(step), rtol=1e-6, atol=1e-10)
+        for peak in (3e-3, 6e-3):
+            expected = known(step) * (peak / 3e-3)
+            np.testing.assert_allclose(traced(np.float32(peak), step), expected, rtol=1e-6, atol=roundings * peak)
 
 
 def test_onecycle_peaks_at_the_learning_rate() -> None:

@@ -89,11 +89,15 @@ def _time(layer: Layer, batch_size: int, dtype: jnp.dtype, *, is_first: bool, se
             outputs, backward = jax.vjp(forward, params, images)
         return outputs, backward(gradient)
 
-    images_key, gradient_key = jax.random.split(jax.random.key(0))
     params = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.01, leaf.dtype), layer.params)
-    images = jax.random.uniform(images_key, (batch_size, *layer.input_shape)).astype(dtype)
-    output = jax.eval_shape(forward, params, images)
-    operands = params, images, jax.random.normal(gradient_key, output.shape).astype(output.dtype)
+
+    def random_arrays() -> tuple[jax.Array, jax.Array]:
+        images_key, gradient_key = jax.random.split(jax.random.key(0))
+        images = jax.random.uniform(images_key, (batch_size, *layer.input_shape)).astype(dtype)
+        output = jax.eval_shape(forward, params, images)
+        return images, jax.random.normal(gradient_key, output.shape).astype(output.dtype)
+
+    operands = (params, *compilation.jit(random_arrays, runs_once=True)())
     program, _ = compilation.compiled(compilation.jit(_loop(passes)), operands, 1)
     parts = timing.calibrate(lambda n: program(operands, n), seconds=seconds / _REPEATS, at_most=10_000)
     budget = TimeBudget(repeats=_REPEATS, seconds=2 * seconds)

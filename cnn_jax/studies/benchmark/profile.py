@@ -1,6 +1,7 @@
 """A profile of the training step: which of XLA's operations take most of the time, and which layer they belong to."""
 
 import re
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -29,11 +30,14 @@ def most_expensive(call: Callable[[], object], folder: Path, hlo_text: str) -> l
     sources = {match["name"]: source_of(match["source"]) for match in _HLO_LINE.finditer(hlo_text)}
     seconds: dict[str, list[float]] = defaultdict(list)
     newest = max(folder.rglob("*.xplane.pb"), key=lambda path: path.stat().st_mtime)
-    for plane in jax.profiler.ProfileData.from_file(str(newest)).planes:
-        for line in plane.lines:
-            events = [(dict(event.stats).get("hlo_op"), event.start_ns, event.end_ns) for event in line.events]
-            for name, own in own_seconds([(str(name), start, end) for name, start, end in events if name]):
-                seconds[name].append(own)
+    with warnings.catch_warnings():
+        # On Python 3.13 jaxlib's reader warns of a type of its own. Where warnings are errors, that ends the process.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for plane in jax.profiler.ProfileData.from_file(str(newest)).planes:
+            for line in plane.lines:
+                events = [(dict(event.stats).get("hlo_op"), event.start_ns, event.end_ns) for event in line.events]
+                for name, own in own_seconds([(str(name), start, end) for name, start, end in events if name]):
+                    seconds[name].append(own)
     totals = {name: sum(calls) for name, calls in seconds.items()}
     longest, total = sorted(totals, key=lambda name: -totals[name])[:_MOST], sum(totals.values())
     return [

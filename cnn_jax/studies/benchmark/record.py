@@ -42,7 +42,7 @@ def create(
         "format": FORMAT,
         "config": dataclasses.asdict(model.config),
         "machine": machine,
-        "compiler_options": compilation.compiler_options(),
+        "compiler_options": compilation.compiler_options(small_loops=True),
         "settings": vars(budget) | {"train_examples": len(model.train), "test_examples": len(model.test)},
         "parameters": sum(layer.parameters for layer in model.layers),
         "measurements": list(measurements),

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from cnn_jax import compilation
 from cnn_jax.config import Config, run_name
 from cnn_jax.errors import InputError, ProjectError, unknown_name
@@ -115,7 +117,7 @@ def _profile(model: BenchmarkModel, folder: Path, console: Console) -> dict[str,
     console.note(f"tracing training steps, {model.dtype}")
     training = cases.compile_training_of(model)
     run_steps, count = cases.steps_of(training), min(PROFILED_STEPS, training.epoch_steps)
-    run_steps(count)
+    jax.block_until_ready(run_steps(count))  # otherwise the end of these steps would be in the trace
     operations = most_expensive(lambda: run_steps(count), folder / "profile", training.hlo_text())
     return {"steps": count, "operations": operations}
 

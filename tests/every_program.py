@@ -1,0 +1,105 @@
+"""Compiles every program that any mode makes of the given experiments, and runs none. An abort ends this process.
+
+Prints, as JSON, which functions of the project had a program compiled. `test_every_program.py` runs this.
+"""
+
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import experiments
+from cnn_jax import compilation
+from cnn_jax.experiment import build
+from cnn_jax.models import feature_maps, receptive_field
+from cnn_jax.ops import blocks
+from cnn_jax.studies.benchmark import cases, layers, roofline
+from cnn_jax.studies.benchmark.cases import BenchmarkModel
+from cnn_jax.training.compiled import compile_inference, compile_training
+from cnn_jax.training.mesh import make_mesh
+
+PROJECT = Path(__file__).parents[1]
+EXAMPLES, BATCH_SIZE, SEEDS = 10, 4, 2
+# The programs of this one are also compiled in bfloat16, and those that look at layers are compiled for it alone: the
+# programs of the others have the same loops and barriers.
+MOST = "x_and_o"
+
+
+class Compiled:
+    """A compiled program that is not run: a call gives zeros in the shapes of its results."""
+
+    def __init__(self, program: Any) -> None:
+        self._program = program
+
+    def __call__(self, *arguments: Any) -> Any:
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), self._program.out_info)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._program, name)
+
+
+def compile_only() -> set[str]:
+    """Compiles without running from now on. Returns the set that will hold, as in `compiled.py:compile_inference`, where programs come from."""
+    jit, sites = compilation.jit, set()
+
+    class Jitted:
+        def __init__(self, function: Callable, **arguments: Any) -> None:
+            code = inspect.currentframe().f_back.f_code
+            sites.add(f"{Path(code.co_filename).name}:{code.co_name}")
+            self._jitted = jit(function, **arguments)
+
+        def lower(self, *arguments: Any) -> Any:
+            return self._jitted.lower(*arguments)
+
+        def __call__(self, *arguments: Any) -> Any:
+            return Compiled(self.lower(*arguments).compile())()
+
+    compilation.jit = Jitted
+    compilation.compiled = lambda jitted, *arguments: (Compiled(jitted.lower(*arguments).compile()), 0.0)
+    # LLVM's optimizations do not change which programs XLA can compile.
+    compilation._CPU_OPTIONS |= compilation._RUN_ONCE_OPTIONS
+    blocks._BLOCK_BYTES = 2**16  # so that a few images fill several blocks
+    roofline._COPIED_BYTES = 2**12
+    return sites
+
+
+def compile_model(model: BenchmarkModel) -> None:
+    """Compiles training, training of several seeds, inference, and what the benchmark compiles beside them."""
+    learner, config = build(model.config, model.spec), model.config
+    compile_training(learner, model.train, make_mesh())
+    compile_training(learner, model.train, make_mesh(SEEDS), SEEDS)
+    compile_inference(learner, model.test[:EXAMPLES], make_mesh(), BATCH_SIZE)
+    layers.measure(model.layers, BATCH_SIZE, config.dtype, config.matmul_precision, seconds=0.0)
+    roofline.measure_peaks(config.dtype, config.matmul_precision, seconds=0.0)
+
+
+def compile_views_of_layers(model: BenchmarkModel) -> None:
+    """Compiles what computes the layers' maps and receptive fields, as the lesson shows them."""
+    learner = build(model.config, model.spec, fused=False)
+    params, inputs = learner.abstract_state[0].params, learner.input_shapes
+    inputs = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), inputs)
+    feature_maps.feature_maps(learner.module, params, inputs)
+    receptive_field.measured(learner.module, inputs)
+
+
+def main(names: list[str]) -> None:
+    sites = compile_only()
+    compilation.start(persistent_cache=False)
+    for name in names:
+        config = replace(experiments.load(name), train_examples=EXAMPLES, batch_size=BATCH_SIZE)
+        model = cases.build_model(config)
+        compile_model(model)
+        if name == MOST:
+            compile_model(model.variant("bfloat16", BATCH_SIZE))
+            compile_views_of_layers(model)
+    print(json.dumps(sorted(sites)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
