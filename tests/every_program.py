@@ -45,7 +45,10 @@ class Compiled:
 
 
 def compile_only() -> set[str]:
-    """Compiles without running from now on. Returns the set that will hold, as in `compiled.py:compile_inference`, where programs come from."""
+    """Compiles from now on, and runs nothing. Returns a set of places, as `compiled.py:compile_inference`.
+
+    The set will hold every place in the project that has compiled a program.
+    """
     jit, sites = compilation.jit, set()
 
     class Jitted:
