@@ -16,7 +16,7 @@ from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
-from cnn_jax.models.summary import innermost
+from cnn_jax.models.summary import call_name, innermost
 
 _SCOPE = "cnn_jax.models.graph"  # distinguishes our scopes from those of modules
 
@@ -70,11 +70,6 @@ def trace_graph(module: nn.Module, inputs: Any) -> Graph:
     for (path, leaf), origin in zip(_leaves(outputs), results, strict=True):
         builder.add(Node(_name(path, "output"), "output", leaf.shape[1:]), [origin])
     return builder.graph()
-
-
-def call_name(path: Sequence[str], call: int) -> str:
-    """The name of a layer's call. call: counted from 1."""
-    return "/".join(path) + (f" (call {call})" if call > 1 else "")
 
 
 def _leaves(tree: Any) -> list[tuple[Any, Any]]:

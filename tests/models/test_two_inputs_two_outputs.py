@@ -48,8 +48,8 @@ def test_branch_adds_to_the_trunk(params: dict) -> None:
         (INPUTS | {"metadata": jnp.ones((2, 4))}, "input metadata has shape (2, 4), expected (2, 3)"),
         (INPUTS | {"metadata": jnp.ones((5, 3))}, "input metadata has shape (5, 3), expected (2, 3)"),
         (INPUTS | {"image": jnp.ones((2, 28, 28))}, "input image has shape (2, 28, 28), expected (N, H, W, C)"),
-        ({"image": jnp.ones((2, 28, 28, 1))}, "takes inputs image and metadata, and was given ['image']"),
-        (jnp.ones((2, 28, 28, 1)), "was given one array of shape (2, 28, 28, 1)"),
+        ({"image": jnp.ones((2, 28, 28, 1))}, "needs the inputs image and metadata, but received ['image']"),
+        (jnp.ones((2, 28, 28, 1)), "received one array of shape (2, 28, 28, 1)"),
     ],
 )
 def test_wrong_input_is_named_with_both_shapes(params: dict, inputs: Any, said: str) -> None:
