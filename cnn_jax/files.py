@@ -3,22 +3,34 @@
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from cnn_jax.errors import InputError, MachineError
 
 
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A new file that replaces `path` when the block ends without an error, and else disappears. Raises OSError."""
+    # A name of its own, because several processes may prepare the same dataset at once.
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        with partial.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def write_atomic(path: Path, text: str) -> None:
     """Writes a text file. A reader sees the old content or the new content, never a part. Raises OSError."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
+    with atomic_file(path) as file:
+        file.write(text.encode())
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -55,7 +67,7 @@ def machine_errors(path: Path) -> Iterator[Path]:
     try:
         yield path
     except OSError as error:
-        raise MachineError(f"{path}: cannot be written: {error.strerror}.") from None
+        raise MachineError(f"{path}: cannot be written: {error.strerror or error}.") from None
 
 
 def delete(path: Path) -> None:
@@ -84,8 +96,9 @@ def require_free(folder: Path, file: str, *, overwrite: bool, flag: str = "workd
 
 def require_writable(folder: Path, *, flag: str) -> None:
     """Raises InputError if the folder cannot be written or made. Makes nothing."""
-    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not nearest.is_dir():
+    # os.path answers no where Path raises an error: below a folder that the user may not read.
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.exists(path))
+    if not os.path.isdir(nearest):
         raise InputError(f"--{flag}={folder}: cannot be written: {nearest} is a file. Name a folder.")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f"--{flag}={folder}: cannot be written: no permission to write to {nearest}.")

@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from cnn_jax.data import disk
 from cnn_jax.data.dataset import Dataset, Spec, Split, check, fingerprint
+from cnn_jax.files import atomic_file
 
 _LARGEST_HEADER = 256  # bytes; numpy writes 128
 _DAMAGE_ERRORS = (OSError, EOFError, KeyError, MemoryError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
@@ -44,7 +44,8 @@ def read(path: Path, spec: Spec, version: str) -> Dataset | None:
 def write(path: Path, dataset: Dataset, version: str) -> None:
     """Stores a dataset. Other processes see the whole file or none. Raises OSError."""
     train, test = dataset.train, dataset.test
-    with disk.atomic_file(path) as file:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as file:
         np.savez(
             file,
             dataset=_identity(dataset.spec, version),

@@ -7,9 +7,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnn_jax.data import disk, originals
+from cnn_jax.data import originals
 from cnn_jax.data.dataset import Spec, Split
 from cnn_jax.data.source import Original, Source, Warn
+from cnn_jax.files import machine_errors, require_writable
 
 _FILENAMES = (
     "train-images-idx3-ubyte.gz",
@@ -35,16 +36,14 @@ class MnistSource(Source):
 
         prepared = self.prepared_folder(folder)
         if not os.path.isdir(prepared):
-            disk.require_writable(folder)
-            with disk.errors_explained(folder):
-                manual_dir = manual_dir or self._gather(folder, warn)
+            require_writable(folder, flag="data_dir")
+            # Our folder is inside tfds's own data folder: what tfds has downloaded is not downloaded again.
+            downloads = folder.parent / "downloads"
+            with machine_errors(folder):
+                manual_dir = manual_dir or originals.gather(self.spec.name, self.originals, folder, downloads, warn)
                 warn(f"{self.spec.name}: preparing the data in {folder}. This is done once and takes half a minute")
                 array_records.write(self, prepared, manual_dir)
         return array_records.read(self, prepared)
-
-    def _gather(self, folder: Path, warn: Warn) -> Path:
-        # Our folder is inside tfds's own data folder: what tfds has downloaded is not downloaded again.
-        return originals.gather(self.spec.name, self.originals, folder, folder.parent / "downloads", warn)
 
 
 def _source(name: str, description: str, classes: str, address: str, *sizes_and_hashes: tuple[int, str]) -> MnistSource:

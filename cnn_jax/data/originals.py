@@ -5,9 +5,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from cnn_jax.data import disk
 from cnn_jax.data.source import Original, Warn
 from cnn_jax.errors import InputError, OutOfReachError
+from cnn_jax.files import atomic_file
 
 
 def check(folder: Path, originals: Sequence[Original]) -> None:
@@ -43,7 +43,8 @@ def gather(name: str, originals: Sequence[Original], folder: Path, tfds_download
             continue
         kept = _kept_by_tfds(original, name, tfds_downloads)
         content = kept.read_bytes() if kept else _download(original, name, originals, warn)
-        with disk.atomic_file(path) as file:
+        target.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as file:
             file.write(content)
     return target
 

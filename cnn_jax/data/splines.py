@@ -37,7 +37,8 @@ def skeleton(strokes: Sequence[str]) -> Skeleton:
     lengths = np.array([_lengths(piece).sum() for _, piece in pieces])
     samples = _shares(lengths, VERTICES)
     controls = np.zeros((CONTROLS, 2), np.float32)
-    controls[: len(points)] = (np.array(points) - _centre(points)) / 100
+    centre = (np.min(points, axis=0) + np.max(points, axis=0)) / 2
+    controls[: len(points)] = (np.array(points) - centre) / 100
     rows = [_curve(piece, points, count) for (_, piece), count in zip(pieces, samples, strict=True)]
     numbers = np.repeat([number for number, _ in pieces], samples)
     return Skeleton(controls, np.concatenate(rows).astype(np.float32), np.eye(STROKES, dtype=np.float32)[numbers])
@@ -57,10 +58,6 @@ def _pieces(stroke: str) -> list[list[tuple[int, int]]]:
 def _lengths(piece: Sequence[tuple[int, int]]) -> np.ndarray:
     """The lengths of the straight lines between the points."""
     return np.hypot(*np.diff(np.array(piece, float), axis=0).T)
-
-
-def _centre(points: Sequence[tuple[int, int]]) -> np.ndarray:
-    return (np.min(points, axis=0) + np.max(points, axis=0)) / 2
 
 
 def _shares(lengths: np.ndarray, total: int) -> np.ndarray:

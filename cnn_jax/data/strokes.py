@@ -1,12 +1,11 @@
 """Draws skeletons like handwriting: a pure function of skeletons, style and key, for any characters."""
 
 import math
-from collections.abc import Mapping
-from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from cnn_jax.data.splines import CONTROLS, STROKES, VERTICES, Skeleton
@@ -14,7 +13,7 @@ from cnn_jax.data.splines import CONTROLS, STROKES, VERTICES, Skeleton
 SIZE = 28  # pixels, height and width of an image
 BOX = 20  # pixels, the longer side of the bounding box of the ink
 BLOCK = 2_000  # images drawn at once
-_CENTRES = tuple(0.5 + pixel for pixel in range(SIZE))  # of the pixels, along a row or a column
+_CENTRES = np.arange(SIZE, dtype=np.float32) + np.float32(0.5)  # of the pixels, along a row or a column
 
 
 class Style(NamedTuple):
@@ -39,32 +38,21 @@ class Style(NamedTuple):
 
 
 class StyleSample(NamedTuple):
-    """All random numbers of one character, from the standard normal distribution, truncated at 2.5."""
+    """All random numbers of one character, from the standard normal distribution, truncated at 2.5.
 
-    steadiness: jax.Array
-    controls: jax.Array
-    offsets: jax.Array
-    ends: jax.Array
-    waves: jax.Array
-    phases: jax.Array
-    displacements: jax.Array
-    balance: jax.Array
-    plane: jax.Array
-    pen: jax.Array
+    The defaults are the shapes of the arrays.
+    """
 
-
-_SHAPES: Mapping[str, tuple[int, ...]] = {
-    "steadiness": (),
-    "controls": (CONTROLS, 2),
-    "offsets": (STROKES, 2),
-    "ends": (2, STROKES),
-    "waves": (2, 3),
-    "phases": (1, 3),
-    "displacements": (3, 2),
-    "balance": (1, 2),
-    "plane": (4,),
-    "pen": (4, 1),
-}
+    steadiness: Any = ()
+    controls: Any = (CONTROLS, 2)
+    offsets: Any = (STROKES, 2)
+    ends: Any = (2, STROKES)
+    waves: Any = (2, 3)
+    phases: Any = (1, 3)
+    displacements: Any = (3, 2)
+    balance: Any = (1, 2)
+    plane: Any = (4,)
+    pen: Any = (4, 1)
 
 
 def draw_all(skeletons: Skeleton, indices: jax.Array, key: jax.Array, style: Style) -> jax.Array:
@@ -95,13 +83,12 @@ def draw(skeleton: Skeleton, sample: StyleSample, style: Style) -> jax.Array:
 
 def sample_style(key: jax.Array) -> StyleSample:
     """A random style. The tails of the distribution are cut off: there a character becomes unreadable."""
-    ends = list(accumulate(math.prod(shape) for shape in _SHAPES.values()))
+    shapes = StyleSample()
+    sizes = [math.prod(shape) for shape in shapes]
     # One call for all numbers, because each call of jax.random takes a second to compile.
-    numbers = jax.random.truncated_normal(key, -2.5, 2.5, (ends[-1],), jnp.float32)
-    parts = jnp.split(numbers, ends[:-1])
-    return StyleSample(
-        **{name: part.reshape(shape) for (name, shape), part in zip(_SHAPES.items(), parts, strict=True)}
-    )
+    numbers = jax.random.truncated_normal(key, -2.5, 2.5, (sum(sizes),), jnp.float32)
+    parts = jnp.split(numbers, np.cumsum(sizes)[:-1])
+    return StyleSample(*(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)))
 
 
 def _perturbed(skeleton: Skeleton, sample: StyleSample, style: Style) -> jax.Array:
@@ -157,7 +144,6 @@ def _rasterized(vertices: jax.Array, radii: jax.Array, stroke: jax.Array, softne
 
     vertices: x and y in pixels; the first pixel's centre is at (0.5, 0.5).
     """
-    centres = jnp.array(_CENTRES, jnp.float32)
     is_drawn = jnp.sum(stroke[:-1] * stroke[1:], axis=1) > 0
     steps = vertices[1:] - vertices[:-1]
     per_square = 1 / jnp.maximum(jnp.sum(steps**2, axis=1), 1e-6)
@@ -165,7 +151,7 @@ def _rasterized(vertices: jax.Array, radii: jax.Array, stroke: jax.Array, softne
 
     def closer(outside: jax.Array, segment: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
         start, step, per_square, radius, growth = segment
-        x, y = centres[None, :] - start[0], centres[:, None] - start[1]
+        x, y = _CENTRES[None, :] - start[0], _CENTRES[:, None] - start[1]
         along = jnp.clip((x * step[0] + y * step[1]) * per_square, 0, 1)
         distance = jnp.sqrt((x - along * step[0]) ** 2 + (y - along * step[1]) ** 2)
         return jnp.minimum(outside, distance - radius - along * growth), None
@@ -178,7 +164,6 @@ def _rasterized(vertices: jax.Array, radii: jax.Array, stroke: jax.Array, softne
 
 def _centred(ink: jax.Array, extent: jax.Array) -> jax.Array:
     """The ink moved by whole pixels so that its mass is in the centre. Its box, of size `extent`, stays inside."""
-    centres = jnp.array(_CENTRES, jnp.float32)
-    centre = jnp.stack([jnp.sum(ink, axis=0) @ centres, jnp.sum(ink, axis=1) @ centres]) / jnp.sum(ink)
+    centre = jnp.stack([jnp.sum(ink, axis=0) @ _CENTRES, jnp.sum(ink, axis=1) @ _CENTRES]) / jnp.sum(ink)
     x, y = jnp.clip(jnp.round(SIZE / 2 + 0.5 - centre), 0, SIZE - jnp.ceil(extent)).astype(jnp.int32)
     return jnp.roll(ink, (y, x), (0, 1))

@@ -42,17 +42,13 @@ def with_metadata(images: Any) -> dict[str, Any]:
     import jax.numpy as jnp  # a start from the cache does not need it
 
     grey = images.mean(axis=-1)
-    return {"image": images, "metadata": jnp.stack([_total_ink(grey), _aspect_ratio(grey), _slant(grey)], axis=-1)}
+    total_ink = grey.mean(axis=(1, 2))
+    return {"image": images, "metadata": jnp.stack([total_ink, _aspect_ratio(grey), _slant(grey)], axis=-1)}
 
 
 def digit_and_size(labels: Any) -> dict[str, Any]:
     """The targets of two questions: which digit it is, and whether it is 5 or more (0 or 1). Both int32 [N]."""
     return {"digit": labels, "five_or_more": (labels >= 5).astype(np.int32)}
-
-
-def _total_ink(grey: Any) -> Any:
-    """The mean of all pixels."""
-    return grey.mean(axis=(1, 2))
 
 
 def _aspect_ratio(grey: Any) -> Any:

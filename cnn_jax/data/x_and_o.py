@@ -15,14 +15,13 @@ _PEN = 0.55  # pixels, half the width of a stroke: one pixel, whatever its direc
 _NOISE = 0.04  # share of the pixels that are inverted
 
 
-def canonical_x() -> np.ndarray:
-    """The X without noise: both diagonals of the cells (1, 1) to (7, 7): uint8 [9, 9], INK and PAPER."""
-    return _canonical(LABEL_X)
+def canonical(label: int) -> np.ndarray:
+    """The letter without noise: uint8 [9, 9], INK and PAPER.
 
-
-def canonical_o() -> np.ndarray:
-    """The O without noise: four strokes around the same cells, without corners: uint8 [9, 9], INK and PAPER."""
-    return _canonical(LABEL_O)
+    The X has both diagonals of the cells (1, 1) to (7, 7), the O four strokes around the same cells, without corners.
+    """
+    distances = _distances(np.array([label]), np.ones(1), np.zeros((2, 1)), np.zeros(1))
+    return np.where(distances[0] < _PEN, INK, PAPER).astype(np.uint8)
 
 
 def draw(labels: np.ndarray, seed: int) -> np.ndarray:
@@ -39,11 +38,6 @@ def draw(labels: np.ndarray, seed: int) -> np.ndarray:
     is_ink = _distances(labels, size, shift, angle) < _per_image(pen)
     is_inverted = rng.random(is_ink.shape) < _NOISE
     return np.where(is_ink ^ is_inverted, INK, PAPER).astype(np.uint8)[..., None]
-
-
-def _canonical(label: int) -> np.ndarray:
-    distances = _distances(np.array([label]), np.ones(1), np.zeros((2, 1)), np.zeros(1))
-    return np.where(distances[0] < _PEN, INK, PAPER).astype(np.uint8)
 
 
 def _distances(labels: np.ndarray, size: np.ndarray, shift: np.ndarray, angle: np.ndarray) -> np.ndarray:

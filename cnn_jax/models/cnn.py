@@ -34,4 +34,4 @@ class CNN(nn.Module):
             if pooled and not self.fused:
                 x = MaxPool()(x)
         x = Flatten()(x)
-        return Dense(self.classes, self.dtype)(x).astype(jnp.float32)
+        return Dense(self.classes, dtype=self.dtype)(x).astype(jnp.float32)

@@ -24,8 +24,8 @@ class DenseNetwork(nn.Module):
     def __call__(self, images: jax.Array) -> jax.Array:
         x = Flatten()(images)
         for width in self.widths:
-            x = nn.relu(Dense(width, self.dtype)(x))
-        return Dense(self.classes, self.dtype)(x).astype(jnp.float32)
+            x = nn.relu(Dense(width, dtype=self.dtype)(x))
+        return Dense(self.classes, dtype=self.dtype)(x).astype(jnp.float32)
 
 
 class LogisticRegression(nn.Module):
@@ -39,4 +39,4 @@ class LogisticRegression(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
-        return Dense(self.classes, self.dtype)(Flatten()(images)).astype(jnp.float32)
+        return Dense(self.classes, dtype=self.dtype)(Flatten()(images)).astype(jnp.float32)

@@ -1,13 +1,14 @@
 """The graph of any model: its layers, the operations between them, and which of them reads which.
 
-The graph comes from a jaxpr of the module. While the module is traced, every call of a layer marks its inputs and its
-outputs. Equations between these marks belong to the layer; all other equations are operations of the model, such as a
-ReLU or an addition.
+The graph comes from a jaxpr of the module. While the module is traced, every call of a layer has a named scope with its
+number. Equations in the scope belong to the layer; all other equations are operations of the model, such as a ReLU or
+an addition.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -15,9 +16,9 @@ from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
-from cnn_jax.models.summary import innermost
+from cnn_jax.models.summary import call_name, innermost
 
-_MARK = "cnn_jax.models.graph"  # tells our marks from the names that a module gives for rematerialization
+_SCOPE = "cnn_jax.models.graph"  # distinguishes our scopes from those of modules
 
 # Operations that change how numbers are stored, but not the numbers: they become no nodes.
 _FORM_ONLY = frozenset(
@@ -60,7 +61,7 @@ def trace_graph(module: nn.Module, inputs: Any) -> Graph:
     """Traces a module and returns its graph; no layer is run. inputs: shapes and dtypes, as in `summary.layers`."""
     variables = jax.eval_shape(module.init, jax.random.key(0), inputs)
     calls: list[tuple[str, ...]] = []
-    with nn.intercept_methods(_marking(calls)):
+    with nn.intercept_methods(_numbering(calls)):
         trace, outputs = jax.make_jaxpr(module.apply, return_shape=True)(variables, inputs)
     builder = _Builder(calls)
     nodes = [builder.add(Node(_name(path, "input"), "input", leaf.shape[1:]), []) for path, leaf in _leaves(inputs)]
@@ -71,11 +72,6 @@ def trace_graph(module: nn.Module, inputs: Any) -> Graph:
     return builder.graph()
 
 
-def call_name(path: Sequence[str], call: int) -> str:
-    """The name of a layer's call. call: counted from 1."""
-    return "/".join(path) + (f" (call {call})" if call > 1 else "")
-
-
 def _leaves(tree: Any) -> list[tuple[Any, Any]]:
     return jax.tree_util.tree_leaves_with_path(tree)
 
@@ -84,32 +80,24 @@ def _name(path: Any, default: str) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/") or default
 
 
-def _marking(calls: list[tuple[str, ...]]) -> Any:
-    """An interceptor that marks the inputs and outputs of every call with its number, and adds its path to `calls`."""
+def _numbering(calls: list[tuple[str, ...]]) -> Any:
+    """An interceptor that gives every call a scope with its number, and adds its path to `calls`."""
 
-    def mark(tree: Any, side: str, call: int) -> Any:
-        name = f"{_MARK}:{side}:{call}"
-        return jax.tree.map(lambda leaf: checkpoint_name(leaf, name) if isinstance(leaf, jax.Array) else leaf, tree)
+    def named(leaf: Any) -> Any:
+        return checkpoint_name(leaf, "output") if isinstance(leaf, jax.Array) else leaf
 
     def around(next_function: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
         if context.method_name != "__call__" or not context.module.path:
             return next_function(*args, **kwargs)
-        call = len(calls)
         calls.append(context.module.path)
-        args, kwargs = mark((args, kwargs), "in", call)
-        return mark(next_function(*args, **kwargs), "out", call)
+        with jax.named_scope(f"{_SCOPE}:{len(calls) - 1}"):
+            # The name is an equation, so that a layer that returns its input has one too.
+            return jax.tree.map(named, next_function(*args, **kwargs))
 
     return around
 
 
-@dataclass(frozen=True)
-class _Inside:
-    """The origin of a value inside a layer: the number of the layer's call."""
-
-    call: int
-
-
-_Origin = int | _Inside | None  # the index of a node; the inside of a layer; None: it does not depend on the inputs
+_Origin = int | None  # the index of a node; None: it does not depend on the inputs
 
 
 class _Builder:
@@ -137,11 +125,11 @@ class _Builder:
     def add(self, node: Node, origins: Sequence[_Origin]) -> int:
         """Adds a node that reads these origins; returns its index."""
         self.nodes.append(node)
-        return self._join(len(self.nodes) - 1, origins)
+        self._connect(origins, len(self.nodes) - 1)
+        return len(self.nodes) - 1
 
-    def _join(self, index: int, origins: Sequence[_Origin]) -> int:
-        self.edges |= {(origin, index): None for origin in origins if isinstance(origin, int)}
-        return index
+    def _connect(self, origins: Sequence[_Origin], index: int) -> None:
+        self.edges |= {(origin, index): None for origin in origins if origin not in (None, index)}
 
     def follow(self, jaxpr: Jaxpr, origins: Sequence[_Origin]) -> list[_Origin]:
         """The origins of a jaxpr's results. origins: those of its arguments."""
@@ -156,33 +144,32 @@ class _Builder:
         return [origin(atom) for atom in jaxpr.outvars]
 
     def _apply(self, equation: JaxprEqn, origins: list[_Origin]) -> list[_Origin]:
-        mark = _mark_of(equation)
-        if mark and mark[1] in self.layers:
-            return [self._cross(*mark, _shape(equation), origins)]
         body = _body(equation)
-        if body and len(body.invars) == len(equation.invars) and _has_marks(body):
+        layer_calls = [call for call in _calls_around(equation) if call in self.layers]
+        if layer_calls:
+            result: _Origin = self._inside_layer(layer_calls[0], _shape(equation), origins)
+        elif body and len(body.invars) == len(equation.invars) and _has_calls(body):
             return self.follow(body, origins)
-        return [self._operation(equation, [origin for origin in origins if origin is not None])] * len(equation.outvars)
+        else:
+            result = self._operation(equation, [origin for origin in origins if origin is not None])
+        return [result] * len(equation.outvars)
 
-    def _operation(self, equation: JaxprEqn, sources: list[_Origin]) -> _Origin:
-        inside = [origin for origin in sources if isinstance(origin, _Inside)]
-        if inside or not sources:
-            return inside[0] if inside else None
+    def _operation(self, equation: JaxprEqn, sources: list[int]) -> _Origin:
+        if not sources:
+            return None
         if equation.primitive.name in _FORM_ONLY:
             return sources[0]
         return self.add(Node(_operation_name(equation), "operation", _shape(equation), equation.params), sources)
 
-    def _cross(self, side: str, call: int, shape: tuple[int, ...], origins: list[_Origin]) -> _Origin:
-        """The origin of a value behind a mark: side "in" is where it enters a layer, "out" where it leaves it."""
+    def _inside_layer(self, call: int, shape: tuple[int, ...], origins: list[_Origin]) -> int:
+        """The index of the layer's node, which reads these origins too. shape: of the last equation so far."""
         if call not in self.node_of:
             path = self.layers[call]
             self.call_counts[path] += 1
             self.node_of[call] = self.add(Node(call_name(path, self.call_counts[path]), "layer", shape), [])
         index = self.node_of[call]
-        if side == "in":
-            self._join(index, origins)
-            return _Inside(call)
-        self.nodes[index] = Node(self.nodes[index].name, "layer", shape)
+        self._connect(origins, index)
+        self.nodes[index] = replace(self.nodes[index], shape=shape)
         return index
 
 
@@ -191,12 +178,9 @@ def _shape(equation: JaxprEqn) -> tuple[int, ...]:
     return tuple(getattr(equation.outvars[0].aval, "shape", ()))[1:]
 
 
-def _mark_of(equation: JaxprEqn) -> tuple[str, int] | None:
-    """The side ("in" or "out") and the call that an equation marks; None where it is no mark of ours."""
-    if equation.primitive.name != "name":
-        return None
-    owner, *rest = equation.params["name"].split(":")
-    return (rest[0], int(rest[1])) if owner == _MARK else None
+def _calls_around(equation: JaxprEqn) -> list[int]:
+    """The numbers of the calls whose scopes an equation is in."""
+    return [int(number) for number in re.findall(rf"{_SCOPE}:(\d+)", str(equation.source_info.name_stack))]
 
 
 def _body(equation: JaxprEqn) -> Jaxpr | None:
@@ -207,9 +191,9 @@ def _body(equation: JaxprEqn) -> Jaxpr | None:
     return None
 
 
-def _has_marks(jaxpr: Jaxpr) -> bool:
+def _has_calls(jaxpr: Jaxpr) -> bool:
     bodies = [body for body in map(_body, jaxpr.eqns) if body]
-    return any(map(_mark_of, jaxpr.eqns)) or any(map(_has_marks, bodies))
+    return any(map(_calls_around, jaxpr.eqns)) or any(map(_has_calls, bodies))
 
 
 def _operation_name(equation: JaxprEqn) -> str:

@@ -4,6 +4,7 @@ Initial kernels are Glorot uniform and initial biases are zero, as in Keras. Par
 in `dtype`. The layers call the operators of `cnn_jax/ops/operators.py`: a faster implementation belongs there.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -13,6 +14,8 @@ from flax import linen as nn
 
 from cnn_jax.errors import InputError
 from cnn_jax.ops import operators
+
+Dense = functools.partial(nn.Dense, kernel_init=nn.initializers.glorot_uniform())
 
 
 class Conv(nn.Module):
@@ -64,17 +67,3 @@ class Flatten(nn.Module):
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         return jnp.reshape(inputs, (inputs.shape[0], math.prod(inputs.shape[1:])))
-
-
-class Dense(nn.Module):
-    """A matrix product with bias: [N, M] to [N, features]."""
-
-    features: int
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
-        kernel = self.param("kernel", nn.initializers.glorot_uniform(), (inputs.shape[-1], self.features))
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        outputs = inputs.astype(self.dtype) @ kernel.astype(self.dtype)
-        return outputs + jnp.reshape(bias.astype(self.dtype), (1, -1))

@@ -18,7 +18,6 @@ from jax import lax
 
 from cnn_jax import compilation
 from cnn_jax.models import summary
-from cnn_jax.models.feature_maps import layer_outputs
 from cnn_jax.models.graph import Node, trace_graph
 from cnn_jax.models.layers import MaxPool
 
@@ -45,14 +44,12 @@ class Field:
 
     def box(self, image_shape: Sequence[int]) -> tuple[slice, slice]:
         """The rows and columns of the image that the central unit sees."""
-        first = [
-            start + units // 2 * jump for start, units, jump in zip(self.start, self.units, self.jump, strict=True)
-        ]
-        rows, columns = (
-            slice(max(0, low), min(low + size, whole))
-            for low, size, whole in zip(first, self.size, image_shape, strict=False)
-        )
-        return rows, columns
+
+        def seen(axis: int) -> slice:
+            first = self.start[axis] + self.units[axis] // 2 * self.jump[axis]
+            return slice(max(0, first), min(first + self.size[axis], image_shape[axis]))
+
+        return seen(0), seen(1)
 
 
 @dataclass(frozen=True)
@@ -158,7 +155,7 @@ def measured(module: nn.Module, inputs: Any, *, seed: int = 0) -> dict[str, np.n
     def fields(params: Any, probes: list[jax.Array]) -> OrderedDict[str, jax.Array]:
         def outputs(images: jax.Array) -> OrderedDict[str, jax.Array]:
             leaves = [*probes[:image], images, *probes[image + 1 :]]
-            return layer_outputs(module, params, jax.tree.unflatten(structure, leaves))
+            return summary.layer_outputs(module, params, jax.tree.unflatten(structure, leaves))
 
         maps, backward = jax.vjp(outputs, probes[image])
         weights = [_central_weights(output, weights_key) for output in maps.values()]

@@ -1,12 +1,16 @@
-"""The layers of a model, found by tracing the module: no layer is run, and none is listed by hand."""
+"""The layers of a model, found by tracing the module, so that none is listed by hand; and their outputs."""
 
+import functools
 import math
+from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 from flax import linen as nn
+
+from cnn_jax import compilation
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Layer:
 
 
 def layers(module: nn.Module, inputs: Any) -> list[Layer]:
-    """The module's innermost layers in the order of their first call.
+    """The module's innermost layers in the order of their first call. No layer is run.
 
     inputs: shapes and dtypes of the module's inputs for one example, as jax.ShapeDtypeStruct [1, ...].
 
@@ -45,6 +49,31 @@ def layers(module: nn.Module, inputs: Any) -> list[Layer]:
     with nn.intercept_methods(note_call):
         params = jax.eval_shape(module.init, jax.random.key(0), inputs).get("params", {})
     return [_layer(path, *calls[path], subtree(params, path)) for path in innermost(calls)]
+
+
+def feature_maps(module: nn.Module, params: Any, inputs: Any) -> "OrderedDict[str, jax.Array]":
+    """The outputs of the module's innermost layers for a batch of inputs, in the order of the layers' first calls.
+
+    inputs: an array [N, ...] or a dict of such arrays. Returns name -> array [N, ...]: the output of the layer, before
+    any ReLU that the model applies to it. The second call of a layer is named `Conv_0 (call 2)`.
+    """
+    return compilation.jit(functools.partial(layer_outputs, module), runs_once=True)(params, inputs)
+
+
+def layer_outputs(module: nn.Module, params: Any, inputs: Any) -> "OrderedDict[str, jax.Array]":
+    """The same as `feature_maps`, for use inside a compiled or differentiated function."""
+    _, state = module.apply({"params": params}, inputs, capture_intermediates=True, mutable=["intermediates"])
+    outputs = OrderedDict()
+    for layer in layers(module, inputs):
+        path = layer.name.split("/")
+        for call, output in enumerate(subtree(state["intermediates"], path)["__call__"], start=1):
+            outputs[call_name(path, call)] = output
+    return outputs
+
+
+def call_name(path: Sequence[str], call: int) -> str:
+    """The name of a layer's call. call: counted from 1."""
+    return "/".join(path) + (f" (call {call})" if call > 1 else "")
 
 
 def innermost(paths: Collection[tuple[str, ...]]) -> list[tuple[str, ...]]:

@@ -38,12 +38,12 @@ class TwoInputTwoOutputCNN(nn.Module):
         branch = Conv(filters, self.kernel_size, self.dtype, padding="SAME")(branch)
         trunk = MaxPool()(nn.relu(trunk + branch))
 
-        numbers = nn.relu(Dense(filters, self.dtype)(metadata))
+        numbers = nn.relu(Dense(filters, dtype=self.dtype)(metadata))
         joined = jnp.concatenate([Flatten()(trunk), numbers], axis=-1)
-        shared = nn.relu(Dense(units, self.dtype)(joined))
+        shared = nn.relu(Dense(units, dtype=self.dtype)(joined))
         return {
-            "digit": Dense(self.classes, self.dtype)(shared).astype(jnp.float32),
-            "five_or_more": Dense(2, self.dtype)(shared).astype(jnp.float32),
+            "digit": Dense(self.classes, dtype=self.dtype)(shared).astype(jnp.float32),
+            "five_or_more": Dense(2, dtype=self.dtype)(shared).astype(jnp.float32),
         }
 
 

@@ -5,7 +5,7 @@ The layout is that of Sugiyama, Tagawa and Toda, "Methods for Visual Understandi
 long arrows bend around boxes.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
@@ -28,7 +29,7 @@ Edge = tuple[int, int]
 _LETTER, _BOX_HEIGHT, _ROW, _BETWEEN, _MARGIN = 0.095, 0.46, 0.74, 0.3, 0.12
 _BEND = 0.2  # the width that an arrow needs where it passes a row
 _SWEEPS = 20
-_FILL = {"input": figures.COLOURS[2], "output": figures.COLOURS[1], "layer": figures.COLOURS[0], "operation": "none"}
+_FILL = {"input": figures.COLOURS[2], "output": figures.COLOURS[1], "layer": figures.COLOURS[0], "operation": None}
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,15 @@ def _rows(count: int, edges: Sequence[Edge]) -> list[int]:
 
 def _ordered(items: list[list[int]], links: Sequence[Edge]) -> list[list[int]]:
     """Sorts each row by the mean position of the neighbours in other rows, going down and up the rows in turn."""
-    near = _neighbours(links)
+    near: dict[int, list[int]] = defaultdict(list)
+    for one, other in links:
+        near[one].append(other)
+        near[other].append(one)
     for sweep in range(_SWEEPS):
         position = {item: index - len(level) / 2 for level in items for index, item in enumerate(level)}
         for level in items[:: -1 if sweep % 2 else 1]:
             before = {item: position[item] for item in level}
-            others = {item: [position[other] for other in near.get(item, ()) if other not in before] for item in level}
+            others = {item: [position[other] for other in near[item] if other not in before] for item in level}
             level.sort(key=lambda item: fmean(others[item]) if others[item] else before[item])
             position |= {item: index - len(level) / 2 for index, item in enumerate(level)}
     return items
@@ -140,14 +144,6 @@ def _placed(items: Sequence[Sequence[int]], links: Sequence[Edge], widths: Seque
     return linprog([0] * count + cost, A_ub=np.array(rows), b_ub=limits).x[:count].tolist()
 
 
-def _neighbours(links: Sequence[Edge]) -> dict[int, list[int]]:
-    near: dict[int, list[int]] = {}
-    for one, other in links:
-        near.setdefault(one, []).append(other)
-        near.setdefault(other, []).append(one)
-    return near
-
-
 def _middle(row: int) -> float:
     return _MARGIN + row * _ROW + _BOX_HEIGHT / 2
 
@@ -161,15 +157,17 @@ def _width(node: Mapping[str, Any]) -> float:
 
 
 def _box(axes: Axes, node: Mapping[str, Any], x: float, y: float, width: float) -> None:
-    fill, rounding = _FILL[node["kind"]], 0.05 if node["kind"] == "layer" else _BOX_HEIGHT / 2
-    corner = (x - width / 2, y - _BOX_HEIGHT / 2)
-    style = f"round,pad=0,rounding_size={rounding}"
-    if fill != "none":
-        axes.add_patch(
-            FancyBboxPatch(corner, width, _BOX_HEIGHT, boxstyle=style, facecolor=fill, alpha=0.2, linewidth=0)
-        )
-    axes.add_patch(FancyBboxPatch(corner, width, _BOX_HEIGHT, boxstyle=style, facecolor="none", edgecolor=figures.INK))
-    weight = "bold" if node["kind"] == "layer" else "normal"
+    fill, is_layer = _FILL[node["kind"]], node["kind"] == "layer"
+    box = FancyBboxPatch(
+        (x - width / 2, y - _BOX_HEIGHT / 2),
+        width,
+        _BOX_HEIGHT,
+        boxstyle=f"round,pad=0,rounding_size={0.05 if is_layer else _BOX_HEIGHT / 2}",
+        facecolor=to_rgba(fill, 0.2) if fill else "none",
+        edgecolor=figures.INK,
+    )
+    axes.add_patch(box)
+    weight = "bold" if is_layer else "normal"
     for text, above, size, bold in ((node["name"], -0.09, 10.5, weight), (_shape(node), 0.11, 9.5, "normal")):
         axes.text(x, y + above, text, ha="center", va="center", fontsize=size, fontweight=bold, parse_math=False)
 
@@ -186,16 +184,8 @@ def _arrow(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
         if (x, y) != points[-1]:
             vertices.append((x, y + half))
             codes.append(Path.LINETO)
-    arrow = FancyArrowPatch(
-        path=Path(vertices, codes),
-        arrowstyle="-|>",
-        mutation_scale=9,
-        color=figures.INK,
-        linewidth=1,
-        shrinkA=0,
-        shrinkB=0,
-    )
-    axes.add_patch(arrow)
+    line = Path(vertices, codes)
+    axes.add_patch(FancyArrowPatch(path=line, arrowstyle="-|>", mutation_scale=9, color=figures.INK, linewidth=1))
 
 
 def _in_words(nodes: Sequence[Mapping[str, Any]], edges: Sequence[Edge], index: int) -> str:

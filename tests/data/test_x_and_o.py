@@ -35,7 +35,7 @@ PICTURES = {
 
 @pytest.mark.parametrize("letter", PICTURES)
 def test_canonical_letters_are_these(letter: str) -> None:
-    found = {"x": x_and_o.canonical_x, "o": x_and_o.canonical_o}[letter]()
+    found = x_and_o.canonical({"x": x_and_o.LABEL_X, "o": x_and_o.LABEL_O}[letter])
     assert found.dtype == np.uint8
     expected = [[255 if cell == "#" else 0 for cell in row] for row in PICTURES[letter].split()]
     np.testing.assert_array_equal(found, expected)
@@ -45,7 +45,7 @@ def test_canonical_x_is_both_diagonals_of_the_cells_1_to_7() -> None:
     expected = np.zeros((9, 9), np.uint8)
     for cell in range(1, 8):
         expected[cell, cell] = expected[cell, 8 - cell] = 255
-    np.testing.assert_array_equal(x_and_o.canonical_x(), expected)
+    np.testing.assert_array_equal(x_and_o.canonical(x_and_o.LABEL_X), expected)
 
 
 def test_the_networks_inputs_are_plus_and_minus_one(tmp_path: Path) -> None:

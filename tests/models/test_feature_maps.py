@@ -7,7 +7,7 @@ import numpy as np
 from cnn_jax.compilation import jit
 from cnn_jax.config import Config
 from cnn_jax.experiment import build_module
-from cnn_jax.models.feature_maps import feature_maps
+from cnn_jax.models.summary import feature_maps
 from tests.models.branching import INPUTS, Branching
 
 

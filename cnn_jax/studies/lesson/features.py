@@ -14,7 +14,7 @@ from cnn_jax.config import Config
 from cnn_jax.data.dataset import Spec
 from cnn_jax.experiment import build
 from cnn_jax.models import summary
-from cnn_jax.models.feature_maps import feature_maps
+from cnn_jax.models.summary import feature_maps
 from cnn_jax.report import figures, pictures
 from cnn_jax.report.format import percent
 from cnn_jax.report.page import Block, Figure, Section, Table

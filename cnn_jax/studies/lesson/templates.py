@@ -40,7 +40,7 @@ Paint = Callable[[Axes], None]
 
 def compute(dataset: Dataset) -> dict[str, Any]:
     """Applies the templates to the canonical letters, and classifies test images with them. dataset: `x_and_o`."""
-    x, o = (dataset.spec.inputs(bitmap) for bitmap in (x_and_o.canonical_x(), x_and_o.canonical_o()))
+    x, o = (dataset.spec.inputs(x_and_o.canonical(label)) for label in (x_and_o.LABEL_X, x_and_o.LABEL_O))
     bitmaps, labels = dataset.spec.inputs(dataset.test.images[..., 0]), dataset.test.labels
     answers = np.where(template_matching.looks_like_x(bitmaps), x_and_o.LABEL_X, x_and_o.LABEL_O).astype(np.int32)
     is_right = answers == labels

@@ -11,8 +11,8 @@ from cnn_jax.data import x_and_o
 from cnn_jax.ops import operators
 from cnn_jax.studies.lesson import template_matching
 
-X = x_and_o.X_AND_O.spec.inputs(x_and_o.canonical_x())
-O_LETTER = x_and_o.X_AND_O.spec.inputs(x_and_o.canonical_o())
+X = x_and_o.X_AND_O.spec.inputs(x_and_o.canonical(x_and_o.LABEL_X))
+O_LETTER = x_and_o.X_AND_O.spec.inputs(x_and_o.canonical(x_and_o.LABEL_O))
 
 # The whole maps on the canonical X, in ninths: pixels that agree minus pixels that do not. Counted by hand.
 LEFT_TO_RIGHT = [
