@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import experiments
 from cnn_jax import compilation
 from cnn_jax.experiment import build
-from cnn_jax.models import feature_maps, receptive_field
+from cnn_jax.models import receptive_field, summary
 from cnn_jax.ops import blocks
 from cnn_jax.studies.benchmark import cases, layers, roofline
 from cnn_jax.studies.benchmark.cases import BenchmarkModel
@@ -87,7 +87,7 @@ def compile_views_of_layers(model: BenchmarkModel) -> None:
     learner = build(model.config, model.spec, fused=False)
     params, inputs = learner.abstract_state[0].params, learner.input_shapes
     inputs = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), inputs)
-    feature_maps.feature_maps(learner.module, params, inputs)
+    summary.feature_maps(learner.module, params, inputs)
     receptive_field.measured(learner.module, inputs)
 
 
