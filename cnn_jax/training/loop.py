@@ -240,24 +240,26 @@ def _chunks(training: Training, start: Progress) -> Iterator[tuple[TrainState, M
 
 def _with_rows(progress: Progress, training: Training, validation: Inference | None) -> Progress:
     """The same at the end of an epoch. The clock does not count the scoring of held-out images."""
-    seeds = [progress.of_seed(index) for index in range(len(progress.scores))]
-    scores: list[Score | None] = [None] * len(seeds)
+    held_out: list[Score | None] = [None] * len(progress.scores)
     if validation is not None:
         progress.clock.count_host()
-        scores = [validation.score(seed.state.params) if seed.scores[0] else None for seed in seeds]
+        held_out = [
+            validation.score(progress.of_seed(index).state.params) if train else None
+            for index, train in enumerate(progress.scores)
+        ]
         progress.clock.lap()
     learning_rate = training.learning_rate_at(progress.step - 1)
-    rows = tuple(_row(seed, score, learning_rate) for seed, score in zip(seeds, scores, strict=True))
+    rows = tuple(_row(progress, *scores, learning_rate) for scores in zip(progress.scores, held_out, strict=True))
     if progress.num_seeds is None and not rows[0]:
         raise diverged(progress.epoch, progress.step)
     return dataclasses.replace(progress, rows=rows)
 
 
-def _row(progress: Progress, held_out: Score | None, learning_rate: float) -> Row:
+def _row(progress: Progress, train: Score | None, held_out: Score | None, learning_rate: float) -> Row:
     """A seed's row at the end of an epoch; empty if the seed has diverged."""
-    [train], seconds = progress.scores, progress.clock.epoch_seconds
     if train is None or (held_out is not None and not math.isfinite(held_out.loss)):
         return {}
+    seconds = progress.clock.epoch_seconds / len(progress.scores)
     return {
         "epoch": progress.epoch,
         "step": progress.step,
