@@ -18,7 +18,7 @@ from cnn_jax.runs.finished import load_params
 from cnn_jax.runs.options import RUNS, RunOptions
 from cnn_jax.runs.session import load_dataset
 from cnn_jax.studies.lesson.page import lesson_page
-from cnn_jax.studies.lesson.parts import PARTS, Sources
+from cnn_jax.studies.lesson.parts import PARTS, compute_parts
 from cnn_jax.studies.lesson.results import Run
 from cnn_jax.studies.lesson.short_run import Network, trained_network
 
@@ -46,7 +46,7 @@ def run(
         raise InputError(f"--test_image={test_image}: {digits.spec.name} has {len(digits.test):,} test images, from 0.")
     network = _finished_network(finished, digits) if finished else trained_network(digits)
     letters = load_dataset(Config(dataset="x_and_o"), options, console)
-    records = dict(_computed(Sources(digits, letters, network, test_image), console))
+    records = dict(_timed(compute_parts(digits, letters, network, test_image), console))
     _write(folder, records, lesson_page(records, " ".join(options.command_line)))
     console.line(f"{folder / PAGE} and {folder / ARRAYS} written")
     return records
@@ -99,11 +99,10 @@ def _finished_run(directory: RunDirectory, name: str, dataset: Dataset) -> Run:
     )
 
 
-def _computed(sources: Sources, console: Console) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The name and the record of each part."""
+def _timed(parts: Iterator[tuple[str, dict[str, Any]]], console: Console) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The same parts, with a note for each of how long it took."""
     start = time.perf_counter()
-    for number, (name, part) in enumerate(PARTS.items(), start=1):
-        record = part.compute(sources)
+    for number, (name, record) in enumerate(parts, start=1):
         now = time.perf_counter()
         console.note(f"part {number} of {len(PARTS)}, {name}: {now - start:.1f} s")
         start = now
