@@ -46,7 +46,11 @@ def run(
         raise InputError(f"--test_image={test_image}: {digits.spec.name} has {len(digits.test):,} test images, from 0.")
     network = _finished_network(finished, digits) if finished else trained_network(digits)
     letters = load_dataset(Config(dataset="x_and_o"), options, console)
-    records = dict(_timed(compute_parts(digits, letters, network, test_image), console))
+    records, start = dict[str, Any](), time.perf_counter()
+    for name, record in compute_parts(digits, letters, network, test_image):
+        records[name] = record
+        console.note(f"part {len(records)} of {len(PARTS)}, {name}: {time.perf_counter() - start:.1f} s")
+        start = time.perf_counter()
     _write(folder, records, lesson_page(records, " ".join(options.command_line)))
     console.line(f"{folder / PAGE} and {folder / ARRAYS} written")
     return records
@@ -97,16 +101,6 @@ def _finished_run(directory: RunDirectory, name: str, dataset: Dataset) -> Run:
         logits=logits,
         labels=labels,
     )
-
-
-def _timed(parts: Iterator[tuple[str, dict[str, Any]]], console: Console) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The same parts, with a note for each of how long it took."""
-    start = time.perf_counter()
-    for number, (name, record) in enumerate(parts, start=1):
-        now = time.perf_counter()
-        console.note(f"part {number} of {len(PARTS)}, {name}: {now - start:.1f} s")
-        start = now
-        yield name, record
 
 
 def _write(folder: Path, records: Mapping[str, Any], page: str) -> None:
