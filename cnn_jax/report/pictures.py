@@ -3,7 +3,6 @@
 import io
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -84,13 +83,11 @@ def squares(axes: Axes, pixels: np.ndarray, boxes: Sequence[tuple[str, tuple[int
     """Draws an image with frames around parts of it, and a legend. boxes: names and (top, left, bottom, right)."""
     image(axes, pixels, title)
     for index, (name, (top, left, bottom, right)) in enumerate(boxes):
+        frame = partial(Rectangle, (left - 0.5, top - 0.5), right - left, bottom - top, fill=False)
+        colour, stroke = COLOURS[index % len(COLOURS)], STROKES[index % len(STROKES)]
         # A white line below the coloured one lets the frame be seen on dark pixels too.
-        under: dict[str, Any] = {"edgecolor": "white", "linewidth": 4.5}
-        over: dict[str, Any] = {"edgecolor": COLOURS[index % len(COLOURS)], "linewidth": 2.2, "label": name}
-        over["linestyle"] = STROKES[index % len(STROKES)]
-        for look in (under, over):
-            corner, width, height = (left - 0.5, top - 0.5), right - left, bottom - top
-            axes.add_patch(Rectangle(corner, width, height, fill=False, **look))
+        axes.add_patch(frame(edgecolor="white", linewidth=4.5))
+        axes.add_patch(frame(edgecolor=colour, linewidth=2.2, linestyle=stroke, label=name))
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), fontsize=10, handlelength=2.6)
 
 

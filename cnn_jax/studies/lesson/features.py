@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -119,7 +118,7 @@ def _shown(record: Record) -> Figure:
         axes.invert_yaxis()
         axes.set(xlim=(0, 1), xlabel="probability")
 
-    paints = [partial(pictures.image, pixels=record["image"], low=0), bars]
+    paints = [lambda axes: pictures.image(axes, record["image"], low=0), bars]
     caption = f"The image, of class {record['label']}, and the probability that the network gives to each class."
     return Figure(figures.panels(caption, paints, columns=2, cell=(2.6, 2.5)), caption)
 

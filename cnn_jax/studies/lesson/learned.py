@@ -53,6 +53,10 @@ def compute(dataset: Dataset, *, sizes: Sequence[int] = SIZES, seeds: int = SEED
     dataset: `x_and_o`. Each seed has its own training images, so that the spread over the seeds is that of initial
     weights and of training images. This needs seeds * max(sizes) training images. All are scored on the same test set.
     """
+    curves = {name: _curve(config, dataset, sizes, seeds) for name, config in _MODELS.items()}
+    _, initial, learned = curves["cnn"]
+    initial_filters, initial_similarities = _filters_and_similarities(initial)
+    filters, similarities = _filters_and_similarities(learned)
     bitmaps = dataset.spec.inputs(dataset.test.images[..., 0])
     is_right = template_matching.looks_like_x(bitmaps) == (dataset.test.labels == dataset.spec.classes.index("X"))
     record = {
@@ -60,19 +64,20 @@ def compute(dataset: Dataset, *, sizes: Sequence[int] = SIZES, seeds: int = SEED
         "seeds": seeds,
         "batch_size": _BATCH,
         "steps": _EPOCHS * math.ceil(max(sizes) / _BATCH),
+        "filters": filters,
+        "initial_filters": initial_filters,
+        "similarities": similarities.max(axis=-1),
+        "initial_similarities": initial_similarities.max(axis=-1),
+        "nearest": similarities.argmax(axis=-1),
         "template_names": list(_TEMPLATES),
         "templates": np.stack(list(_TEMPLATES.values())),
         "template_accuracy": float(is_right.mean()),
     }
-    curves = {name: _curve(config, dataset, sizes, seeds) for name, config in _MODELS.items()}
     for name, (accuracies, _, _) in curves.items():
-        record |= {
-            f"{name}_accuracies": accuracies,
-            f"{name}_means": accuracies.mean(axis=1),
-            f"{name}_margins": statistics.margins(accuracies),
-        }
-    _, initial, learned = curves["cnn"]
-    return record | _compared_filters(initial, learned)
+        record[f"{name}_accuracies"] = accuracies
+        record[f"{name}_means"] = accuracies.mean(axis=1)
+        record[f"{name}_margins"] = statistics.margins(accuracies)
+    return record
 
 
 def _curve(
@@ -99,25 +104,11 @@ def _on(training: Training, split: Split) -> Training:
     return training.replace(images=images, targets=targets)
 
 
-def _compared_filters(initial: Sequence[dict], learned: Sequence[dict]) -> dict[str, Any]:
-    """The filters of the first layer before and after training, and their similarities with the templates."""
-    initial_filters, filters = (np.stack([_first_layer(params) for params in each]) for each in (initial, learned))
-    initial_similarities, similarities = (
-        np.stack([template_matching.cosine_similarities(of_seed, _TEMPLATES) for of_seed in each])
-        for each in (initial_filters, filters)
-    )
-    return {
-        "filters": filters,
-        "initial_filters": initial_filters,
-        "similarities": similarities.max(axis=-1),
-        "initial_similarities": initial_similarities.max(axis=-1),
-        "nearest": similarities.argmax(axis=-1),
-    }
-
-
-def _first_layer(params: dict) -> np.ndarray:
-    """The filters of a first layer on one channel: [features, 3, 3]."""
-    return np.moveaxis(params["Conv_0"]["kernel"][:, :, 0, :], -1, 0)
+def _filters_and_similarities(params_of_seeds: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:
+    """The CNN's first layer, [seeds, filters, 3, 3], and its similarities with the templates, [seeds, filters, 9]."""
+    kernels = np.stack([params["Conv_0"]["kernel"][:, :, 0] for params in params_of_seeds])
+    filters = np.moveaxis(kernels, -1, 1)
+    return filters, np.stack([template_matching.cosine_similarities(of_seed, _TEMPLATES) for of_seed in filters])
 
 
 def section(record: Record) -> Section:

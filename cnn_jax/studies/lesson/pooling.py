@@ -94,8 +94,10 @@ def _field(field: receptive_field.Field, mask: np.ndarray) -> dict[str, Any]:
 def _deep(config: Config, spec: Spec) -> dict[str, Any]:
     """Networks that reduce the image to a map of 2 x 2 by unpadded convolutions alone."""
     count = (min(spec.image_shape[:2]) - SMALLEST_MAP) // (config.kernel_size - 1)
-    configs = [replace(config, widths=(width,) * count, pooling=False) for width in DEEP_WIDTHS]
-    variants = [_costs(build(config, spec, fused=False)) | {"width": config.widths[0]} for config in configs]
+    variants = [
+        _costs(build(replace(config, widths=(width,) * count, pooling=False), spec, fused=False)) | {"width": width}
+        for width in DEEP_WIDTHS
+    ]
     return {
         "count": count,
         "kernel_size": config.kernel_size,

@@ -32,7 +32,9 @@ def predictions_page(model: str, rows: Sequence[Row], most: int) -> str:
     failed = [[row["file"], row["error"]] for row in shown if row["error"]]
     explanation = list(_EXPLANATION)
     if len(rows) > most:
-        explanation.append(f"This page shows the first {most:,} of {len(rows):,} files; predictions.csv has all of them.")
+        explanation.append(
+            f"This page shows the first {most:,} of {len(rows):,} files; predictions.csv has all of them."
+        )
     sections = [Section("How to read this page", explanation)]
     if cards:
         sections.append(Section("The pictures", cards))
