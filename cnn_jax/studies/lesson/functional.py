@@ -29,24 +29,18 @@ _QUESTIONS = {"digit": "which digit is it?", "five_or_more": "is it 5 or more?"}
 
 def compute(dataset: Dataset) -> dict[str, Any]:
     """Trains the model for a short time on the first images of a dataset of ten classes, and shows its second input."""
-    config = Config(
-        experiment="two_inputs_two_outputs",
-        dataset=dataset.spec.name,
-        model="graph",
-        view="with_metadata",
-        widths=(16, 64),
-        epochs=EPOCHS,
-    )
+    spec = dataset.spec
+    config = Config(dataset=spec.name, model="graph", view="with_metadata", widths=(16, 64), epochs=EPOCHS)
     train_split, test_split = dataset.train[:TRAIN_EXAMPLES], dataset.test[:TEST_EXAMPLES]
-    unfused = build(config, dataset.spec, fused=False)
-    training, inference = compiled(config, dataset.spec, train_split, test_split)
+    unfused = build(config, spec, fused=False)
+    training, inference = compiled(config, spec, train_split, test_split)
     _, rows, test = train_and_score(training, inference, config.seed)
-    metadata = np.asarray(tasks.with_metadata(dataset.spec.inputs(train_split.images))["metadata"])
-    of_class = [train_split.labels == label for label in range(len(dataset.spec.classes))]
+    metadata = np.asarray(tasks.with_metadata(spec.inputs(train_split.images))["metadata"])
+    of_class = [train_split.labels == label for label in range(len(spec.classes))]
     first = [int(np.argmax(is_member)) for is_member in of_class]
     return {
-        "dataset": dataset.spec.name,
-        "classes": dataset.spec.classes,
+        "dataset": spec.name,
+        "classes": spec.classes,
         "train_examples": len(train_split),
         "test_examples": len(test_split),
         "images": train_split.images[first],

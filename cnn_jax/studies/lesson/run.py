@@ -92,15 +92,8 @@ def _finished_run(directory: RunDirectory, name: str, dataset: Dataset) -> Run:
     if not np.array_equal(labels, dataset.test.labels):
         raise InputError(f"--runs={directory.path}: was scored on other test images than {dataset.spec.name} has now.")
     assert result.test_loss is not None and result.test_accuracy is not None, "a finished run has scored its test set"
-    return Run(
-        name=name,
-        rows=directory.rows(),
-        test_loss=result.test_loss,
-        test_accuracy=result.test_accuracy,
-        parameters=result.parameters,
-        logits=logits,
-        labels=labels,
-    )
+    rows = directory.rows()
+    return Run(name, rows, result.test_loss, result.test_accuracy, result.parameters, logits, labels)
 
 
 def _write(folder: Path, records: Mapping[str, Any], page: str) -> None:

@@ -45,13 +45,6 @@ def trained_network(dataset: Dataset) -> Network:
     last, rows = train(training, config.seed)
     logits = inference.logits(last.state.params)
     test = score(logits, dataset.test.labels)
-    run = Run(
-        name=f"short run, {config.train_examples:,} images",
-        rows=rows,
-        test_loss=test.loss,
-        test_accuracy=test.accuracy,
-        parameters=training.learner.parameters,
-        logits=logits,
-        labels=dataset.test.labels,
-    )
+    name, parameters = f"short run, {config.train_examples:,} images", training.learner.parameters
+    run = Run(name, rows, test.loss, test.accuracy, parameters, logits, dataset.test.labels)
     return Network(config, jax.device_get(last.state.params), [run])
