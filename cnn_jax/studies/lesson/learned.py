@@ -127,8 +127,8 @@ def section(record: Record) -> Section:
             _table(record),
             _curves(record),
             f"The next picture shows the {record['filters'].shape[1]} filters of the CNN's first layer, after the "
-            f"first of the {seeds} trainings on {record['sizes'][-1]:,} images, and their similarity to the templates. "
-            "Similarity is the cosine of the angle between the two, after the mean of each is "
+            f"first of the {seeds} trainings on {record['sizes'][-1]:,} images, and the template that is most similar "
+            "to each. Similarity is the cosine of the angle between a filter and a template, after the mean of each is "
             "subtracted: it compares the patterns, and not the amount of ink.",
             _filters(record),
             "Nothing in the training asks for filters that are templates: some become similar to one, others do not. "
