@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from cnn_jax.report.tables import Table
 
-_COMMAND = re.compile(r"(?:python )?[\w./-]*\brun\.py(?: --[\w=./-]*\w)*|--[\w=./-]*\w")
+_COMMAND = re.compile(r"(?:python )?\brun\.py\b|--[\w=./-]*\w")
 
 
 @dataclass(frozen=True)
@@ -93,5 +93,5 @@ def render(page: Page) -> str:
 
 
 def mark_commands(text: str) -> Markup:
-    """Text as HTML with its commands and flags as code, such as `python run.py --mode=summary`."""
+    """Text as HTML with its commands and flags as code, each flag by itself so that a line can break between two."""
     return Markup(_COMMAND.sub(r"<code>\g<0></code>", str(escape(text))))
