@@ -4,13 +4,16 @@ Everything that a page shows is escaped; only drawings made by `figures.py` are 
 """
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from cnn_jax.report.tables import Table
+
+_COMMAND = re.compile(r"(?:python )?\brun\.py\b|--[\w=./-]*\w")
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ def render(page: Page) -> str:
     environment = Environment(
         loader=PackageLoader("cnn_jax.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    environment.filters["mark_commands"] = mark_commands
     macros = environment.get_template("blocks.html").module
     kinds = {str: "text", Table: "table", Figure: "figure", Row: "row", Card: "card"}
 
@@ -86,3 +90,8 @@ def render(page: Page) -> str:
         return Markup(getattr(macros, kinds[type(block)])(block))
 
     return environment.get_template("page.html").render(page=page, show=show)
+
+
+def mark_commands(text: str) -> Markup:
+    """Text as HTML with its commands and flags as code, each flag by itself so that a line can break between two."""
+    return Markup(_COMMAND.sub(r"<code>\g<0></code>", str(escape(text))))

@@ -2,15 +2,16 @@
 
 import io
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
 
 import matplotlib
 import numpy as np
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from cnn_jax.report.figures import COLOURS
+from cnn_jax.report.figures import COLOURS, draw, panels
 
 GREY = "Greys"  # large values are dark, as ink is
 DIVERGING = "RdBu_r"  # negative is blue, zero is white, positive is red; red and blue stay apart for every eye
@@ -20,12 +21,30 @@ STROKES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))  # each colour goes wi
 def image(
     axes: Axes, pixels: np.ndarray, title: str = "", *, low: float | None = None, high: float | None = None
 ) -> None:
-    """Draws an image pixel by pixel. pixels: [H, W], dark where large, or [H, W, 3], colours in [0, 1].
+    """Draws an image pixel by pixel. pixels: [H, W] or [H, W, 1], dark where large, or uint8 [H, W, 3], colours.
 
     low, high: the values that are drawn white and black; by default the smallest and the largest.
     """
     axes.imshow(pixels, cmap=GREY, vmin=low, vmax=high, interpolation="none")
     _frame(axes, title)
+
+
+def gallery(
+    alt: str,
+    images: Sequence[np.ndarray],
+    titles: Sequence[str],
+    *,
+    columns: int,
+    cell: tuple[float, float] = (1.6, 1.8),
+    low: float | None = None,
+    high: float | None = None,
+) -> Markup:
+    """Images in rows, each below its title. images, low, high: as in `image`. alt, cell: as in `figures.panels`."""
+    paints = [
+        partial(image, pixels=pixels, title=title, low=low, high=high)
+        for pixels, title in zip(images, titles, strict=True)
+    ]
+    return panels(alt, paints, columns=columns, cell=cell)
 
 
 def heat_map(axes: Axes, values: np.ndarray, title: str = "", *, largest: float = 1.0, form: str = "{:.2f}") -> None:
@@ -40,29 +59,35 @@ def heat_map(axes: Axes, values: np.ndarray, title: str = "", *, largest: float 
     _frame(axes, title)
 
 
-def mosaic(axes: Axes, maps: np.ndarray, title: str = "", *, columns: int, largest: float) -> None:
-    """Draws many heat maps as tiles of one picture, without numbers. maps: [H, W, N], between -largest and largest."""
+def mosaic(alt: str, maps: np.ndarray) -> Markup:
+    """Many heat maps as tiles of one picture, without numbers, about twice as wide as high. maps: float [H, W, N].
+
+    The darkest red or blue stands for the largest absolute value of all maps.
+    """
     height, width, count = maps.shape
+    columns = min(count, 8 if count <= 32 else 16)
     rows = -(-count // columns)
     tiles = np.full((rows * columns, height + 1, width + 1), np.nan)  # NaN keeps the page's background
     tiles[:count, :height, :width] = np.moveaxis(maps, 2, 0)
     picture = tiles.reshape(rows, columns, height + 1, width + 1).swapaxes(1, 2).reshape(rows * (height + 1), -1)
-    axes.imshow(picture[:-1, :-1], cmap=DIVERGING, vmin=-largest, vmax=largest, interpolation="none")
-    axes.set_axis_off()
-    axes.set_title(title, fontsize=10)
+    largest = float(np.abs(maps).max()) or 1.0
+
+    def paint(axes: Axes) -> None:
+        axes.imshow(picture[:-1, :-1], cmap=DIVERGING, vmin=-largest, vmax=largest, interpolation="none")
+        axes.set_axis_off()
+
+    return draw(alt, paint, size=(7, 7 * picture.shape[0] / picture.shape[1]))
 
 
 def squares(axes: Axes, pixels: np.ndarray, boxes: Sequence[tuple[str, tuple[int, int, int, int]]], title: str) -> None:
     """Draws an image with frames around parts of it, and a legend. boxes: names and (top, left, bottom, right)."""
     image(axes, pixels, title)
     for index, (name, (top, left, bottom, right)) in enumerate(boxes):
+        frame = partial(Rectangle, (left - 0.5, top - 0.5), right - left, bottom - top, fill=False)
+        colour, stroke = COLOURS[index % len(COLOURS)], STROKES[index % len(STROKES)]
         # A white line below the coloured one lets the frame be seen on dark pixels too.
-        under: dict[str, Any] = {"edgecolor": "white", "linewidth": 4.5}
-        over: dict[str, Any] = {"edgecolor": COLOURS[index % len(COLOURS)], "linewidth": 2.2, "label": name}
-        over["linestyle"] = STROKES[index % len(STROKES)]
-        for look in (under, over):
-            corner, width, height = (left - 0.5, top - 0.5), right - left, bottom - top
-            axes.add_patch(Rectangle(corner, width, height, fill=False, **look))
+        axes.add_patch(frame(edgecolor="white", linewidth=4.5))
+        axes.add_patch(frame(edgecolor=colour, linewidth=2.2, linestyle=stroke, label=name))
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), fontsize=10, handlelength=2.6)
 
 
@@ -79,11 +104,6 @@ def thumbnail(pixels: np.ndarray, side: int = 240) -> bytes:
     small.thumbnail((side, side))
     small.save(stream, "JPEG", quality=80)
     return stream.getvalue()
-
-
-def ink(pixels: np.ndarray) -> np.ndarray:
-    """An image drawn dark where it is large: uint8 [H, W]. pixels: uint8 [H, W]."""
-    return 255 - pixels
 
 
 def tinted(pixels: np.ndarray, values: np.ndarray, largest: float) -> np.ndarray:

@@ -23,6 +23,15 @@ def test_everything_shown_is_escaped() -> None:
     assert "{{ 7 * 7 }}" in html
 
 
+def test_commands_are_code_and_the_words_around_them_are_not() -> None:
+    words = "For <b>: python run.py --mode=summary --graph=FILE.svg. Or with --model=dense, -- and no more."
+    html = render(Page("", "", [Section("", [words])], ""))
+    assert (
+        "<p>For &lt;b&gt;: <code>python run.py</code> <code>--mode=summary</code> <code>--graph=FILE.svg</code>. Or "
+        "with <code>--model=dense</code>, -- and no more.</p>" in html
+    )
+
+
 def test_page_needs_no_other_file() -> None:
     html = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page())
     assert not re.search(r"<(link|script|iframe|object)\b|\b(src|srcset)=|@import|url\((?!#)", html)

@@ -1,13 +1,12 @@
 """Part 6, feature maps: the output of every layer of a trained network for one image, and the filters of its first."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from cnn_jax.config import Config
@@ -18,7 +17,7 @@ from cnn_jax.models.summary import feature_maps
 from cnn_jax.report import figures, pictures
 from cnn_jax.report.format import percent
 from cnn_jax.report.page import Block, Figure, Section, Table
-from cnn_jax.studies.lesson.formats import by, drawable
+from cnn_jax.studies.lesson.formats import Record, by
 
 ARRAYS: Mapping[str, str] = {
     "image": "uint8 [H, W, C]: the image that the network receives",
@@ -26,8 +25,6 @@ ARRAYS: Mapping[str, str] = {
     "filters": "float32 [height, width, channels, filters]: the learned filters of the first layer",
     "probabilities": "float32 [classes]: the network's probability of each class",
 }
-
-Record = Mapping[str, Any]
 
 
 def compute(config: Config, spec: Spec, params: Any, image: np.ndarray, label: int) -> dict[str, Any]:
@@ -49,23 +46,22 @@ def compute(config: Config, spec: Spec, params: Any, image: np.ndarray, label: i
         "guess": spec.classes[int(np.argmax(probabilities))],
         "image": image,
         "maps": maps,
-        "layers": [_facts(name, output) for name, output in maps.items()],
+        "layers": [
+            {
+                "name": name,
+                "shape": output.shape,
+                "values": output.size,
+                "smallest": float(output.min()),
+                "largest": float(output.max()),
+                "negative_share": float(np.mean(output < 0)),
+            }
+            for name, output in maps.items()
+        ],
         "probabilities": probabilities,
     }
     first = next(layer for layer in summary.layers(module, inputs) if layer.parameters)
     filters = _filters(summary.subtree(params, first.name.split("/")), spec.image_shape)
     return record | ({"filters": filters, "filters_of": first.name} if filters is not None else {})
-
-
-def _facts(name: str, output: np.ndarray) -> dict[str, Any]:
-    return {
-        "name": name,
-        "shape": output.shape,
-        "values": output.size,
-        "smallest": float(output.min()),
-        "largest": float(output.max()),
-        "negative_share": float(np.mean(output < 0)),
-    }
 
 
 def _filters(params: Mapping[str, Any], image_shape: tuple[int, ...]) -> np.ndarray | None:
@@ -81,24 +77,6 @@ def _filters(params: Mapping[str, Any], image_shape: tuple[int, ...]) -> np.ndar
     return kernel if kernel.ndim == 4 else None
 
 
-_FILTER_WORDS = (
-    "Nobody designed these filters. They began as random numbers, and training changed each weight so that the loss "
-    "became smaller. Red weights are positive, blue weights are negative. A filter that is red on one side and blue on "
-    "the other responds to an edge between dark and light."
-)
-_MAP_WORDS = (
-    "Each filter of a convolution gives one map. Its values are large where the image, or the maps before, look like "
-    "the filter. The pictures below show all maps of every layer: red is positive, blue is negative, white is zero. "
-    "The ReLU after a convolution then sets all negative values (blue) to zero. A pooling layer keeps the largest "
-    "value of each 2 x 2 window."
-)
-_CLOSING = (
-    "The first maps still look like the image. Later maps are smaller, and there are more of them: they say less about "
-    "where something is, and more about what it is. The last layer has no positions at all, only one number for each "
-    "class."
-)
-
-
 def section(record: Record) -> Section:
     """The part as a section of the page. record: from `compute`."""
     maps = [layer for layer in record["layers"] if len(layer["shape"]) == 3]
@@ -108,12 +86,26 @@ def section(record: Record) -> Section:
         f"{percent(np.max(record['probabilities']), 1)}. Every layer receives a block of numbers and gives another "
         "one. Its shape is height x width x number of maps.",
         _shown(record),
-        _outputs(record),
+        _outputs(record["layers"]),
     ]
     if "filters" in record:
-        blocks += [_FILTER_WORDS, _filter_figure(record)]
+        blocks += [
+            "Nobody designed these filters. They began as random numbers, and training changed each weight so that the "
+            "loss became smaller. Red weights are positive, blue weights are negative. A filter that is red on one "
+            "side and blue on the other responds to an edge between dark and light.",
+            _filter_figure(record),
+        ]
     if maps:
-        blocks += [_MAP_WORDS, *(_maps(layer, record["maps"][layer["name"]]) for layer in maps), _CLOSING]
+        blocks += [
+            "Each filter of a convolution gives one map. Its values are large where the image, or the maps before, "
+            "look like the filter. The pictures below show all maps of every layer: red is positive, blue is negative, "
+            "white is zero. The ReLU after a convolution then sets all negative values (blue) to zero. A pooling layer "
+            "keeps the largest value of each 2 x 2 window.",
+            *(_maps(layer, record["maps"][layer["name"]]) for layer in maps),
+            "The first maps still look like the image. Later maps are smaller, and there are more of them: they say "
+            "less about where something is, and more about what it is. The last layer has no positions at all, only "
+            "one number for each class.",
+        ]
     return Section("Feature maps: the outputs of the layers", blocks)
 
 
@@ -124,16 +116,14 @@ def _shown(record: Record) -> Figure:
         axes.barh(range(len(classes)), record["probabilities"], color=figures.COLOURS[0])
         axes.set_yticks(range(len(classes)), classes, fontsize=9)
         axes.invert_yaxis()
-        axes.set_xlim(0, 1)
-        axes.set_xlabel("probability")
+        axes.set(xlim=(0, 1), xlabel="probability")
 
-    paints = [lambda axes: pictures.image(axes, drawable(record["image"]), low=0), bars]
-    alt = f"The image, of class {record['label']}, and the network's probability of each class."
-    caption = "The image, and the probability that the network gives to each class."
-    return Figure(figures.panels(alt, paints, columns=2, cell=(2.6, 2.5)), caption)
+    paints = [lambda axes: pictures.image(axes, record["image"], low=0), bars]
+    caption = f"The image, of class {record['label']}, and the probability that the network gives to each class."
+    return Figure(figures.panels(caption, paints, columns=2, cell=(2.6, 2.5)), caption)
 
 
-def _outputs(record: Record) -> Table:
+def _outputs(layers: Sequence[Record]) -> Table:
     rows = [
         [
             layer["name"],
@@ -143,7 +133,7 @@ def _outputs(record: Record) -> Table:
             f"{layer['largest']:.2f}",
             percent(layer["negative_share"], 0),
         ]
-        for layer in record["layers"]
+        for layer in layers
     ]
     headings = ["layer", "output shape", "values", "smallest", "largest", "negative values"]
     return Table("The output of each layer for this image", headings, rows)
@@ -154,23 +144,12 @@ def _filter_figure(record: Record) -> Figure:
     height, width, channels, count = kernel.shape
     each = f", each with {channels} channels side by side" if channels > 1 else ""
     caption = f"The {count} learned filters of {record['filters_of']}: {height} x {width} weights{each}."
-    pictures_in_order = np.moveaxis(kernel, 2, 3).reshape(height, width, count * channels)
-    return Figure(_mosaic(caption, pictures_in_order), caption)
+    return Figure(pictures.mosaic(caption, np.moveaxis(kernel, 2, 3).reshape(height, width, -1)), caption)
 
 
 def _maps(layer: Record, maps: np.ndarray) -> Figure:
     height, width, count = layer["shape"]
-    caption = (
-        f"{layer['name']}: {count} maps of {height} x {width}. The darkest red or blue stands for "
-        f"{max(-layer['smallest'], layer['largest']):.2f} above or below zero."
-    )
-    return Figure(_mosaic(f"{count} maps of {layer['name']}, each {height} x {width}.", maps), caption)
-
-
-def _mosaic(alt: str, maps: np.ndarray) -> Markup:
-    """All maps in one picture, about twice as wide as high, and at most as wide as a page."""
-    height, width, count = maps.shape
-    columns = min(count, 8 if count <= 32 else 16)
-    size = 7 * (-(-count // columns) * (height + 1)) / (columns * (width + 1))
-    largest = float(np.abs(maps).max()) or 1.0
-    return figures.draw(alt, lambda axes: pictures.mosaic(axes, maps, columns=columns, largest=largest), size=(7, size))
+    alt = f"{layer['name']}: {count} maps of {height} x {width}."
+    largest = max(-layer["smallest"], layer["largest"])
+    caption = f"{alt} The darkest red or blue stands for {largest:.2f} above or below zero."
+    return Figure(pictures.mosaic(alt, maps), caption)

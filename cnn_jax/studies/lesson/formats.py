@@ -1,22 +1,16 @@
-"""Shapes, intervals and images in the forms that the lesson shows."""
+"""What the parts of the lesson share: the type of their records, and the form of shapes and intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
-
-from cnn_jax.report.format import plus_minus
+Record = Mapping[str, Any]
 
 
 def percent_with_margin(mean: float, margin: float) -> str:
     """A mean share and half the width of its interval, in percent but without the sign: `98.4 ± 0.2`."""
-    return plus_minus(100 * mean, (100 * (mean - margin), 100 * (mean + margin)), 1)
+    return f"{100 * mean:.1f} ± {100 * margin:.1f}"
 
 
 def by(shape: Sequence[int]) -> str:
     """A shape, as in `26 x 26 x 32`."""
     return " x ".join(f"{size:,}" for size in shape)
-
-
-def drawable(pixels: np.ndarray) -> np.ndarray:
-    """An image as `report.pictures.image` draws it. pixels: uint8 [H, W, C], grey (C = 1) or coloured (C = 3)."""
-    return pixels[..., 0] if pixels.shape[-1] == 1 else pixels / 255

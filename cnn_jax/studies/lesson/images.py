@@ -1,12 +1,10 @@
 """Part 1, the problem with images: the parameters of a dense layer and of a convolution on small and large images."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import ConnectionPatch, Rectangle
@@ -19,7 +17,7 @@ from cnn_jax.experiment import build
 from cnn_jax.models.summary import Layer, layers
 from cnn_jax.report import figures, pictures
 from cnn_jax.report.page import Figure, Section, Table
-from cnn_jax.studies.lesson.formats import by
+from cnn_jax.studies.lesson.formats import Record, by
 
 ARRAYS: Mapping[str, str] = {
     "inputs": "int64 [2]: numbers in an image of each of the two shapes, 28 x 28 x 1 and 200 x 200 x 3",
@@ -34,8 +32,6 @@ ARRAYS: Mapping[str, str] = {
 
 _DATASETS = ("mnist", "rgb200")
 _SCENES = 8
-
-Record = Mapping[str, Any]
 
 
 def compute() -> dict[str, Any]:
@@ -68,56 +64,30 @@ def _layers(config: Config, spec: Spec) -> list[Layer]:
 def section(record: Record) -> Section:
     """The part as a section of the page. record: from `compute`."""
     shapes = [by(shape) for shape in record["shapes"]]
+    small, large = shapes
+    inputs, dense, convolution = (record[n] for n in ("inputs", "dense_parameters", "convolution_parameters"))
+    head, total = record["network_head_parameters"], record["network_parameters"]
     return Section(
         "The problem with images",
         [
-            _dense_words(record, *shapes),
-            _convolution_words(record),
+            "A dense layer reads an image as one long row of numbers, and each unit has one weight for every number. A "
+            f"grey image of {small} has {inputs[0]:,} numbers, and a colour image of {large} has {inputs[1]:,}. A "
+            f"dense layer of {record['units']} units has {dense[0]:,} parameters on the first image and {dense[1]:,} "
+            "on the second: the number of parameters grows with the image.",
+            f"A convolution is different. Each of its {record['filters']} filters looks at 3 x 3 pixels at a time, and "
+            f"uses the same weights at every position. It has {convolution[0]:,} parameters on the first image. On the "
+            f"second image it has {convolution[1]:,}, only because that image has three channels instead of one. A "
+            "larger image means more computation for a convolution, but not more parameters.",
             _table(record, shapes),
-            Figure(
-                _areas(record, shapes),
-                "The area of each square is proportional to the number of parameters of one layer: a dense layer of "
-                f"{record['units']} units, or a convolution of {record['filters']} filters. The right picture enlarges "
-                "the lower left corner of the left picture.",
-            ),
-            _network_words(record, *shapes),
-            Figure(
-                _scenes(record),
-                "The first training images of the dataset rgb200. They are generated: each has one letter of any size, "
-                "position and colour, among strokes and blots that do not belong to the letter.",
-            ),
+            _areas(record, shapes),
+            f"The network of the lecture also ends in a dense layer. On images of {small} this layer has {head[0]:,} "
+            f"of the {total[0]:,} parameters. On images of {large}, with two classes instead of ten, it has "
+            f"{head[1]:,} of {total[1]:,}: the two pooling layers of the network are too few to make a large image "
+            "small.",
+            _scenes(record),
             "To train on such images, run: python run.py --experiment=rgb200. It trains a narrower network of the same "
             "kind on 1,000 of them, and reports its parameters, its time and its accuracy.",
         ],
-    )
-
-
-def _dense_words(record: Record, small: str, large: str) -> str:
-    inputs, dense = record["inputs"], record["dense_parameters"]
-    return (
-        "A dense layer reads an image as one long row of numbers, and each unit has one weight for every number. A "
-        f"grey image of {small} has {inputs[0]:,} numbers, and a colour image of {large} has {inputs[1]:,}. A dense "
-        f"layer of {record['units']} units has {dense[0]:,} parameters on the first image and {dense[1]:,} on the "
-        "second: the number of parameters grows with the image."
-    )
-
-
-def _convolution_words(record: Record) -> str:
-    parameters = record["convolution_parameters"]
-    return (
-        f"A convolution is different. Each of its {record['filters']} filters looks at 3 x 3 pixels at a time, and "
-        f"uses the same weights at every position. It has {parameters[0]:,} parameters on the first image. On the "
-        f"second image it has {parameters[1]:,}, only because that image has three channels instead of one. A larger "
-        "image means more computation for a convolution, but not more parameters."
-    )
-
-
-def _network_words(record: Record, small: str, large: str) -> str:
-    head, total = record["network_head_parameters"], record["network_parameters"]
-    return (
-        f"The network of the lecture also ends in a dense layer. On images of {small} this layer has {head[0]:,} of "
-        f"the {total[0]:,} parameters. On images of {large}, with two classes instead of ten, it has {head[1]:,} of "
-        f"{total[1]:,}: the two pooling layers of the network are too few to make a large image small."
     )
 
 
@@ -133,66 +103,65 @@ def _table(record: Record, shapes: Sequence[str]) -> Table:
     return Table("Two image sizes compared", ["", *shapes], rows)
 
 
-class _Square(NamedTuple):
-    name: str
-    side: float
-    colour: str
+_Square = tuple[str, float, str]  # the lines beside it, the length of its side, its colour
 
 
-def _areas(record: Record, shapes: Sequence[str]) -> Markup:
+def _areas(record: Record, shapes: Sequence[str]) -> Figure:
     """Squares in one corner whose areas are numbers of parameters: the large ones, and the small ones enlarged."""
-    dense = _squares("dense layer", shapes, record["dense_parameters"], figures.COLOURS[:2])
+    small, large = _squares("dense layer", shapes, record["dense_parameters"], figures.COLOURS[:2])
     convolutions = _squares("convolution", shapes, record["convolution_parameters"], figures.COLOURS[2:4])
 
     def paint(drawing: Drawing) -> None:
         left, right = drawing.subplots(1, 2)
-        _nest(left, dense)
-        _nest(right, [dense[1], *convolutions])
-        corner = dense[1].side
+        _nest(left, [large, small])
+        _nest(right, [small, *reversed(convolutions)])
+        corner = small[1]
         for height, enlarged in ((0.0, 0.0), (corner, corner)):
             line = ConnectionPatch((corner, height), (0, enlarged), "data", "data", axesA=left, axesB=right)
             line.set(color=figures.INK, linewidth=0.8, linestyle=":")
             drawing.add_artist(line)
 
-    names = "; ".join(square.name for square in (*dense, *convolutions))
+    names = "; ".join(name.replace("\n", ": ") for name, _, _ in (large, small, *reversed(convolutions)))
     alt = f"Squares whose areas are proportional to numbers of parameters. {names}"
-    return figures.compose(alt, paint, size=(6.0, 3.2))
+    return Figure(
+        figures.compose(alt, paint, size=(6.0, 3.2)),
+        "The area of each square is proportional to the number of parameters of one layer: a dense layer of "
+        f"{record['units']} units, or a convolution of {record['filters']} filters. The right picture enlarges the "
+        "lower left corner of the left picture.",
+    )
 
 
 def _squares(layer: str, shapes: Sequence[str], counts: np.ndarray, colours: Sequence[str]) -> list[_Square]:
-    """One square for each shape, the larger first."""
+    """One square for each shape."""
     triples = zip(shapes, counts, colours, strict=True)
-    return [_Square(f"{layer}, {shape}: {int(n):,}", float(np.sqrt(n)), colour) for shape, n, colour in triples][::-1]
+    return [(f"{layer}, {shape}\n{n:,} parameters", math.sqrt(n), colour) for shape, n, colour in triples]
 
 
 def _nest(axes: Axes, squares: Sequence[_Square]) -> None:
     """Squares in the lower left corner: the first fills the diagram, and the names of the others stand beside them."""
-    largest, *inner = squares
-    axes.add_patch(Rectangle((0, 0), largest.side, largest.side, facecolor=largest.colour, alpha=0.35, linewidth=0))
-    axes.text(0.04, 0.92, _two_lines(largest.name), transform=axes.transAxes, va="top", fontsize=10)
-    for index, square in enumerate(inner):
-        axes.add_patch(Rectangle((0, 0), square.side, square.side, facecolor=square.colour, linewidth=0))
+    (name, largest, colour), *inner = squares
+    axes.add_patch(Rectangle((0, 0), largest, largest, facecolor=colour, alpha=0.35, linewidth=0))
+    axes.text(0.04, 0.92, name, transform=axes.transAxes, va="top", fontsize=10)
+    for index, (name, side, colour) in enumerate(inner):
+        axes.add_patch(Rectangle((0, 0), side, side, facecolor=colour, linewidth=0))
         axes.annotate(
-            _two_lines(square.name),
-            (0.9 * square.side, (0.9 if index + 1 < len(inner) else 0.5) * square.side),
+            name,
+            (0.9 * side, (0.9 if index + 1 < len(inner) else 0.5) * side),
             (0.25, 0.06 + 0.2 * (len(inner) - 1 - index)),
             textcoords="axes fraction",
             va="center",
             fontsize=10,
             arrowprops={"arrowstyle": "-", "relpos": (0, 0.5), "color": figures.INK, "linewidth": 0.8},
         )
-    axes.set(xlim=(0, largest.side), ylim=(0, largest.side), aspect="equal")
+    axes.set(xlim=(0, largest), ylim=(0, largest), aspect="equal")
     axes.axis("off")
 
 
-def _two_lines(name: str) -> str:
-    return name.replace(": ", "\n") + " parameters"
-
-
-def _scenes(record: Record) -> Markup:
+def _scenes(record: Record) -> Figure:
     names = [record["classes"][label] for label in record["scene_labels"]]
-    paints: list[Callable[[Axes], None]] = [
-        partial(pictures.image, pixels=scene, title=name) for scene, name in zip(record["scenes"], names, strict=True)
-    ]
     alt = f"{len(names)} coloured images, each with one letter among strokes and blots: {', '.join(names)}"
-    return figures.panels(alt, paints, columns=4)
+    return Figure(
+        pictures.gallery(alt, record["scenes"], names, columns=4),
+        "The first training images of the dataset rgb200. They are generated: each has one letter of any size, "
+        "position and colour, among strokes and blots that do not belong to the letter.",
+    )

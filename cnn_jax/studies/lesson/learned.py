@@ -1,12 +1,13 @@
 """Part 3, learned filters: logistic regression and a small CNN learn X and O, and the filters that the CNN finds."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
-from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from cnn_jax.config import Config
@@ -15,10 +16,9 @@ from cnn_jax.report import figures, pictures, statistics
 from cnn_jax.report.format import percent
 from cnn_jax.report.page import Figure, Section, Table
 from cnn_jax.studies.lesson import template_matching
-from cnn_jax.studies.lesson.formats import percent_with_margin
-from cnn_jax.studies.lesson.short_run import compiled
+from cnn_jax.studies.lesson.formats import Record, percent_with_margin
+from cnn_jax.studies.lesson.short_run import compiled, train_and_score
 from cnn_jax.training.compiled import Training
-from cnn_jax.training.loop import train
 
 ARRAYS: Mapping[str, str] = {
     "sizes": "int64 [S]: numbers of training images",
@@ -46,8 +46,6 @@ _MODELS: Mapping[str, Config] = {
 _LABELS = {"logistic": "logistic regression", "cnn": "small CNN"}
 _TEMPLATES = {**template_matching.OF_X, **template_matching.OF_O}
 
-Record = Mapping[str, Any]
-
 
 def compute(dataset: Dataset, *, sizes: Sequence[int] = SIZES, seeds: int = SEEDS) -> dict[str, Any]:
     """Trains both models with several seeds on each number of images, and compares their filters with the templates.
@@ -56,32 +54,47 @@ def compute(dataset: Dataset, *, sizes: Sequence[int] = SIZES, seeds: int = SEED
     weights and of training images. This needs seeds * max(sizes) training images. All are scored on the same test set.
     """
     curves = {name: _curve(config, dataset, sizes, seeds) for name, config in _MODELS.items()}
-    record: dict[str, Any] = {"sizes": np.array(sizes), "seeds": seeds, "batch_size": _BATCH}
-    record["steps"] = _EPOCHS * math.ceil(max(sizes) / _BATCH)
-    for name, (accuracies, _) in curves.items():
-        record |= {
-            f"{name}_accuracies": accuracies,
-            f"{name}_means": accuracies.mean(axis=1),
-            f"{name}_margins": statistics.margins(accuracies),
-        }
+    _, initial, learned = curves["cnn"]
+    initial_filters, initial_similarities = _filters_and_similarities(initial)
+    filters, similarities = _filters_and_similarities(learned)
     bitmaps = dataset.spec.inputs(dataset.test.images[..., 0])
     is_right = template_matching.looks_like_x(bitmaps) == (dataset.test.labels == dataset.spec.classes.index("X"))
-    return record | {"template_accuracy": float(is_right.mean()), **_compared_filters(curves["cnn"][1])}
+    record = {
+        "sizes": np.array(sizes),
+        "seeds": seeds,
+        "batch_size": _BATCH,
+        "steps": _EPOCHS * math.ceil(max(sizes) / _BATCH),
+        "filters": filters,
+        "initial_filters": initial_filters,
+        "similarities": similarities.max(axis=-1),
+        "initial_similarities": initial_similarities.max(axis=-1),
+        "nearest": similarities.argmax(axis=-1),
+        "template_names": list(_TEMPLATES),
+        "templates": np.stack(list(_TEMPLATES.values())),
+        "template_accuracy": float(is_right.mean()),
+    }
+    for name, (accuracies, _, _) in curves.items():
+        record[f"{name}_accuracies"] = accuracies
+        record[f"{name}_means"] = accuracies.mean(axis=1)
+        record[f"{name}_margins"] = statistics.margins(accuracies)
+    return record
 
 
-def _curve(config: Config, dataset: Dataset, sizes: Sequence[int], seeds: int) -> tuple[np.ndarray, list]:
-    """Test accuracies [sizes, seeds], and for each seed the parameters before and after training on the last size."""
+def _curve(
+    config: Config, dataset: Dataset, sizes: Sequence[int], seeds: int
+) -> tuple[np.ndarray, list[dict], list[dict]]:
+    """Test accuracies [sizes, seeds], and the parameters of each seed before and after training on the last size."""
     training, test = compiled(config, dataset.spec, dataset.train[: max(sizes)], dataset.test)
     accuracies = np.zeros((len(sizes), seeds))
     for row, size in enumerate(sizes):
-        pairs = []
+        learned = []
         for seed in range(seeds):
             on_split = _on(training, dataset.train[seed * size : (seed + 1) * size])
-            initial = jax.device_get(on_split.create_state(seed).params)
-            last, _ = train(on_split, seed)
-            pairs.append((initial, jax.device_get(last.state.params)))
-            accuracies[row, seed] = test.score(last.state.params).accuracy
-    return accuracies, pairs
+            params, _, score = train_and_score(on_split, test, seed)
+            learned.append(params)
+            accuracies[row, seed] = score.accuracy
+    initial = [jax.device_get(training.create_state(seed).params) for seed in range(seeds)]
+    return accuracies, initial, learned
 
 
 def _on(training: Training, split: Split) -> Training:
@@ -91,32 +104,16 @@ def _on(training: Training, split: Split) -> Training:
     return training.replace(images=images, targets=targets)
 
 
-def _compared_filters(pairs: Sequence[tuple[dict, dict]]) -> dict[str, Any]:
-    """The filters of the first layer before and after training, and their similarities with the templates."""
-    initial, learned = (np.stack([_first_layer(pair[index]) for pair in pairs]) for index in (0, 1))
-    initial_similarities, similarities = (
-        np.stack([template_matching.cosine_similarities(filters, _TEMPLATES) for filters in of_seeds])
-        for of_seeds in (initial, learned)
-    )
-    return {
-        "filters": learned,
-        "initial_filters": initial,
-        "similarities": similarities.max(axis=-1),
-        "initial_similarities": initial_similarities.max(axis=-1),
-        "nearest": similarities.argmax(axis=-1),
-        "template_names": list(_TEMPLATES),
-        "templates": np.stack(list(_TEMPLATES.values())),
-    }
-
-
-def _first_layer(params: dict) -> np.ndarray:
-    """The filters of a first layer on one channel: [features, 3, 3]."""
-    return np.moveaxis(params["Conv_0"]["kernel"][:, :, 0, :], -1, 0)
+def _filters_and_similarities(params_of_seeds: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:
+    """The CNN's first layer, [seeds, filters, 3, 3], and its similarities with the templates, [seeds, filters, 9]."""
+    kernels = np.stack([params["Conv_0"]["kernel"][:, :, 0] for params in params_of_seeds])
+    filters = np.moveaxis(kernels, -1, 1)
+    return filters, np.stack([template_matching.cosine_similarities(of_seed, _TEMPLATES) for of_seed in filters])
 
 
 def section(record: Record) -> Section:
     """The part as a section of the page. record: from `compute`."""
-    seeds = record["seeds"]
+    seeds, after, before = record["seeds"], record["similarities"], record["initial_similarities"]
     return Section(
         "Learned filters",
         [
@@ -128,21 +125,17 @@ def section(record: Record) -> Section:
             f"This is repeated {seeds} times, each time with other initial weights and other training images. All are "
             f"scored on the same test images. {_comparison(record)}",
             _table(record),
-            Figure(
-                _curves(record),
-                f"Test accuracy for each number of training images. Points are means over {seeds} seeds; bars are 95 % "
-                "confidence intervals of the means (Student's t).",
-            ),
+            _curves(record),
             f"The next picture shows the {record['filters'].shape[1]} filters of the CNN's first layer, after the "
-            f"first of the {seeds} trainings on {record['sizes'][-1]:,} images. Below each filter is the template that "
-            "is most similar to it. Similarity is the cosine of the angle between the two, after the mean of each is "
+            f"first of the {seeds} trainings on {record['sizes'][-1]:,} images, and the template that is most similar "
+            "to each. Similarity is the cosine of the angle between a filter and a template, after the mean of each is "
             "subtracted: it compares the patterns, and not the amount of ink.",
-            Figure(
-                _filters(record),
-                "Learned filters, and below each the most similar template with its similarity. Red is positive, blue "
-                "is negative, white is zero.",
-            ),
-            _similarity_words(record),
+            _filters(record),
+            "Nothing in the training asks for filters that are templates: some become similar to one, others do not. "
+            f"Over all {after.size} filters of the {seeds} trainings, the mean similarity to the most similar template "
+            f"is {after.mean():.2f}. This number alone means little, because one of {len(record['templates'])} "
+            "templates is always fairly similar: for the random filters before training it was "
+            f"{before.mean():.2f}.",
         ],
     )
 
@@ -159,16 +152,6 @@ def _comparison(record: Record) -> str:
     )
 
 
-def _similarity_words(record: Record) -> str:
-    after, before = record["similarities"], record["initial_similarities"]
-    return (
-        "Nothing in the training asks for filters that are templates: some become similar to one, others do not. Over "
-        f"all {after.size} filters of the {record['seeds']} trainings, the mean similarity to the most similar "
-        f"template is {after.mean():.2f}. This number alone means little, because one of {len(record['templates'])} "
-        f"templates is always fairly similar: for the random filters before training it was {before.mean():.2f}."
-    )
-
-
 def _table(record: Record) -> Table:
     rows = [
         [f"{size:,}", *(percent_with_margin(record[f"{m}_means"][i], record[f"{m}_margins"][i]) for m in _MODELS)]
@@ -178,45 +161,51 @@ def _table(record: Record) -> Table:
     return Table(title, ["training images", *_LABELS.values()], rows)
 
 
-def _curves(record: Record) -> Markup:
+def _curves(record: Record) -> Figure:
     sizes = record["sizes"]
 
     def paint(axes: Axes) -> None:
         for index, (model, label) in enumerate(_LABELS.items()):
             means, margins = 100 * record[f"{model}_means"], 100 * record[f"{model}_margins"]
-            marks: dict[str, Any] = {"color": figures.COLOURS[index], "marker": figures.MARKERS[index]}
-            axes.errorbar(sizes, means, margins, markersize=8, capsize=4, label=label, **marks)
+            axes.errorbar(sizes, means, margins, markersize=8, capsize=4, label=label, **figures.line_style(index))
         label = "templates, without training"
         axes.axhline(100 * record["template_accuracy"], color=figures.INK, linestyle="--", linewidth=1.2, label=label)
         axes.set_xscale("log")
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
         axes.minorticks_off()
         axes.set(xlabel="training images", ylabel="test accuracy in %")
-        axes.grid(axis="y", color=figures.INK, alpha=0.15)
+        figures.grid(axes, "y")
         axes.legend(loc="upper left")
 
-    return figures.draw(f"Test accuracy over training images. {_comparison(record)}", paint, size=(6.0, 4.0))
+    drawing = figures.draw(f"Test accuracy over training images. {_comparison(record)}", paint, size=(6.0, 4.0))
+    return Figure(
+        drawing,
+        f"Test accuracy for each number of training images. Points are means over {record['seeds']} seeds; bars are "
+        "95 % confidence intervals of the means (Student's t).",
+    )
 
 
-def _filters(record: Record) -> Markup:
+def _filters(record: Record) -> Figure:
     """The filters of the first training in rows of four, and below each row the most similar templates."""
     filters, nearest, similarities = (record[name][0] for name in ("filters", "nearest", "similarities"))
-    names = [record["template_names"][index] for index in nearest]
-    patterns = [record["templates"][index] for index in nearest]
-    largest = float(abs(filters).max())
-    learned = [_weights(values, f"filter {index}", largest) for index, values in enumerate(filters, start=1)]
+    names = [
+        f"{similarity:.2f}: {record['template_names'][index]}"
+        for index, similarity in zip(nearest, similarities, strict=True)
+    ]
+    heat_map = partial(pictures.heat_map, form="")
+    learned = [
+        partial(heat_map, values=values, title=f"filter {index}", largest=abs(filters).max())
+        for index, values in enumerate(filters, start=1)
+    ]
     given = [
-        _weights(values, f"{similarity:.2f}: {name.replace(' ', chr(10), 1)}", 2.0)
-        for values, similarity, name in zip(patterns, similarities, names, strict=True)
+        partial(heat_map, values=record["templates"][index], title=textwrap.fill(name, 18), largest=2.0)
+        for index, name in zip(nearest, names, strict=True)
     ]
-    paints = [
-        paint for first in range(0, len(learned), 4) for row in (learned, given) for paint in row[first : first + 4]
-    ]
-    pairs = "; ".join(f"{name} {similarity:.2f}" for name, similarity in zip(names, similarities, strict=True))
-    alt = f"Learned filters and the most similar templates, with their cosine similarity: {pairs}"
-    return figures.panels(alt, paints, columns=4, cell=(1.5, 1.9))
-
-
-def _weights(values: np.ndarray, title: str, largest: float) -> Callable[[Axes], None]:
-    """A filter or a template as colours, without its numbers."""
-    return lambda axes: pictures.heat_map(axes, values, title, largest=largest, form="")
+    rows = [row[first : first + 4] for first in range(0, len(learned), 4) for row in (learned, given)]
+    paints = [paint for row in rows for paint in row]
+    alt = f"Learned filters and the most similar templates, with their cosine similarity: {'; '.join(names)}"
+    return Figure(
+        figures.panels(alt, paints, columns=4, cell=(1.5, 1.9)),
+        "Learned filters, and below each the most similar template with its similarity. Red is positive, blue is "
+        "negative, white is zero.",
+    )

@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from cnn_jax.config import Config
@@ -14,11 +13,10 @@ from cnn_jax.data import tasks
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.report import figures, pictures, statistics
 from cnn_jax.report.format import percent
-from cnn_jax.report.page import Block, Figure, Section, Table
-from cnn_jax.studies.lesson.formats import drawable, percent_with_margin
-from cnn_jax.studies.lesson.short_run import compiled
+from cnn_jax.report.page import Figure, Section, Table
+from cnn_jax.studies.lesson.formats import Record, percent_with_margin
+from cnn_jax.studies.lesson.short_run import compiled, train_and_score
 from cnn_jax.training.compiled import Inference, Training
-from cnn_jax.training.loop import train
 
 ARRAYS: Mapping[str, str] = {
     "images": "uint8 [4, H, W, C]: test images",
@@ -33,12 +31,13 @@ ARRAYS: Mapping[str, str] = {
 
 TRAIN_EXAMPLES, TEST_EXAMPLES, EPOCHS, SEEDS = 3_000, 2_000, 5, 5
 # Small models with large steps, so that twenty trainings take seconds. They were chosen on held-out training images.
-_SETTINGS: Mapping[str, Mapping[str, Any]] = {"cnn": {"widths": (8, 16, 32)}, "dense": {"widths": (128,)}}
 _STEP: Mapping[str, Any] = {"batch_size": 32, "learning_rate": 2e-3}
-_LABELS = {"cnn": "CNN", "dense": "dense network"}
+_MODELS: Mapping[str, Mapping[str, Any]] = {
+    "CNN": {"model": "cnn", "widths": (8, 16, 32), **_STEP},
+    "dense network": {"model": "dense", "widths": (128,), **_STEP},
+}
 _PIXELS = ("original pixels", "permuted pixels")
 
-Record = Mapping[str, Any]
 _Program = TypeVar("_Program", Training, Inference)
 
 
@@ -47,12 +46,11 @@ def compute(dataset: Dataset, *, seeds: int = SEEDS) -> dict[str, Any]:
 
     All seeds have the same training images and the same test images.
     """
-    accuracies = np.stack([_accuracies(model, dataset, seeds) for model in _SETTINGS])
+    accuracies = np.stack([_accuracies(settings, dataset, seeds) for settings in _MODELS.values()])
     leads = accuracies[0] - accuracies[1]
     shown = dataset.test.images[:4]
     return {
         "dataset": dataset.spec.name,
-        "models": tuple(_SETTINGS),
         "train_examples": min(TRAIN_EXAMPLES, len(dataset.train)),
         "test_examples": min(TEST_EXAMPLES, len(dataset.test)),
         "epochs": EPOCHS,
@@ -67,18 +65,13 @@ def compute(dataset: Dataset, *, seeds: int = SEEDS) -> dict[str, Any]:
     }
 
 
-def _accuracies(model: str, dataset: Dataset, seeds: int) -> np.ndarray:
-    """Test accuracies [2, seeds], on original and on permuted images."""
-    config = Config(dataset=dataset.spec.name, model=model, epochs=EPOCHS, **_SETTINGS[model], **_STEP)
-    splits = dataset.train[:TRAIN_EXAMPLES], dataset.test[:TEST_EXAMPLES]
-    training, test = compiled(config, dataset.spec, *splits)
-
-    def accuracy(training: Training, test: Inference, seed: int) -> float:
-        last, _ = train(training, seed)
-        return test.score(last.state.params).accuracy
-
-    pairs = (training, test), (_permuted(training), _permuted(test))
-    return np.array([[accuracy(*pair, seed) for seed in range(seeds)] for pair in pairs])
+def _accuracies(settings: Mapping[str, Any], dataset: Dataset, seeds: int) -> np.ndarray:
+    """Test accuracies [2, seeds] of a model, on original and on permuted images."""
+    config = Config(dataset=dataset.spec.name, epochs=EPOCHS, **settings)
+    original = compiled(config, dataset.spec, dataset.train[:TRAIN_EXAMPLES], dataset.test[:TEST_EXAMPLES])
+    permuted = _permuted(original[0]), _permuted(original[1])
+    scores = [[train_and_score(*programs, seed)[2] for seed in range(seeds)] for programs in (original, permuted)]
+    return np.array([[score.accuracy for score in row] for row in scores])
 
 
 def _permuted(program: _Program) -> _Program:
@@ -89,74 +82,61 @@ def _permuted(program: _Program) -> _Program:
 
 def section(record: Record) -> Section:
     """The part as a section of the page. record: from `compute`."""
-    blocks: list[Block] = [
-        "A convolution looks at a pixel together with its neighbours, and uses the same filter everywhere. This helps "
-        "only where neighbouring pixels belong together. To show this, all pixels of an image are moved to other "
-        "positions, which are random but the same for all images. No information is lost, because the pixels could be "
-        "moved back. But pixels that were neighbours are now far apart.",
-        Figure(
+    original, permuted = (
+        f"{abs(lead):.1f} points {'better' if lead > 0 else 'worse'}" for lead in 100 * record["leads"]
+    )
+    return Section(
+        "Why neighbouring pixels matter",
+        [
+            "A convolution looks at a pixel together with its neighbours, and uses the same filter everywhere. This "
+            "helps only where neighbouring pixels belong together. To show this, all pixels of an image are moved to "
+            "other positions, which are random but the same for all images. No information is lost, because the pixels "
+            "could be moved back. But pixels that were neighbours are now far apart.",
             _examples(record),
-            "Above: test images. Below: the same images with permuted pixels. A dense network connects every pixel "
-            "with every unit, so the order of the pixels makes no difference to it.",
-        ),
-        f"Both models were trained for this page on {record['train_examples']:,} images of {record['dataset']}, for "
-        f"{record['epochs']} epochs and with {record['seeds']} seeds, and scored on {record['test_examples']:,} test "
-        "images. For a full run: python run.py --experiment=permuted_pixels, and the same with --model=dense.",
-        Figure(
+            f"Both models were trained for this page on {record['train_examples']:,} images of {record['dataset']}, "
+            f"for {record['epochs']} epochs and with {record['seeds']} seeds, and scored on "
+            f"{record['test_examples']:,} test images. For a full run: python run.py --experiment=permuted_pixels, and "
+            "the same with --model=dense.",
             _diagram(record),
-            "Mean test accuracy over the seeds, with 95 % confidence intervals of the means (Student's t).",
-        ),
-        _table(record),
-        _verdict(record),
-    ]
-    return Section("Why neighbouring pixels matter", blocks)
+            _table(record),
+            f"On the original images the CNN is {original} than the dense network; on the permuted images it is "
+            f"{permuted}. What the CNN loses by the permutation is what it gains from neighbouring pixels.",
+        ],
+    )
 
 
-def _examples(record: Record) -> Markup:
+def _examples(record: Record) -> Figure:
     shown = [*record["images"], *record["permuted_images"]]
-    paints = [lambda axes, pixels=pixels: pictures.image(axes, drawable(pixels)) for pixels in shown]
     alt = "Test images, and below them the same images with permuted pixels: scattered dots without a shape."
-    return figures.panels(alt, paints, columns=len(record["images"]), cell=(1.4, 1.4))
+    drawing = pictures.gallery(alt, shown, [""] * len(shown), columns=len(record["images"]), cell=(1.4, 1.4))
+    return Figure(
+        drawing,
+        "Above: test images. Below: the same images with permuted pixels. A dense network connects every pixel with "
+        "every unit, so the order of the pixels makes no difference to it.",
+    )
 
 
-def _diagram(record: Record) -> Markup:
+def _diagram(record: Record) -> Figure:
     def paint(axes: Axes) -> None:
-        for index, model in enumerate(record["models"]):
-            axes.errorbar(
-                [position + (index - 0.5) * 0.1 for position in range(2)],
-                100 * record["means"][index],
-                yerr=100 * record["margins"][index],
-                marker=figures.MARKERS[index],
-                color=figures.COLOURS[index],
-                markersize=8,
-                capsize=4,
-                label=_LABELS[model],
-            )
+        for index, name in enumerate(_MODELS):
+            positions = np.arange(2) + (index - 0.5) * 0.1
+            means, margins = 100 * record["means"][index], 100 * record["margins"][index]
+            axes.errorbar(positions, means, margins, markersize=8, capsize=4, label=name, **figures.line_style(index))
         axes.set_xticks(range(2), _PIXELS)
-        axes.set_xlim(-0.4, 1.4)
-        axes.set_ylabel("test accuracy in %")
+        axes.set(xlim=(-0.4, 1.4), ylabel="test accuracy in %")
         axes.legend()
 
     accuracies = "; ".join(
-        f"{_LABELS[model]}: {percent(means[0], 1)} on original images, {percent(means[1], 1)} on permuted ones"
-        for model, means in zip(record["models"], record["means"], strict=True)
+        f"{name}: {percent(original, 1)} on original images, {percent(permuted, 1)} on permuted ones"
+        for name, (original, permuted) in zip(_MODELS, record["means"], strict=True)
     )
-    return figures.draw(f"Test accuracies. {accuracies}.", paint, size=(6.0, 3.6))
+    drawing = figures.draw(f"Test accuracies. {accuracies}.", paint, size=(6.0, 3.6))
+    return Figure(drawing, "Mean test accuracy over the seeds, with 95 % confidence intervals (Student's t).")
 
 
 def _table(record: Record) -> Table:
-    names = [*(_LABELS[model] for model in record["models"]), "CNN minus dense network, paired by seed"]
+    names = [*_MODELS, "CNN minus dense network, paired by seed"]
     means = [*record["means"], record["leads"]]
     margins = [*record["margins"], record["lead_margins"]]
     rows = [[name, *map(percent_with_margin, *pair)] for name, *pair in zip(names, means, margins, strict=True)]
     return Table("Test accuracy in %: mean and 95 % confidence interval", ["", *_PIXELS], rows)
-
-
-def _verdict(record: Record) -> str:
-    original, permuted = (
-        f"{abs(lead):.1f} points {'better' if lead > 0 else 'worse'}" for lead in 100 * record["leads"]
-    )
-    return (
-        f"On the original images the CNN is {original} than the dense network; on the permuted images it is "
-        f"{permuted}. What the CNN loses by the permutation is what it gains from neighbouring pixels."
-    )

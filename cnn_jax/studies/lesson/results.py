@@ -7,7 +7,6 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
@@ -16,7 +15,7 @@ from scipy import stats
 from cnn_jax.report import figures, pictures
 from cnn_jax.report.format import loss, percent
 from cnn_jax.report.page import Block, Figure, Section, Table
-from cnn_jax.studies.lesson.formats import drawable
+from cnn_jax.studies.lesson.formats import Record
 from cnn_jax.training.metrics import log_softmax
 
 ARRAYS: Mapping[str, str] = {
@@ -34,8 +33,6 @@ LECTURE: Sequence[Mapping[str, Any]] = (  # its own results, of one run of each 
     {"name": "the lecture's network without pooling", "test_accuracy": 0.9904, "examples": 10_000},
 )
 _CRITICAL_Z = 1.96  # the two-sided 5 % point of the normal distribution
-
-Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -117,14 +114,12 @@ def section(record: Record) -> Section:
         "probability that the network gives to the correct class. A small loss is good, and a wrong answer with a high "
         "probability costs most.",
         _summary(runs),
-        Figure(
-            _curves(runs),
-            "Mean loss and accuracy. Filled points: training images, during each epoch. Large open points: test "
-            "images, after the last epoch.",
-        ),
+        _curves(runs),
     ]
     for run in runs:
-        blocks += _of_run(run, record["classes"])
+        blocks.append(_confusion(run, record["classes"]))
+        if len(run["wrong"]):
+            blocks.append(_wrong(run, record["classes"]))
     blocks += [
         "Is one network better than another if its accuracy is higher? An accuracy on 10,000 images is itself "
         "uncertain: with other test images it would be a little different. The number z below is the difference "
@@ -153,57 +148,37 @@ def _summary(runs: Sequence[Record]) -> Table:
     return Table("The runs", headings, rows)
 
 
-def _curves(runs: Sequence[Record]) -> Markup:
+def _curves(runs: Sequence[Record]) -> Figure:
     def paint(drawing: Drawing) -> None:
-        for position, metric in enumerate(("loss", "accuracy"), start=1):
-            axes = drawing.add_subplot(1, 2, position)
-            for index, run in enumerate(runs):
-                _curve(axes, run, metric, index)
-            axes.set_xlabel("epoch")
-            axes.set_ylabel("accuracy in %" if metric == "accuracy" else "loss")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        drawing.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9)
+        loss_axes, accuracy_axes = drawing.subplots(1, 2)
+        for index, run in enumerate(runs):
+            _curve(loss_axes, run, "loss", 1, index)
+            _curve(accuracy_axes, run, "accuracy", 100, index)
+        loss_axes.set_ylabel("loss")
+        accuracy_axes.set_ylabel("accuracy in %")
+        drawing.legend(*loss_axes.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9)
 
     accuracies = "; ".join(f"{run['name']}: test accuracy {percent(run['test_accuracy'])}" for run in runs)
-    return figures.compose(f"Training curves. {accuracies}.", paint, size=(9.0, 4.2))
+    return Figure(
+        figures.compose(f"Training curves. {accuracies}.", paint, size=(9.0, 4.2)),
+        "Mean loss and accuracy. Filled points: training images, during each epoch. Large open points: test images, "
+        "after the last epoch.",
+    )
 
 
-def _curve(axes: Axes, run: Record, metric: str, index: int) -> None:
+def _curve(axes: Axes, run: Record, metric: str, scale: float, index: int) -> None:
     """A run's loss or accuracy over its epochs. index: of the run, for its colour and marker."""
-    scale = 100 if metric == "accuracy" else 1
-    marks: dict[str, Any] = {
-        "color": figures.COLOURS[index % len(figures.COLOURS)],
-        "marker": figures.MARKERS[index % len(figures.MARKERS)],
-    }
+    style = figures.line_style(index)
     epochs = [row["epoch"] for row in run["rows"]]
     values = [scale * row[f"train_{metric}"] for row in run["rows"]]
-    axes.plot(epochs, values, markersize=5, label=f"{run['name']}: training images", **marks)
+    axes.plot(epochs, values, markersize=5, label=f"{run['name']}: training images", **style)
     test = [scale * run[f"test_{metric}"]]
-    axes.plot(epochs[-1:], test, markersize=10, fillstyle="none", linestyle="none", label="test images", **marks)
+    axes.plot(epochs[-1:], test, markersize=10, fillstyle="none", linestyle="none", label="test images", **style)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _of_run(run: Record, classes: Sequence[str]) -> list[Block]:
-    """The confusion matrix of a run, and its misclassified images if there are any."""
-    blocks: list[Block] = [
-        Figure(
-            _confusion(run, classes),
-            f"{run['name']}: confusion matrix. Rows are classes, columns are answers of the network, numbers count "
-            "test images. All images outside the diagonal are misclassified.",
-        )
-    ]
-    if len(run["wrong"]):
-        shown = len(run["wrong_images"])
-        blocks.append(
-            Figure(
-                _wrong(run, classes),
-                f"{run['name']}: the {shown} of {len(run['wrong']):,} misclassified test images with the largest loss. "
-                "Above each: its class, the network's answer, and the loss.",
-            )
-        )
-    return blocks
-
-
-def _confusion(run: Record, classes: Sequence[str]) -> Markup:
+def _confusion(run: Record, classes: Sequence[str]) -> Figure:
     confusion = run["confusion"]
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
 
@@ -216,26 +191,30 @@ def _confusion(run: Record, classes: Sequence[str]) -> Markup:
                 axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=colour)
         axes.set_xticks(range(len(classes)), classes, rotation=90 if max(map(len, classes)) > 3 else 0)
         axes.set_yticks(range(len(classes)), classes)
-        axes.set_xlabel("answer")
-        axes.set_ylabel("class")
+        axes.set(xlabel="answer", ylabel="class")
 
     pairs = sorted(((confusion[r, c], r, c) for r, c in np.ndindex(confusion.shape) if r != c), reverse=True)[:3]
     mistakes = "; ".join(f"class {classes[r]}, answer {classes[c]}: {count} images" for count, r, c in pairs if count)
     alt = f"Confusion matrix of {run['name']}. Most frequent mistakes: {mistakes or 'none'}."
-    return figures.draw(alt, paint, size=(6.0, 5.4))
+    return Figure(
+        figures.draw(alt, paint, size=(6.0, 5.4)),
+        f"{run['name']}: confusion matrix. Rows are classes, columns are answers of the network, numbers count test "
+        "images. All images outside the diagonal are misclassified.",
+    )
 
 
-def _wrong(run: Record, classes: Sequence[str]) -> Markup:
+def _wrong(run: Record, classes: Sequence[str]) -> Figure:
+    images = run["wrong_images"]
     titles = [
         f"{classes[label]}, answer {classes[answer]}\nloss {value:.1f}"
         for label, answer, value in zip(run["wrong_labels"], run["wrong_answers"], run["wrong_losses"], strict=False)
     ]
-    paints = [
-        lambda axes, pixels=pixels, title=title: pictures.image(axes, drawable(pixels), title)
-        for pixels, title in zip(run["wrong_images"], titles, strict=True)
-    ]
     alt = f"Misclassified test images of {run['name']}: {'; '.join(titles)}.".replace("\n", ", ")
-    return figures.panels(alt, paints, columns=5)
+    return Figure(
+        pictures.gallery(alt, images, titles, columns=5),
+        f"{run['name']}: the {len(images)} of {len(run['wrong']):,} misclassified test images with the largest loss. "
+        "Above each: its class, the network's answer, and the loss.",
+    )
 
 
 def _difference_words(pair: Record) -> str:

@@ -18,7 +18,7 @@ from cnn_jax.runs.finished import load_params
 from cnn_jax.runs.options import RUNS, RunOptions
 from cnn_jax.runs.session import load_dataset
 from cnn_jax.studies.lesson.page import lesson_page
-from cnn_jax.studies.lesson.parts import PARTS, Sources
+from cnn_jax.studies.lesson.parts import PARTS, compute_parts
 from cnn_jax.studies.lesson.results import Run
 from cnn_jax.studies.lesson.short_run import Network, trained_network
 
@@ -46,7 +46,11 @@ def run(
         raise InputError(f"--test_image={test_image}: {digits.spec.name} has {len(digits.test):,} test images, from 0.")
     network = _finished_network(finished, digits) if finished else trained_network(digits)
     letters = load_dataset(Config(dataset="x_and_o"), options, console)
-    records = dict(_computed(Sources(digits, letters, network, test_image), console))
+    records, start = dict[str, Any](), time.perf_counter()
+    for name, record in compute_parts(digits, letters, network, test_image):
+        records[name] = record
+        console.note(f"part {len(records)} of {len(PARTS)}, {name}: {time.perf_counter() - start:.1f} s")
+        start = time.perf_counter()
     _write(folder, records, lesson_page(records, " ".join(options.command_line)))
     console.line(f"{folder / PAGE} and {folder / ARRAYS} written")
     return records
@@ -88,26 +92,8 @@ def _finished_run(directory: RunDirectory, name: str, dataset: Dataset) -> Run:
     if not np.array_equal(labels, dataset.test.labels):
         raise InputError(f"--runs={directory.path}: was scored on other test images than {dataset.spec.name} has now.")
     assert result.test_loss is not None and result.test_accuracy is not None, "a finished run has scored its test set"
-    return Run(
-        name=name,
-        rows=directory.rows(),
-        test_loss=result.test_loss,
-        test_accuracy=result.test_accuracy,
-        parameters=result.parameters,
-        logits=logits,
-        labels=labels,
-    )
-
-
-def _computed(sources: Sources, console: Console) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The name and the record of each part."""
-    start = time.perf_counter()
-    for number, (name, part) in enumerate(PARTS.items(), start=1):
-        record = part.compute(sources)
-        now = time.perf_counter()
-        console.note(f"part {number} of {len(PARTS)}, {name}: {now - start:.1f} s")
-        start = now
-        yield name, record
+    rows = directory.rows()
+    return Run(name, rows, result.test_loss, result.test_accuracy, result.parameters, logits, labels)
 
 
 def _write(folder: Path, records: Mapping[str, Any], page: str) -> None:

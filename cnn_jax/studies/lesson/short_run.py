@@ -10,9 +10,9 @@ from cnn_jax.data.dataset import Dataset, Spec, Split
 from cnn_jax.experiment import build
 from cnn_jax.studies.lesson.results import Run
 from cnn_jax.training.compiled import Inference, Training, compile_inference, compile_training
-from cnn_jax.training.loop import train
+from cnn_jax.training.loop import Row, train
 from cnn_jax.training.mesh import make_mesh
-from cnn_jax.training.metrics import score
+from cnn_jax.training.metrics import Score, score
 
 TRAIN_EXAMPLES, EPOCHS = 6_000, 3
 
@@ -31,21 +31,20 @@ def compiled(config: Config, spec: Spec, train: Split, test: Split) -> tuple[Tra
     return compile_training(learner, train, mesh), compile_inference(learner, test, mesh)
 
 
+def train_and_score(training: Training, inference: Inference, seed: int) -> tuple[dict, list[Row], Score]:
+    """Trains one seed. Returns the parameters on the host, a row for each epoch, and the score of the test images."""
+    last, rows = train(training, seed)
+    params = jax.device_get(last.state.params)
+    return params, rows, inference.score(params)
+
+
 def trained_network(dataset: Dataset) -> Network:
     """The lecture's network, trained for a short time on the first images of the dataset."""
     config = Config(dataset=dataset.spec.name, train_examples=min(TRAIN_EXAMPLES, len(dataset.train)), epochs=EPOCHS)
     training, inference = compiled(config, dataset.spec, dataset.train[: config.train_examples], dataset.test)
     last, rows = train(training, config.seed)
-    params = last.state.params
-    logits = inference.logits(params)
+    logits = inference.logits(last.state.params)
     test = score(logits, dataset.test.labels)
-    run = Run(
-        name=f"short run, {config.train_examples:,} images",
-        rows=rows,
-        test_loss=test.loss,
-        test_accuracy=test.accuracy,
-        parameters=training.learner.parameters,
-        logits=logits,
-        labels=dataset.test.labels,
-    )
-    return Network(config, jax.device_get(params), [run])
+    name, parameters = f"short run, {config.train_examples:,} images", training.learner.parameters
+    run = Run(name, rows, test.loss, test.accuracy, parameters, logits, dataset.test.labels)
+    return Network(config, jax.device_get(last.state.params), [run])

@@ -1,11 +1,11 @@
 """Part 2, convolution filters on X and O: templates, their maps, and a classifier made of them without learning."""
 
-from collections.abc import Callable, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from cnn_jax.data import x_and_o
@@ -14,6 +14,7 @@ from cnn_jax.report import figures, pictures
 from cnn_jax.report.format import percent
 from cnn_jax.report.page import Figure, Row, Section, Table
 from cnn_jax.studies.lesson import template_matching
+from cnn_jax.studies.lesson.formats import Record
 
 ARRAYS: Mapping[str, str] = {
     "x": "float32 [9, 9]: the canonical X, ink +1 and paper -1",
@@ -33,9 +34,6 @@ ARRAYS: Mapping[str, str] = {
 
 _STEPS = ((0, 0), (1, 1), (0, 1))  # one wrong pixel; a match; five wrong pixels
 _SHOWN = 12
-
-Record = Mapping[str, Any]
-Paint = Callable[[Axes], None]
 
 
 def compute(dataset: Dataset) -> dict[str, Any]:
@@ -84,21 +82,11 @@ def _step_by_step(bitmap: np.ndarray, pattern: np.ndarray) -> dict[str, np.ndarr
     }
 
 
-_BITMAPS_WORDS = (
-    "The pictures show an X and an O of 9 x 9 pixels. Ink has the value +1 and paper has the value -1, so that the "
-    "product of two pixels is +1 where they agree and -1 where they differ. The templates are small pictures of the "
-    "same kind: two diagonals and a crossing for the X, two straight strokes and four corners for the O."
-)
 _STEPS_WORDS = (
     "Where does the X contain a piece of a diagonal? Lay the template over a window of 3 x 3 pixels, multiply pixel by "
     "pixel, and take the mean of the nine products. The mean is 1 where all nine pixels agree and -1 where none "
     "agrees; each wrong pixel lowers it by 2/9. Then move the template by one pixel and repeat. A picture of 9 x 9 "
     "pixels has 7 x 7 windows, so that the result is a map of 7 x 7 numbers."
-)
-_CONVOLUTION_WORDS = (
-    "In neural networks this operation is called convolution. Its exact name is cross-correlation: the convolution of "
-    "mathematics turns the filter by 180 degrees first. For a network this makes no difference, because it learns its "
-    "filters. A convolution layer with these filters computes the maps below, multiplied by nine."
 )
 _CLASSIFIER_WORDS = (
     "The maps are enough to tell X from O without any learning, by a vote of the windows. A window votes for X where "
@@ -110,86 +98,87 @@ _CLASSIFIER_WORDS = (
 
 def section(record: Record) -> Section:
     """The part as a section of the page. record: from `compute`."""
+    accuracies = {name: percent(accuracy) for name, accuracy in record["accuracy_of"].items()}
+    accuracies["both"] = percent(record["accuracy"])
     return Section(
         "Convolution filters on X and O",
         [
-            _BITMAPS_WORDS,
-            Row([*_letters(record), Figure(_templates(record), "The templates: three for X, six for O.")]),
+            "The pictures show an X and an O of 9 x 9 pixels. Ink has the value +1 and paper has the value -1, so that "
+            "the product of two pixels is +1 where they agree and -1 where they differ. The templates are small "
+            "pictures of the same kind: two diagonals and a crossing for the X, two straight strokes and four corners "
+            "for the O.",
+            _letters_and_templates(record),
             _STEPS_WORDS,
-            Row(_steps(record)),
-            _CONVOLUTION_WORDS,
+            _steps(record),
+            "In neural networks this operation is called convolution. Its exact name is cross-correlation: the "
+            "convolution of mathematics turns the filter by 180 degrees first. For a network this makes no difference, "
+            "because it learns its filters. A convolution layer with these filters computes the maps below, multiplied "
+            "by nine.",
             "The maps of the three X templates on the X. Each number stands at the row and column of its window.",
-            Row(_maps(record, "x")),
+            _maps(record, "x"),
             "The maps of the six O templates on the O.",
-            Row(_maps(record, "o")),
+            _maps(record, "o"),
             _CLASSIFIER_WORDS,
             f"The templates classify {record['right']:,} of {record['examples']:,} test images correctly: "
-            f"{percent(record['accuracy'])}. The test images are letters of random size, position, rotation and "
+            f"{accuracies['both']}. The test images are letters of random size, position, rotation and "
             "thickness, with noise.",
-            _table(record),
-            Figure(_answers(record), "The first test images. Above each: its letter and the answer of the templates."),
+            Table("Accuracy of the templates", ["letter", "accuracy"], list(accuracies.items())),
+            _answers(record),
         ],
     )
 
 
-def _table(record: Record) -> Table:
-    accuracies = {**record["accuracy_of"], "both": record["accuracy"]}
-    rows = [[name, percent(accuracy)] for name, accuracy in accuracies.items()]
-    return Table("Accuracy of the templates", ["letter", "accuracy"], rows)
-
-
-def _letters(record: Record) -> list[Figure]:
-    captions = (("x", "The X: two diagonals"), ("o", "The O: four strokes without corners"))
-    return [
-        Figure(figures.draw(words, _bitmap(record[name], ""), size=(3.0, 3.0)), f"{words}.") for name, words in captions
-    ]
-
-
-def _templates(record: Record) -> Markup:
+def _letters_and_templates(record: Record) -> Row:
+    x, o = "The X: two diagonals", "The O: four strokes without corners"
     names = [*record["x_template_names"], *record["o_template_names"]]
     patterns = [*record["x_templates"], *record["o_templates"]]
-    paints = [_bitmap(pattern, _two_lines(name)) for pattern, name in zip(patterns, names, strict=True)]
-    return figures.panels(f"Nine templates of 3 x 3 pixels: {', '.join(names)}", paints, columns=3, cell=(1.6, 1.9))
-
-
-def _steps(record: Record) -> list[Figure]:
-    """A figure for each window that is shown step by step."""
-    names = ("places", "windows", "products", "responses")
-    steps = zip(*(record[f"step_{name}"] for name in names), strict=True)
-    return [_step(place, window, record["x_templates"][0], products, mean) for place, window, products, mean in steps]
-
-
-def _step(place: Sequence[int], window: np.ndarray, template: np.ndarray, products: np.ndarray, mean: float) -> Figure:
-    """A window, the template and their products."""
-    row, column = place
-    words = (
-        f"Window at row {row}, column {column}: the mean of the products is {products.sum():.0f}/{products.size} = "
-        f"{mean:.2f}"
+    paints = [_bitmap(pattern, textwrap.fill(name, 14)) for pattern, name in zip(patterns, names, strict=True)]
+    alt = f"Nine templates of 3 x 3 pixels: {', '.join(names)}"
+    return Row(
+        [
+            Figure(figures.draw(x, _bitmap(record["x"], ""), size=(3.0, 3.0)), f"{x}."),
+            Figure(figures.draw(o, _bitmap(record["o"], ""), size=(3.0, 3.0)), f"{o}."),
+            Figure(figures.panels(alt, paints, columns=3, cell=(1.6, 1.9)), "The templates: three for X, six for O."),
+        ]
     )
-    paints = [_signs(window, "window"), _signs(template, "template"), _signs(products, "products")]
-    return Figure(figures.panels(words, paints, columns=3, cell=(1.1, 1.3)), f"{words}.")
 
 
-def _maps(record: Record, letter: str) -> list[Figure]:
+def _steps(record: Record) -> Row:
+    """A figure for each window that is shown step by step: the window, the template and their products."""
+    found, signs = [], partial(pictures.heat_map, largest=2.0, form="{:+.0f}")
+    for index, (row, column) in enumerate(record["step_places"]):
+        window, products = record["step_windows"][index], record["step_products"][index]
+        words = (
+            f"Window at row {row}, column {column}: the mean of the products is {products.sum():.0f}/{products.size} = "
+            f"{record['step_responses'][index]:.2f}"
+        )
+        arrays = {"window": window, "template": record["x_templates"][0], "products": products}
+        paints = [partial(signs, values=values, title=title) for title, values in arrays.items()]
+        found.append(Figure(figures.panels(words, paints, columns=3, cell=(1.1, 1.3)), f"{words}."))
+    return Row(found)
+
+
+def _maps(record: Record, letter: str) -> Row:
     """A figure for each template of a letter."""
     found = []
     for name, values in zip(record[f"{letter}_template_names"], record[f"{letter}_maps"], strict=True):
         alt = f"Map of the {name} on the {letter.upper()}: 7 x 7 numbers from {values.min():.2f} to {values.max():.2f}"
         drawing = figures.draw(alt, partial(pictures.heat_map, values=values), size=(3.0, 3.0))
         found.append(Figure(drawing, f"{name[:1].upper()}{name[1:]}."))
-    return found
+    return Row(found)
 
 
-def _answers(record: Record) -> Markup:
+def _answers(record: Record) -> Figure:
     classes, titles, paints = record["classes"], [], []
     for bitmap, label, answer in zip(*(record[f"test_{n}"] for n in ("bitmaps", "labels", "answers")), strict=True):
         verdict = "correct" if label == answer else f"answer {classes[answer]}"
         titles.append(f"{classes[label]}: {verdict}")
         paints.append(_bitmap(bitmap, titles[-1]))
-    return figures.panels("; ".join(titles), paints, columns=4, cell=(1.4, 1.6))
+    drawing = figures.panels("; ".join(titles), paints, columns=4, cell=(1.4, 1.6))
+    return Figure(drawing, "The first test images. Above each: its letter and the answer of the templates.")
 
 
-def _bitmap(pixels: np.ndarray, title: str) -> Paint:
+def _bitmap(pixels: np.ndarray, title: str) -> Callable[[Axes], None]:
     """Ink and paper, with the edges of the pixels."""
 
     def paint(axes: Axes) -> None:
@@ -199,14 +188,3 @@ def _bitmap(pixels: np.ndarray, title: str) -> Paint:
         axes.vlines(np.arange(width + 1) - 0.5, -0.5, height - 0.5, color="black", linewidth=0.3)
 
     return paint
-
-
-def _signs(values: np.ndarray, title: str) -> Paint:
-    """Numbers that are +1 or -1."""
-    return lambda axes: pictures.heat_map(axes, values, title, largest=2.0, form="{:+.0f}")
-
-
-def _two_lines(name: str) -> str:
-    """A name on two lines, for a narrow picture."""
-    first, _, last = name.rpartition(" ")
-    return f"{first}\n{last}" if first else f"\n{name}"

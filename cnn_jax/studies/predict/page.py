@@ -30,7 +30,12 @@ def predictions_page(model: str, rows: Sequence[Row], most: int) -> str:
     shown = rows[:most]
     cards = [_card(row) for row in shown if not row["error"]]
     failed = [[row["file"], row["error"]] for row in shown if row["error"]]
-    sections = [Section("How to read this page", [*_EXPLANATION, *_left_out(rows, most)])]
+    explanation = list(_EXPLANATION)
+    if len(rows) > most:
+        explanation.append(
+            f"This page shows the first {most:,} of {len(rows):,} files; predictions.csv has all of them."
+        )
+    sections = [Section("How to read this page", explanation)]
     if cards:
         sections.append(Section("The pictures", cards))
     if failed:
@@ -52,12 +57,6 @@ _EXPLANATION = (
 )
 
 
-def _left_out(rows: Sequence[Row], most: int) -> list[str]:
-    if len(rows) <= most:
-        return []
-    return [f"This page shows the first {most:,} of {len(rows):,} files; predictions.csv has all of them."]
-
-
 def _counted(rows: Sequence[Row]) -> str:
     failed = sum(bool(row["error"]) for row in rows)
     not_read = f", {failed:,} of them could not be read" if failed else ""
@@ -73,7 +72,7 @@ def _cells(row: Row) -> list[str]:
 
 def _card(row: Row) -> Card:
     image, change, name = row["image"][..., 0], row["saliency"], row["class"]
-    seen = pictures.png(pictures.ink(image))
+    seen = pictures.png(255 - image)  # ink is large in the image, and dark on the page
     decisive = pictures.png(pictures.tinted(image, change, float(np.abs(change).max())))
     largest_fall = 1 - float(np.exp(-max(change.max(), 0)))  # saliency is a fall of the log-probability
     caption = f"blanking a red place lowers the probability of {name} by up to {percent(largest_fall, 1)}"

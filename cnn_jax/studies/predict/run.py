@@ -61,7 +61,7 @@ def run(options: RunOptions, *, images: Path | None = None, output: Path | None 
     rows = [_read(file, is_shown=index < SHOWN) for index, file in enumerate(files)]
     _predict([row for row in rows if not row["error"]], spec.classes, infer)
     model = f"{config.experiment} on {config.dataset}, seed {config.seed}, test accuracy {percent(accuracy)}"
-    _write(folder, rows, predictions_page(model, rows, SHOWN))
+    write_files(folder, {TABLE: _as_csv(rows), PAGE: predictions_page(model, rows, SHOWN) + "\n"})
     show(console, rows)
     console.line(f"{folder / TABLE} and {folder / PAGE} written")
     _require_all_usable(rows)
@@ -134,10 +134,6 @@ def _predict(rows: Sequence[dict[str, Any]], classes: Sequence[str], infer: Infe
     maps = occlusion(infer, images[shown], probabilities[shown].argmax(axis=-1))
     for index, each in zip(shown, maps, strict=True):
         rows[index]["saliency"] = each
-
-
-def _write(folder: Path, rows: Sequence[dict[str, Any]], page: str) -> None:
-    write_files(folder, {TABLE: _as_csv(rows), PAGE: page + "\n"})
 
 
 def _as_csv(rows: Sequence[dict[str, Any]]) -> str:
