@@ -50,7 +50,8 @@ def execute(config: Config, options: RunOptions, console: Console, dataset: Data
     DivergedError and Interrupted after `result.json` is written.
     """
     directory = RunDirectory(options.folder)
-    if options.resume_from is not None and not directory.is_run():
+    is_run = directory.is_run()  # raises InputError before a lock is made in a folder of something else
+    if options.resume_from is not None and not is_run:
         raise InputError(f"--resume_from={options.resume_from}: there is no run in {options.folder} to resume.")
     completed = None if options.overwrite or options.resume_from is not None else directory.completed(config)
     if completed:

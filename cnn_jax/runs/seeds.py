@@ -36,6 +36,7 @@ def execute_seeds(config: Config, options: RunOptions, console: Console, dataset
     """
     seeds = _seeds(config, options)
     directory = SeedsDirectory(options.folder)
+    directory.exists()  # raises InputError before a lock is made in a folder of something else
     results = {} if options.overwrite else directory.completed(config, seeds)
     if len(results) == len(seeds):
         console.note(f"{options.folder} holds these seeds, finished. To train again: --overwrite.")

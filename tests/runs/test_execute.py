@@ -231,7 +231,10 @@ def test_numbered_opens_the_next_free_directory(tmp_path: Path) -> None:
             {"dataset": "mnist", "train_examples": 60_000, "validation_examples": 1},
             "has only 59,999 training images beside the 1 held out",
         ),
-        ({"dataset": "mnist", "train_examples": None, "validation_examples": 60_000}, "some must be left to train on"),
+        (
+            {"dataset": "mnist", "train_examples": None, "validation_examples": 60_000},
+            "some of them must remain to train on",
+        ),
         ({"model": "denze"}, "Did you mean dense"),
         ({"dataset": "mnits"}, "Did you mean mnist"),
         ({"kernel_size": 10}, "smaller than its filters"),

@@ -156,7 +156,7 @@ def test_checkpoint_by_somebody_else_with_any_byte_changed_is_refused(
     place = draws.draw(st.integers(0, len(content) - 1))
     content[place] ^= draws.draw(st.integers(1, 255))
     file.write_bytes(content)
-    assert checkpoint._complaint(copy / "20")
+    assert checkpoint._damage(copy / "20")
 
 
 RECORDS = st.fixed_dictionaries({}, optional={"format": JSON, "step": JSON, "clock": JSON, "rows": JSON})

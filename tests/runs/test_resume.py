@@ -14,13 +14,14 @@ import pytest
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError, Interrupted, MachineError
 from cnn_jax.report.console import Console
-from cnn_jax.runs import checkpoint
+from cnn_jax.runs import checkpoint, session
 from cnn_jax.runs import execute as executing
 from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.execute import execute
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.result import Result
 from cnn_jax.training import loop
+from cnn_jax.training.compiled import compile_all
 from tests import bitwise_diff
 
 TINY = Config(
@@ -143,10 +144,9 @@ def test_signal_while_compiling_ends_the_run_before_its_first_step(
 ) -> None:
     def interrupted(*arguments: Any, **named: Any) -> Any:
         signal.raise_signal(signal.SIGINT)
-        return compile_programs(*arguments, **named)
+        return compile_all(*arguments, **named)
 
-    compile_programs = executing.compile_programs
-    monkeypatch.setattr(executing, "compile_programs", interrupted)
+    monkeypatch.setattr(session, "compile_all", interrupted)
     with pytest.raises(Interrupted):
         train()
     result = json.loads((tmp_path / "run" / "result.json").read_text())

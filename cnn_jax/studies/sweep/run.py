@@ -49,7 +49,7 @@ def run(
     compilation.start(persistent_cache=options.compilation_cache)
     _require_jobs(jobs)
     directory = SweepDirectory(options.workdir or RUNS / f"sweep-{run_name(config, options.changed)}")
-    if not options.overwrite:
+    if directory.exists() and not options.overwrite:
         directory.finished_rows(base)  # raises InputError when another sweep is there
     dataset = _load(trials, options, console)
     with directory.locked():
