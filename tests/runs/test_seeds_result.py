@@ -98,14 +98,14 @@ def test_file_that_contradicts_itself_is_refused(tmp_path: Path, change: Callabl
     content = json.loads(summarized([result(0, 0.1, 0.9), result(1, 0.2, 0.8)], 2).to_json())
     change(content)
     (tmp_path / "result.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match=f"not the result of many seeds .*{said}"):
+    with pytest.raises(InputError, match=f"not the result of several seeds .*{said}"):
         seeds_result.read_seeds_result(tmp_path / "result.json")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "7", "[" * 100_000, " " * (1 << 24) + "{}"])
 def test_file_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "result.json").write_text(text)
-    with pytest.raises(InputError, match="not the result of many seeds"):
+    with pytest.raises(InputError, match="not the result of several seeds"):
         seeds_result.read_seeds_result(tmp_path / "result.json")
 
 
