@@ -213,12 +213,12 @@ def test_killed_while_a_checkpoint_of_each_was_written_they_resume_from_the_newe
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    ended("vmap", 13)
-    newest = checkpoint.steps(tmp_path / "run/seed-5/checkpoints")[-1]
-    shutil.rmtree(tmp_path / "run/seed-7/checkpoints" / str(newest))
+    ended("vmap", 13, signal_number=signal.SIGTERM, checkpoint_every=0)
+    assert checkpoint.steps(tmp_path / "run/seed-5/checkpoints") == [10, 13]
+    shutil.rmtree(tmp_path / "run/seed-7/checkpoints/13")
     train()
     said = capsys.readouterr()
-    assert f"resumes from step {newest - 1}," in said.out
+    assert "resumes from step 10," in said.out
     assert "damaged" not in said.err
     assert_same(tmp_path / "run", whole("vmap"))
 
