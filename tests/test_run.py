@@ -494,7 +494,7 @@ def test_signal_saves_and_the_same_command_goes_on(run_py: Run, started_run: Sta
     steps = json.loads((tmp_path / "run/result.json").read_text())["steps"]
     again = run_py(*ENDLESS, "--max_time=0.001s")
     assert again.returncode == 0, again.stderr
-    assert f"goes on from step {steps:,}, " in again.stdout
+    assert f"resumes from step {steps:,}, " in again.stdout
     result = json.loads((tmp_path / "run/result.json").read_text())
     assert (result["status"], result["test_examples"], result["steps"] > steps) == ("stopped", 2_000, True)
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
