@@ -330,6 +330,8 @@ def test_symbolic_link_in_a_run_directory_is_refused(
         train()
 
 
+# The threads of Orbax may raise errors of their own after that.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_directory_that_is_deleted_under_a_run_ends_it(
     monkeypatch: pytest.MonkeyPatch, train: Callable[..., Result], tmp_path: Path
 ) -> None:
