@@ -10,10 +10,10 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import pytest
-from cnn_jax.runs import machine
 
 from cnn_jax import compilation
 from cnn_jax.errors import InputError, MachineError
+from cnn_jax.runs import machine
 from tests.conftest import PROJECT
 
 
