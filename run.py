@@ -12,21 +12,27 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 import experiments
-from cnn_jax.config import FIELDS, Config, as_text, from_text, read_config
+from cnn_jax.config import FIELDS, PART_FIELDS, Config, read_config
 from cnn_jax.errors import InputError, ProjectError, unknown_name
 from cnn_jax.runs.options import RunOptions
+from cnn_jax.settings import as_text
+
+if TYPE_CHECKING:
+    from cnn_jax import Experiment
+
+Typed = dict[str, str | None]  # settings of parts as typed, by their names; None: without a value
 
 
 @dataclass(frozen=True)
 class Mode:
     """A value of `--mode`. module: its `run` is called. flags: those that it takes beside the fields of Config.
 
-    configs: what `run` takes first: one Config, a list of them (`--experiments`), or none.
+    configs: what `run` takes first: one Experiment, a list of them (`--experiments`), or none.
     """
 
     module: str
@@ -54,13 +60,13 @@ MODES: Mapping[str, Mode] = {
     "evaluate": Mode(
         "cnn_jax.studies.evaluation.run",
         "score finished runs again (--workdir or --runs): calibration, ensembles, --corruptions",
-        (*_WRITES, *_DATA, "runs", "dataset", "corruptions", "output"),
+        (*_WRITES, *_DATA, "experiment", "runs", "dataset", "corruptions", "output"),
         configs="none",
     ),
     "compare": Mode(
         "cnn_jax.studies.compare.run",
         "compare models (--experiments) or finished runs (--runs), with intervals and tests",
-        (*_WRITES, *_DATA, *_SEEDS, "runs"),
+        (*_WRITES, *_DATA, *_SEEDS, "experiment", "runs"),
         configs="list",
     ),
     "sweep": Mode(
@@ -82,26 +88,34 @@ MODES: Mapping[str, Mode] = {
     "export": Mode(
         "cnn_jax.studies.export",
         "write a finished run's model (--workdir) as parameters for numpy or as a program for jax",
-        (*_WRITES, "format", "output"),
+        (*_WRITES, "experiment", "format", "output"),
         configs="none",
     ),
     "lesson": Mode(
         "cnn_jax.studies.lesson.run",
         "the lecture as a page with live results; writes lesson.html and lesson.npz",
-        (*_WRITES, *_DATA, "runs", "dataset", "test_image"),
+        (*_WRITES, *_DATA, "experiment", "runs", "dataset", "test_image"),
         configs="none",
     ),
     "predict": Mode(
         "cnn_jax.studies.predict.run",
         "name the digits in your own pictures (--images) with a finished run (--workdir)",
-        ("workdir", "compilation_cache", "images", "output"),
+        ("workdir", "compilation_cache", "experiment", "images", "output"),
         configs="none",
     ),
     "summary": Mode(
         "cnn_jax.studies.summary", "print a model's layers, parameters and multiply-adds; draw its graph", ("graph",)
     ),
+    "check": Mode(
+        "cnn_jax.studies.check",
+        "one batch forwards and backwards, with shapes and costs; writes nothing",
+        _DATA,
+    ),
+    "new": Mode(
+        "cnn_jax.studies.new", "write a starter file for an experiment of your own", ("output",), configs="none"
+    ),
 }
-_CATALOG = Mode("cnn_jax.studies.catalog", "list experiments, datasets and models", (), configs="none")
+_CATALOG = Mode("cnn_jax.studies.catalog", "list every table", ("experiment",), configs="none")
 
 
 @dataclass(frozen=True)
@@ -200,13 +214,13 @@ MODE_FLAGS: Mapping[str, Flag] = {
     "sweep": Flag(
         str.strip,
         "'FIELD=A,B'",
-        "fields with values, as in learning_rate=1e-4:1e-2:log5; pooling=true,false; widths=4,8|16,32",
+        "settings with values, as in learning_rate=1e-4:1e-2:log5; model.pooling=true,false; model.widths=4,8|16,32",
         "text",
     ),
     "samples": _integer("try this many random settings instead of all combinations"),
     "jobs": _integer("use this many processes, on a CPU; default 1"),
     "format": Flag(str, "NAME", "npz: the parameters (default); stablehlo: the whole model", "a name"),
-    "output": _path("the file (export) or folder (predict, evaluate) to write; default: in the run's folder"),
+    "output": _path("the file (export, new) or folder (predict, evaluate) to write; default: in the run's folder"),
     "runs": Flag(
         _folders, "DIR,DIR", "folders of finished runs, or folders with seed-N", "folders with commas between them"
     ),
@@ -225,22 +239,24 @@ MODE_FLAGS: Mapping[str, Flag] = {
 }
 
 INFORMATION: Mapping[str, str] = {
-    "list": "list experiments, datasets and models",
-    "help": "show this",
+    "list": "list all names that can be chosen, a line each",
+    "help": "show this, and the settings of the experiment or parts that are named beside it",
     "helpfull": "show this and every --jax_* flag",
 }
 _FLAGS: Mapping[str, Flag] = {**GENERAL_FLAGS, **MODE_FLAGS}
+_RENAMED = ("model.widths", "model.kernel_size", "model.pooling", "dataset.seed")  # what an unknown flag may mean
 
 
 class _FieldParser(flags.ArgumentParser):
     """Reads a Config field as typed on the command line."""
 
     def __init__(self, name: str):
-        self.field = FIELDS[name]
+        self.field = FIELDS[name]  # no field is a switch
 
     def parse(self, argument: Any) -> Any:
-        """The typed value. ValueError says what is expected."""
-        return from_text(self.field, argument)
+        """The text, if it can be read. ValueError says what is expected."""
+        self.field.read(str(argument))
+        return str(argument)
 
 
 class _SwitchParser(flags.BooleanParser):
@@ -259,10 +275,7 @@ def define_flags() -> flags.FlagValues:
     values = flags.FlagValues()
     flags.DEFINE_string("mode", "train", "what to do", flag_values=values)
     for name, field in FIELDS.items():
-        if field.type is bool:
-            _define_switch(name, None, field.metadata["help"], values)
-        else:
-            flags.DEFINE(_FieldParser(name), name, None, field.metadata["help"], flag_values=values)
+        flags.DEFINE(_FieldParser(name), name, None, field.about.help, flag_values=values)
     for name, flag in _FLAGS.items():
         if callable(flag.read):
             flags.DEFINE_string(name, None, flag.help, flag_values=values)
@@ -278,24 +291,53 @@ def _define_switch(name: str, default: bool | None, help_text: str, values: flag
     values[name].parser = _SwitchParser()
 
 
-def parse(arguments: list[str], values: flags.FlagValues) -> None:
-    """Sets the flags. Raises InputError on an unknown flag, on a value that cannot be read, and on other words."""
+def parse(arguments: list[str], values: flags.FlagValues) -> Typed:
+    """Sets the flags, and returns all others as typed: only an experiment knows the settings of its parts.
+
+    Raises InputError on a value that cannot be read, and on words that are no flags.
+    """
     with_jax = any(word.lstrip("-").startswith(("jax_", "nojax_", "helpfull")) for word in arguments)
     if with_jax:
         _add_jax_flags(values)
+    known, typed = _separated(arguments, values)
     try:
-        stray = values(["run.py", *arguments])[1:]
-    except flags.UnrecognizedFlagError as error:
-        near = difflib.get_close_matches(error.flagname, list(values), n=1)
-        raise InputError(
-            f"--{error.flagname}: no such flag.{f' Did you mean --{near[0]}?' if near else ''} See --help."
-        ) from None
+        stray = values(["run.py", *known])[1:]
     except flags.Error as error:
         raise InputError(f"{str(error).removeprefix('flag ')}.") from None
     if stray:
         raise InputError(f"{stray[0]!r} is no flag: flags look like --epochs=3. See --help.")
     if with_jax:
         _set_jax_flags(values)
+    return typed
+
+
+def _separated(arguments: list[str], values: flags.FlagValues) -> tuple[list[str], Typed]:
+    """The words that set known flags, and the other flags as typed."""
+    known: list[str] = []
+    typed: Typed = {}
+    words = list(reversed(arguments))
+    while words:
+        word = words.pop()
+        name, equals, text = word.lstrip("-").partition("=")
+        if not word.startswith("-") or not name:
+            known.append(word)
+        elif (flag := _known(name, values)) is not None:
+            known.append(word)
+            if words and not equals and not isinstance(flag, flags.BooleanFlag):
+                known.append(words.pop())
+        elif equals or not words or words[-1].startswith("-"):
+            typed[name] = text if equals else None
+        else:
+            typed[name] = words.pop()
+    return known, typed
+
+
+def _known(name: str, values: flags.FlagValues) -> flags.Flag | None:
+    """The flag of this name; also of a switch with `no` in front."""
+    if name in values:
+        return values[name]
+    switch = values[name[2:]] if name.startswith("no") and name[2:] in values else None
+    return switch if isinstance(switch, flags.BooleanFlag) else None
 
 
 def _add_jax_flags(values: flags.FlagValues) -> None:
@@ -315,45 +357,73 @@ def _set_jax_flags(values: flags.FlagValues) -> None:
             jax.config.update(name, values[name].value)
 
 
-def resolve(values: flags.FlagValues, experiment: str | None = None) -> Config:
-    """The Config of the experiment or the `--config` file, with the fields that the command line sets."""
-    if experiment is None and values.config is not None:
-        if values["experiment"].present:
-            raise InputError("--config and --experiment: name one of them to start from.")
-        base = read_config(Path(values.config))
-    else:
-        base = experiments.load(experiment or values.experiment or Config.experiment)
-    given = {name: values[name].value for name in FIELDS if values[name].present and name != "experiment"}
-    return Config(**{**{name: getattr(base, name) for name in FIELDS}, **given})
+def resolve(values: flags.FlagValues, typed: Typed, name: str | None = None) -> tuple["Experiment", tuple[str, ...]]:
+    """The experiment with the settings that the command line changes, and the full names of these.
+
+    It is the named one, by default that of `--experiment`; with `--config` its Config is that of the file.
+    """
+    named = name or values.experiment
+    experiment = experiments.load(named or Config().experiment)
+    if name is None and values.config is not None:
+        if named and not named.endswith(".py"):
+            raise InputError("--config and --experiment: name one of them to start from, or the file of its parts.")
+        experiment = experiment.with_config(read_config(Path(values.config)))
+    fields: dict[str, str] = {
+        field: str(values[field].value) for field in FIELDS if values[field].present and field != "experiment"
+    }
+    chosen = experiment.vary_text(fields)
+    settings = dict(_switched(name, text, chosen) for name, text in typed.items())
+    varied = chosen.vary_text(settings, [*values, *_RENAMED])
+    return varied, (*fields, *map(varied.full_name, settings))
 
 
-def call(mode: Mode, values: flags.FlagValues, command_line: list[str]) -> Any:
+def _switched(name: str, text: str | None, experiment: "Experiment") -> tuple[str, str]:
+    """A setting and its text. `--pooling` alone means true, and `--nopooling` false."""
+    if text is not None:
+        return name, text
+    known = {full.rpartition(".")[2] for full in experiment.settings} | experiment.settings.keys()
+    return (name[2:], "false") if name not in known and name.startswith("no") and name[2:] in known else (name, "true")
+
+
+def call(mode: Mode, values: flags.FlagValues, typed: Typed, command_line: list[str]) -> Any:
     """Calls the command of a mode. Raises InputError if a flag was given that the mode does not take."""
     given = [name for name in values if values[name].present and not name.startswith("jax_")]
     for name in given:
         if name not in mode.all_flags:
             raise InputError(f"--{name}: has no meaning with {'--list' if values.list else f'--mode={values.mode}'}.")
+    if typed and mode.configs == "none":
+        raise _unknown_flag(next(iter(typed)), values)
     run = importlib.import_module(mode.module).run
     if mode is _CATALOG:
-        return run(experiments.descriptions())
+        return run(experiments.descriptions(), resolve(values, {})[0])
     arguments = {name: _read(name, values) for name in (*mode.flags, "config") if values[name].present}
-    options = _options(arguments, given, command_line)
+    if "experiment" in arguments:  # the parts of finished runs
+        arguments["experiment"] = experiments.load(arguments["experiment"])
     if mode.configs == "none":
-        return run(options, **arguments)
-    if mode.configs == "one":
-        return run(resolve(values), options, **arguments)
-    names = _read("experiments", values) if values["experiments"].present else ()
-    return run([resolve(values, name) for name in names], options, **arguments)
+        return run(_options(arguments, (), command_line), **arguments)
+    names = _read("experiments", values) if mode.configs == "list" and values["experiments"].present else ()
+    if mode.configs == "one" or names:
+        resolved = [resolve(values, typed, name) for name in (names or [None])]
+        chosen, changed = [experiment for experiment, _ in resolved], resolved[0][1]
+    else:
+        chosen, changed = [], tuple(name for name in (*given, *typed) if name in FIELDS or name in typed)
+    options = _options(arguments, changed, command_line)
+    return run(chosen[0] if mode.configs == "one" else chosen, options, **arguments)
 
 
-def _options(arguments: dict[str, Any], given: list[str], command_line: list[str]) -> RunOptions:
+def _unknown_flag(name: str, values: flags.FlagValues) -> InputError:
+    near = difflib.get_close_matches(name, [*values, *_RENAMED], n=1)
+    return InputError(f"--{name}: no such flag.{f' Did you mean --{near[0]}?' if near else ''} See --help.")
+
+
+def _options(arguments: dict[str, Any], changed: tuple[str, ...], command_line: list[str]) -> RunOptions:
     """RunOptions from those of the arguments that belong to it, which are taken out."""
     config_file = arguments.pop("config", None)
     names = [field.name for field in dataclasses.fields(RunOptions) if field.name in arguments]
     return RunOptions(
         **{name: arguments.pop(name) for name in names},
         config_file=config_file,
-        changed=tuple(name for name in given if name in FIELDS),
+        changed=changed,
         command_line=tuple(command_line),
     )
 
@@ -394,10 +464,22 @@ def help_text(values: flags.FlagValues, *, full: bool) -> str:
     return "\n".join(lines)
 
 
+def settings_help(values: flags.FlagValues, typed: Typed) -> str:
+    """The settings of the chosen parts, where an experiment or a part is named beside `--help`."""
+    if not any(values[name].present for name in ("experiment", "config", *PART_FIELDS)):
+        return ""
+    experiment, _ = resolve(values, typed)
+    lines = ["", "", f"Settings of the parts of {experiment.config.experiment}:"]
+    for name, setting in experiment.settings.items():
+        about = f"{setting.about.help} ({setting.expected})" if setting.about.help else setting.expected
+        lines.append(f"  --{f'{name}={as_text(experiment.config.value(name))}':<34}{about}")
+    return "\n".join(lines)
+
+
 def _help_line(name: str, values: flags.FlagValues) -> str:
     text = " ".join((values[name].help or "").split())
     if name in FIELDS:
-        choices = FIELDS[name].metadata.get("choices")
+        choices = FIELDS[name].choices
         text += f": {', '.join(choices)}" if choices else ""
         return f"  --{name + '=' + as_text(FIELDS[name].default):<26}{text}"
     if name in MODE_FLAGS:
@@ -413,14 +495,14 @@ def main(command_line: list[str]) -> int:
     """Runs one command line and returns the exit code. An error of the user is one line on standard error."""
     values = define_flags()
     try:
-        parse(command_line, values)
+        typed = parse(command_line, values)
         if values.help or values.helpfull:
-            print(help_text(values, full=values.helpfull))
+            print(help_text(values, full=values.helpfull) + settings_help(values, typed))
             return 0
         name = str(values["mode"].value)
         if name not in MODES:
             raise unknown_name("--mode", name, "mode", MODES)
-        call(_CATALOG if values.list else MODES[name], values, command_line)
+        call(_CATALOG if values.list else MODES[name], values, typed, command_line)
     except ProjectError as error:
         print(f"run.py: {error}", file=sys.stderr)
         return error.exit_code

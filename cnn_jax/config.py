@@ -5,11 +5,10 @@ safely and two of them can be compared. `run.py` makes a flag of each field.
 """
 
 import dataclasses
+import hashlib
 import json
-import math
 import re
 import types
-import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,91 +16,202 @@ from typing import Any
 
 from cnn_jax.errors import InputError, unknown_name
 from cnn_jax.files import read_json
+from cnn_jax.settings import About, Setting, as_text, setting_from, shown
 
-LARGEST_FILE = 1 << 20  # bytes; a config has under one kilobyte
+LARGEST_SEED = 2**32 - 1
+LARGEST_FILE = 1 << 20  # bytes; a config has under two kilobytes
+LONGEST_SETTINGS = 200  # bytes of a run's default name; file systems allow 255 in all
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
-def _setting(default: Any, help: str, **limits: Any) -> Any:
-    """A field with its help text and its limits: `at_least`, `at_most`, `above`, `choices`, `pattern`, `part`."""
-    return dataclasses.field(default=default, metadata={"help": help, **limits})
+@dataclass(frozen=True, init=False, repr=False)
+class Part:
+    """A name in a table of functions, with settings for the function: `Part("cnn", pooling=False)`.
+
+    Hashable; equal where name and settings are equal. Experiment adds the settings that are left out, with their
+    defaults. Raises InputError on a name or value that cannot be stored as JSON.
+    """
+
+    name: str
+    items: tuple[tuple[str, Any], ...]  # the settings in alphabetical order
+
+    def __init__(self, name: str, /, **settings: Any):
+        if not isinstance(name, str) or not re.fullmatch(_NAME, name):
+            raise InputError(f"{shown(name)}: is not a name.")
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "items", tuple((key, _stored(key, settings[key])) for key in sorted(settings)))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings by name."""
+        return dict(self.items)
+
+    def __getitem__(self, setting: str) -> Any:
+        return self.settings[setting]
+
+    def with_settings(self, **settings: Any) -> "Part":
+        """The same name with these settings changed or added."""
+        return Part(self.name, **{**self.settings, **settings})
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"Part({', '.join([repr(self.name), *(f'{name}={value!r}' for name, value in self.items)])})"
+
+    def as_mapping(self) -> dict[str, Any]:
+        """The part as JSON has it: `{"name": "cnn", "pooling": false}`."""
+        return {"name": self.name, **self.settings}
+
+
+def _stored(name: str, value: Any) -> Any:
+    members = value if isinstance(value, tuple | list) else (value,)
+    if name == "name" or not all(member is None or type(member) in (bool, int, float, str) for member in members):
+        raise InputError(f"{name}={shown(value)}: is no setting: it must be a number, text, true, false, or several.")
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _field(default: Any, help: str, **limits: Any) -> Any:
+    """A field with its help text and limits, as `About` takes them. choices: the values that are allowed."""
+    return dataclasses.field(default=default, metadata={"choices": limits.pop("choices", ()), "help": help, **limits})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The settings of one training run. Raises InputError on a value of the wrong type or out of range."""
+    """The settings of one training run. Raises InputError on a value of the wrong type or out of range.
 
-    experiment: str = _setting(
-        "lecture_cnn",
-        "the name of a file in experiments/, or the path of your own file; it gives the other settings",
-        pattern=r"[A-Za-z0-9_][A-Za-z0-9_.+-]*",
+    A part may be given by its name alone. What a name means is decided by the tables of an Experiment.
+    """
+
+    experiment: str = _field(
+        "lecture_cnn", "a shipped experiment, or the path of your own file", pattern=r"\w[\w .+-]*"
     )
 
-    dataset: str = _setting("mnist", "the dataset's name; --list shows them", pattern=r"[a-z0-9_]+")
-    train_examples: int | None = _setting(None, "train on the first N training images; none means all", at_least=1)
-    validation_examples: int = _setting(0, "hold out the last N training images and report them each epoch", at_least=0)
+    dataset: Part = _field(Part("mnist"), "the images and labels")
+    train_examples: int | None = _field(None, "train on the first N training images; none means all", at_least=1)
+    validation_examples: int = _field(0, "hold out the last N training images and report them each epoch", at_least=0)
+    augment: tuple[Part, ...] = _field((), "change the training images at random in these ways, in this order")
+    task: Part = _field(Part("plain"), "how images are given to the model, and what it is asked")
 
-    view: str = _setting(
-        "plain",
-        "how images are given to the model",
-        choices=("plain", "permuted", "with_metadata"),
-    )
-    glyph_seed: int = _setting(
-        0, "the random seed of the glyphs; other datasets have none", at_least=0, at_most=2**32 - 1
+    model: Part = _field(Part("cnn"), "the network")
+    loss: Part = _field(Part("cross_entropy"), "what training reduces")
+    metrics: tuple[Part, ...] | None = _field(
+        None, "report these beside loss and accuracy; none means all of the experiment's own"
     )
 
-    model: str = _setting("cnn", "the model's name; --list shows them", pattern=r"[a-z0-9_]+")
-    widths: tuple[int, ...] | None = _setting(
-        None,
-        "filters of each convolution or units of each hidden layer, as in 32,64,128; none means the model's own",
-        at_least=1,
-        at_most=65_536,
-        part="model",
-    )
-    kernel_size: int = _setting(3, "height and width of the filters, in pixels", at_least=1, at_most=255, part="model")
-    pooling: bool = _setting(True, "2 x 2 max-pooling after every convolution but the last", part="model")
-
-    optimizer: str = _setting("rmsprop", "the optimizer", choices=("rmsprop", "sgd", "momentum", "adam", "adamw"))
-    learning_rate: float = _setting(1e-3, "step size; with a schedule its largest value", above=0.0)
-    schedule: str = _setting(
-        "constant", "how the learning rate changes over the steps", choices=("constant", "cosine", "onecycle")
-    )
-    epochs: int = _setting(5, "passes over the training images", at_least=1, at_most=1_000_000)
-    batch_size: int = _setting(
+    optimizer: Part = _field(Part("rmsprop"), "the optimizer")
+    learning_rate: float = _field(1e-3, "step size; with a schedule its largest value", above=0.0)
+    schedule: Part = _field(Part("constant"), "how the learning rate changes over the steps")
+    average: Part = _field(Part("none"), "score an average of the parameters: ema, swa, or none")
+    epochs: int = _field(5, "passes over the training images", at_least=1, at_most=1_000_000)
+    batch_size: int = _field(
         64, "images in a step; the last batch of an epoch may be smaller", at_least=1, at_most=1 << 24
     )
 
-    dtype: str = _setting(
+    dtype: str = _field(
         "float32", "the type that layers compute in; parameters are always float32", choices=("float32", "bfloat16")
     )
-    matmul_precision: str = _setting(
+    matmul_precision: str = _field(
         "float32",
         "the precision of float32 matrix products on GPU and TPU",
         choices=("float32", "tensorfloat32", "bfloat16"),
     )
-    seed: int = _setting(
-        0, "the random seed of the initial weights and the order of images", at_least=0, at_most=2**32 - 1
-    )
+    seed: int = _field(0, "the random seed of all that is random in training", at_least=0, at_most=LARGEST_SEED)
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
-        if self.glyph_seed != Config.glyph_seed and self.dataset != "glyphs":
-            raise InputError(
-                f"--glyph_seed={self.glyph_seed}: has no meaning with --dataset={self.dataset}, only with glyphs."
-            )
+        for name in FIELDS:
+            object.__setattr__(self, name, _checked(name, getattr(self, name)))
+
+    def parts(self) -> dict[str, Part]:
+        """All parts by the names that flags have for them: `model`, `optimizer`, `augment.shift`, and so on."""
+        found: dict[str, Part] = {}
+        for name, kind in PART_FIELDS.items():
+            value = getattr(self, name)
+            found |= {name: value} if kind is Part else {f"{name}.{part.name}": part for part in value or ()}
+        return found
+
+    def value(self, name: str) -> Any:
+        """The value of a field, or of a part's setting by its full name, as in `model.width`."""
+        part, _, setting = name.rpartition(".")
+        return self.parts()[part][setting] if part else getattr(self, name)
+
+    def as_mapping(self) -> dict[str, Any]:
+        """The config as JSON has it."""
+        return {name: _as_json(getattr(self, name)) for name in FIELDS}
 
     def to_json(self) -> str:
         """The config as JSON text, one field a line."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in self.as_mapping().items()]
+        return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-FIELDS: Mapping[str, dataclasses.Field] = types.MappingProxyType({f.name: f for f in dataclasses.fields(Config)})
+def _as_json(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_as_json(member) for member in value]
+    return value.as_mapping() if isinstance(value, Part) else value
+
+
+# The fields that hold a part, or several.
+PART_FIELDS: Mapping[str, Any] = types.MappingProxyType(
+    {
+        field.name: Part if field.type is Part else tuple
+        for field in dataclasses.fields(Config)
+        if field.type in (Part, tuple[Part, ...], tuple[Part, ...] | None)
+    }
+)
+
+
+def _as_setting(field: dataclasses.Field) -> Setting:
+    about = {name: value for name, value in field.metadata.items() if name != "choices"}
+    if field.name in PART_FIELDS:
+        return Setting(field.name, str, field.default, is_tuple=PART_FIELDS[field.name] is tuple, about=About(**about))
+    setting = setting_from(field.name, field.type, field.default)
+    assert setting is not None, f"{field.name} is a setting or a part"
+    return dataclasses.replace(setting, choices=field.metadata["choices"], about=About(**about))
+
+
+FIELDS: Mapping[str, Setting] = types.MappingProxyType(
+    {field.name: _as_setting(field) for field in dataclasses.fields(Config)}
+)
+
+
+def _checked(name: str, value: Any) -> Any:
+    """The value of a field, normalized: names become parts. Raises InputError if it is not allowed."""
+    if name not in PART_FIELDS:
+        return FIELDS[name].check(value)
+    if PART_FIELDS[name] is Part:
+        return _part(name, value)
+    if value is None and name == "metrics":
+        return None
+    if not isinstance(value, tuple | list):
+        raise InputError(f"--{name}={shown(value)}: must be names, as in ({name!r},).")
+    parts = tuple(_part(name, member) for member in value)
+    for part in parts:
+        if [other.name for other in parts].count(part.name) > 1:
+            raise InputError(f"--{name}: {part.name} is named twice.")
+    return parts
+
+
+def _part(field: str, value: Any) -> Part:
+    if isinstance(value, Part):
+        return value
+    settings = dict(value) if isinstance(value, Mapping) else {"name": value}
+    try:
+        if all(isinstance(key, str) for key in settings):
+            return Part(settings.pop("name", None), **settings)
+    except InputError as error:
+        raise InputError(f"--{field}: {error}") from None
+    raise InputError(f"--{field}={shown(value)}: must be a name.")
 
 
 def config_from_mapping(values: Any, source: str) -> Config:
-    """A Config from decoded JSON. Raises InputError, which names `source` and the unknown field or bad value."""
+    """A Config from decoded JSON, of this version or of an earlier one.
+
+    Raises InputError, which names `source` and the unknown field or bad value.
+    """
     if not isinstance(values, dict):
         raise InputError(f"{source}: not a config: a JSON object of fields is expected.")
+    values = _translated(values)
     for name in values:
         if name not in FIELDS:
             raise unknown_name(f"{source}: field", name, "field of a config", FIELDS)
@@ -109,6 +219,23 @@ def config_from_mapping(values: Any, source: str) -> Config:
         return Config(**values)
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
+
+
+def _translated(values: dict[str, Any]) -> dict[str, Any]:
+    """Fields of this version from those of the first one, which had no parts."""
+    if "view" not in values:
+        return values
+    values = dict(values)
+    settings = {name: values.pop(name, None) for name in ("widths", "kernel_size", "pooling")}
+    model = {"graph": "two_inputs_two_outputs"}.get(values.get("model", "cnn"), values.get("model", "cnn"))
+    own = {"cnn": settings, "two_inputs_two_outputs": {n: settings[n] for n in ("widths", "kernel_size")}}
+    used = own.get(model, {"widths": settings["widths"]})
+    values["model"] = {"name": model, **{name: value for name, value in used.items() if value is not None}}
+    values["task"] = values.pop("view")
+    glyph_seed = values.pop("glyph_seed", 0)
+    if values.get("dataset") == "glyphs":
+        values["dataset"] = {"name": "glyphs", "seed": glyph_seed}
+    return values
 
 
 def read_config(path: Path) -> Config:
@@ -122,111 +249,47 @@ def read_config(path: Path) -> Config:
 
 
 def config_differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
-    """The fields in which two configs differ, with both values."""
-    pairs = {name: (getattr(one, name), getattr(other, name)) for name in FIELDS}
+    """The fields in which two configs differ, with both values; of parts with the same name, their settings."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in FIELDS:
+        pair = getattr(one, name), getattr(other, name)
+        if pair[0] == pair[1]:
+            continue
+        parts = [{part.name: part for part in (_several(value))} for value in pair if name in PART_FIELDS]
+        if parts and list(parts[0]) == list(parts[1]):
+            for part in parts[0]:
+                prefix = name if PART_FIELDS[name] is Part else f"{name}.{part}"
+                found |= _setting_differences(prefix, parts[0][part].settings, parts[1][part].settings)
+        else:
+            found[name] = pair
+    return found
+
+
+def _several(value: Any) -> tuple[Part, ...]:
+    return (value,) if isinstance(value, Part) else tuple(value or ())
+
+
+def _setting_differences(prefix: str, one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    names = dict.fromkeys([*one, *other])
+    pairs = {f"{prefix}.{name}": (one.get(name), other.get(name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def run_name(config: Config, changed: Iterable[str] = (), *, many_seeds: bool = False) -> str:
-    """The default name of a run directory: experiment, dataset and seed, then the `changed` fields with their values.
+def differences_in_words(differences: Mapping[str, tuple[Any, Any]]) -> str:
+    """Differences as an error names them: `epochs: 5 there, 3 now`."""
+    return "; ".join(f"{name}: {as_text(old)} there, {as_text(new)} now" for name, (old, new) in differences.items())
 
-    many_seeds: the seed is the first of several. Their number may grow, so it is not part of the name.
+
+def run_name(config: Config, changed: Iterable[str] = (), *, many_seeds: bool = False) -> str:
+    """The default name of a run directory: experiment, dataset and seed, then the `changed` settings with their values.
+
+    many_seeds: the seed is the first of several. Their number may grow, so it is not part of the name. Where the
+    settings take more than 200 bytes, a hash stands for them.
     """
     seed = f"seeds-from-{config.seed}" if many_seeds else f"seed{config.seed}"
-    in_name = ("experiment", "dataset", "seed")
-    extras = [f"{name}={as_text(getattr(config, name))}" for name in FIELDS if name in set(changed) - set(in_name)]
-    return "-".join([config.experiment, config.dataset, seed, *extras])
-
-
-def as_text(value: Any) -> str:
-    """The value of a field as it is typed on the command line."""
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return ",".join(map(str, value)) or "()"
-    return str(value)
-
-
-def from_text(field: dataclasses.Field, text: str) -> Any:
-    """The value of a field from the typed text. Raises ValueError, which says what is expected."""
-    kind, optional = kind_of(field)
-    text = text.strip()
-    if optional and text.lower() == "none":
-        return None
-    if kind is tuple:
-        parts = [] if text == "()" else text.removesuffix(",").split(",")
-        return tuple(_number(int, part) for part in parts)
-    if kind is bool:
-        words = {"true": True, "1": True, "false": False, "0": False}
-        if text.lower() not in words:
-            raise ValueError("must be true or false")
-        return words[text.lower()]
-    return text if kind is str else _number(kind, text)
-
-
-def _number(kind: type, text: str) -> Any:
-    try:
-        return kind(text)
-    except ValueError:
-        raise ValueError("must be a whole number" if kind is int else "must be a number") from None
-
-
-def kind_of(field: dataclasses.Field) -> tuple[type, bool]:
-    """The field's plain type (int, float, bool, str or tuple) and whether None is allowed."""
-    members = [m for m in (typing.get_args(field.type) or (field.type,)) if m not in (types.NoneType, Ellipsis)]
-    union = isinstance(field.type, types.UnionType)
-    kind: Any = members[0]
-    return (typing.get_origin(kind) or kind), union
-
-
-def _checked(field: dataclasses.Field, value: Any) -> Any:
-    """The value, normalized (whole number to float, list to tuple). Raises InputError if it is not allowed."""
-    kind, optional = kind_of(field)
-    if value is None and optional:
-        return None
-    if kind is float and type(value) is int:
-        value = float(value) if abs(value) < 1 << 64 else math.inf
-    if kind is tuple and isinstance(value, list):
-        value = tuple(value)
-    complaint = _type_complaint(kind, value) or _limit_complaint(field.metadata, value)
-    if complaint:
-        raise InputError(f"--{field.name}={_shown(value)}: {complaint}.")
-    return value
-
-
-def _type_complaint(kind: type, value: Any) -> str | None:
-    names: dict[type, str] = {
-        int: "a whole number",
-        float: "a number",
-        bool: "true or false",
-        str: "text",
-        tuple: "whole numbers",
-    }
-    right = type(value) is kind and (type(value) is not tuple or all(type(member) is int for member in value))
-    return None if right else f"must be {names[kind]}"
-
-
-def _limit_complaint(limits: Mapping[str, Any], value: Any) -> str | None:
-    if isinstance(value, float) and not math.isfinite(value):
-        return "must be a finite number"
-    if "choices" in limits and value not in limits["choices"]:
-        return f"must be one of {', '.join(limits['choices'])}"
-    if "pattern" in limits and not re.fullmatch(limits["pattern"], value):
-        return "is not a name"
-    members: tuple[Any, ...] = value if isinstance(value, tuple) else (value,)
-    for member in members:
-        if "at_least" in limits and member < limits["at_least"]:
-            return f"must be at least {limits['at_least']}"
-        if "at_most" in limits and member > limits["at_most"]:
-            return f"must be at most {limits['at_most']:,}"
-        if "above" in limits and not member > limits["above"]:
-            return f"must be above {limits['above']:g}"
-    return None
-
-
-def _shown(value: Any) -> str:
-    """The value as it is typed, shortened if it is too long for one line."""
-    text = as_text(value) if isinstance(value, (tuple, bool, int, float, str)) else json.dumps(value, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
+    named = [name for name in dict.fromkeys(changed) if name not in ("experiment", "dataset", "seed")]
+    ordered = sorted(named, key=lambda name: list(FIELDS).index(name.partition(".")[0]))
+    settings = "-".join(f"{name}={as_text(config.value(name))}".replace("/", "_") for name in ordered)
+    if len(settings.encode()) > LONGEST_SETTINGS:
+        settings = hashlib.sha256(settings.encode()).hexdigest()[:16]
+    return "-".join(filter(None, [config.experiment, config.dataset.name, seed, settings]))

@@ -1,60 +1,381 @@
-"""From a Config's names to functions: the model, its task, the optimizer and the schedule."""
+"""Experiment: a Config and the tables that say what its names mean. `build` makes the functions of a run from it.
 
+The project's tables are below; an experiment may add entries of its own. Nothing is registered anywhere else.
+"""
+
+import contextlib
 import dataclasses
+import difflib
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
 
-from cnn_jax.config import FIELDS, Config
-from cnn_jax.data.dataset import Spec
-from cnn_jax.data.tasks import TASKS
+from cnn_jax import data
+from cnn_jax.config import FIELDS, PART_FIELDS, Config, Part, config_differences
+from cnn_jax.data.augmentations import AUGMENTATIONS
+from cnn_jax.data.dataset import Dataset, Spec
+from cnn_jax.data.source import Source
+from cnn_jax.data.tasks import TASKS, Task
 from cnn_jax.errors import InputError, unknown_name
 from cnn_jax.models import MODELS
+from cnn_jax.settings import REQUIRED, Setting, settings_of, takes
+from cnn_jax.training import checks
 from cnn_jax.training.learner import Learner
-from cnn_jax.training.optimizers import OPTIMIZERS, SCHEDULES
+from cnn_jax.training.losses import LOSSES, METRICS
+from cnn_jax.training.metrics import Measures
+from cnn_jax.training.optimizers import AVERAGES, OPTIMIZERS, SCHEDULES
+from cnn_jax.user_code import UserCode, load_module, user_errors
+
+ALWAYS_REPORTED = ("loss", "accuracy", "cross_entropy")
+
+Entries = Mapping[str, Callable[..., Any]]
 
 
-def build(config: Config, spec: Spec, *, fused: bool = True) -> Learner:
-    """The learner that a Config names, for a dataset. It makes no array and compiles nothing.
+@dataclass(frozen=True)
+class Table:
+    """A table of functions by name. field: of Config, which names one or several. word: for one of them.
 
-    fused: as in `build_module`. Raises InputError on an unknown name, on settings that the model does not have, and on
-    images that are too small for its layers.
+    leading, supplied: the parameters that the program provides, which are therefore no settings.
     """
+
+    field: str
+    word: str
+    shipped: Entries
+    leading: int = 0
+    supplied: frozenset[str] = frozenset()
+
+
+TABLES: Mapping[str, Table] = {
+    "datasets": Table("dataset", "dataset", data.DATASETS),
+    "augmentations": Table("augment", "augmentation", AUGMENTATIONS, leading=2),
+    "tasks": Table("task", "task", TASKS),
+    "models": Table("model", "model", MODELS, supplied=frozenset(("classes", "dtype", "fused", "parent", "name"))),
+    "losses": Table("loss", "loss", LOSSES, leading=2),
+    "metrics": Table("metrics", "metric", METRICS, leading=2),
+    "optimizers": Table("optimizer", "optimizer", OPTIMIZERS, leading=1),
+    "schedules": Table("schedule", "schedule", SCHEDULES, supplied=frozenset(("steps",))),
+    "averages": Table("average", "average", AVERAGES, supplied=frozenset(("steps",))),
+}
+_TABLE_OF = {table.field: name for name, table in TABLES.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """A Config, and the user's own entries of the tables by name. Its config names every setting, with its default.
+
+    datasets: (**settings) -> Dataset, or Source. augmentations: (key, images, **settings) -> images, or Mixed.
+    tasks: (**settings) -> Task. models: a linen module class; its fields are its settings. losses, metrics: (logits,
+    labels, **settings) -> float32 [N]. optimizers: (learning_rate, **settings) -> an optax optimizer; the rate is a
+    function of the step. schedules: (**settings) -> (step -> factor of the rate); `steps`, where it is taken, is the
+    number of all steps. averages: (**settings) -> how the parameters are averaged. code: the file that it comes from.
+
+    Raises InputError on a name in no table, and on a setting that a part does not have or that is not allowed.
+    """
+
+    config: Config = field(default_factory=Config)
+    _: dataclasses.KW_ONLY
+    datasets: Entries = field(default_factory=dict)
+    augmentations: Entries = field(default_factory=dict)
+    tasks: Entries = field(default_factory=dict)
+    models: Entries = field(default_factory=dict)
+    losses: Entries = field(default_factory=dict)
+    metrics: Entries = field(default_factory=dict)
+    optimizers: Entries = field(default_factory=dict)
+    schedules: Entries = field(default_factory=dict)
+    averages: Entries = field(default_factory=dict)
+    code: UserCode | None = None
+
+    def __post_init__(self) -> None:
+        for name in TABLES:
+            _require_own(name, getattr(self, name))
+        object.__setattr__(self, "config", self._resolved(self.config))
+
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        """For other processes: they load the user's file again."""
+        if self.has_own_parts and self.code is None:
+            raise InputError("This experiment's parts are in no file, so another process cannot load them.")
+        return _reloaded, (self.code.path if self.code else None, self.config)
+
+    @property
+    def has_own_parts(self) -> bool:
+        """Whether a table has an entry of the user's."""
+        return any(getattr(self, name) for name in TABLES)
+
+    def entries(self, table: str) -> Entries:
+        """The project's entries and the user's."""
+        return {**TABLES[table].shipped, **getattr(self, table)}
+
+    def with_config(self, config: Config) -> "Experiment":
+        """The same tables with another Config."""
+        return dataclasses.replace(self, config=config)
+
+    def replace(self, **fields: Any) -> "Experiment":
+        """The same tables with other fields of the Config, by Config's rules."""
+        return self.with_config(dataclasses.replace(self.config, **fields))
+
+    def vary(self, changes: Mapping[str, Any] | None = None, /, **more: Any) -> "Experiment":
+        """The experiment with other settings, by the rules of flags: `vary(pooling=False, epochs=3)`.
+
+        A name is a field of Config, a part's setting such as `model.width`, or the setting alone where exactly one of
+        the chosen parts has it. A part that is named anew has its defaults. Raises InputError.
+        """
+        return self._varied({**(changes or {}), **more}, lambda setting, value, flag: setting.check(value, flag))
+
+    def vary_text(self, changes: Mapping[str, str], flags: Iterable[str] = ()) -> "Experiment":
+        """The same for values as they are typed on the command line. flags: other names that may be meant."""
+        return self._varied(changes, _read, flags)
+
+    def _varied(
+        self, changes: Mapping[str, Any], read: Callable[[Setting, Any, str], Any], flags: Iterable[str] = ()
+    ) -> "Experiment":
+        fields = {
+            name: value if name in PART_FIELDS and not isinstance(value, str) else read(FIELDS[name], value, name)
+            for name, value in changes.items()
+            if name in FIELDS
+        }
+        chosen = self.replace(**fields) if fields else self
+        settings: dict[str, dict[str, Any]] = {}
+        for name in changes:
+            if name not in FIELDS:
+                part, _, setting = chosen.full_name(name, flags).rpartition(".")
+                value = read(chosen.settings[f"{part}.{setting}"], changes[name], name)
+                settings.setdefault(part, {})[setting] = value
+        return chosen.with_config(_with_settings(chosen.config, settings)) if settings else chosen
+
+    @functools.cached_property
+    def settings(self) -> dict[str, Setting]:
+        """The settings of the chosen parts by their full names, as in `model.width`."""
+        return {
+            f"{name}.{setting.name}": setting
+            for name, part in self.config.parts().items()
+            for setting in self._settings_of(name.partition(".")[0], part).values()
+        }
+
+    def full_name(self, name: str, others: Iterable[str] = ()) -> str:
+        """The full name of a part's setting. others: names that may be meant too.
+
+        Raises InputError where there is none, or several.
+        """
+        if name in self.settings:
+            return name
+        found = [full for full in self.settings if full.rpartition(".")[2] == name]
+        if len(found) > 1:
+            raise InputError(f"--{name}: several parts have this setting. Name one: --{', --'.join(found)}.")
+        if found:
+            return found[0]
+        raise self._no_setting(name, others)
+
+    def _no_setting(self, name: str, others: Iterable[str]) -> InputError:
+        part, dot, setting = name.rpartition(".")
+        if dot and part in self.config.parts():
+            has = [full for full in self.settings if full.rpartition(".")[0] == part]
+            listed = f"It has {', '.join(full.rpartition('.')[2] for full in has)}." if has else "It has none."
+            word = TABLES[_TABLE_OF[part.partition(".")[0]]].word
+            return InputError(f"--{name}: the {word} {self.config.parts()[part]} has no setting {setting}. {listed}")
+        known = [*others, *FIELDS, *self.settings, *(full.rpartition(".")[2] for full in self.settings)]
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean --{near[0]}?" if near else ""
+        return InputError(f"--{name}: no such flag, and no chosen part has such a setting.{hint} See --help.")
+
+    def _settings_of(self, config_field: str, part: Part) -> dict[str, Setting]:
+        table = TABLES[_TABLE_OF[config_field]]
+        return settings_of(self._entry(config_field, part), leading=table.leading, supplied=table.supplied)
+
+    def _entry(self, config_field: str, part: Part) -> Callable[..., Any]:
+        """The function that a part names. Raises InputError on an unknown name."""
+        name = _TABLE_OF[config_field]
+        entries = self.entries(name)
+        if part.name not in entries:
+            raise unknown_name(f"--{config_field}", part.name, TABLES[name].word, entries)
+        return entries[part.name]
+
+    def _resolved(self, config: Config) -> Config:
+        """The Config with every setting of its parts. Raises InputError."""
+        metrics = config.metrics if config.metrics is not None else tuple(map(Part, self.metrics))
+        metrics = tuple(part for part in metrics if part.name not in ALWAYS_REPORTED)
+        config = dataclasses.replace(config, metrics=metrics)
+        parts = {name: self._resolved_part(name, part) for name, part in config.parts().items()}
+        return _with_parts(config, parts)
+
+    def _resolved_part(self, name: str, part: Part) -> Part:
+        table, settings = TABLES[_TABLE_OF[name.partition(".")[0]]], self._settings_of(name.partition(".")[0], part)
+        for given in part.settings:
+            if given not in settings:
+                known = f"It has {', '.join(settings)}." if settings else "It has none."
+                raise InputError(f"--{name}.{given}: the {table.word} {part} has no setting {given}. {known}")
+        values = {setting.name: setting.default for setting in settings.values()} | part.settings
+        for missing, value in values.items():
+            if value is REQUIRED:
+                raise InputError(f"--{name}.{missing}: the {table.word} {part} needs this setting.")
+        return Part(part.name, **{key: settings[key].check(value, f"{name}.{key}") for key, value in values.items()})
+
+    def differences(self, before: Config) -> dict[str, tuple[Any, Any]]:
+        """The settings in which an earlier Config and this experiment's differ, with both values.
+
+        A setting that the earlier version of the program did not have counts with its default.
+        """
+        with contextlib.suppress(InputError):  # of a part that is not in the tables: it is one of the differences
+            before = self.with_config(before).config
+        return config_differences(before, self.config)
+
+    def make(self, name: str) -> functools.partial[Any]:
+        """The function that a part names, with its settings. name: as in `Config.parts`."""
+        part = self.config.parts()[name]
+        return functools.partial(self._entry(name.partition(".")[0], part), **part.settings)
+
+    @functools.cached_property
+    def data(self) -> Source | Dataset:
+        """The dataset, or where it comes from. Raises InputError where the user's function gives none."""
+        with user_errors(f"the dataset {self.config.dataset}"):
+            found = self.make("dataset")()
+        if not isinstance(found, Source | Dataset):
+            raise InputError(
+                f"--dataset={self.config.dataset}: gives {type(found).__name__}, not a Dataset. Make one with "
+                "Dataset.from_arrays."
+            )
+        return found
+
+    @property
+    def spec(self) -> Spec:
+        """The dataset's description."""
+        return self.data.spec
+
+    @functools.cached_property
+    def task(self) -> Task:
+        """The task. Raises InputError where the user's function gives none."""
+        with user_errors(f"the task {self.config.task}"):
+            task = self.make("task")()
+        if not isinstance(task, Task):
+            raise InputError(f"--task={self.config.task}: gives {type(task).__name__}, not a Task.")
+        return task
+
+    @property
+    def may_grow(self) -> bool:
+        """Whether epochs may be added to a run: nothing in it depends on the number of all steps."""
+        return not any(
+            takes(self._entry(name, getattr(self.config, name)), "steps") for name in ("schedule", "average")
+        )
+
+
+def _read(setting: Setting, text: str, flag: str) -> Any:
+    """The value from text, checked."""
+    try:
+        return setting.check(setting.read(text), flag)
+    except ValueError as error:
+        raise InputError(f"--{flag}={text}: {error}.") from None
+
+
+def _with_settings(config: Config, settings: Mapping[str, Mapping[str, Any]]) -> Config:
+    """The Config with some settings of its parts changed. settings: by the names of `Config.parts`."""
+    return _with_parts(config, {name: config.parts()[name].with_settings(**given) for name, given in settings.items()})
+
+
+def _with_parts(config: Config, parts: Mapping[str, Part]) -> Config:
+    """The Config with some of its parts replaced by parts of the same names."""
+    fields: dict[str, Any] = {}
+    for name, kind in PART_FIELDS.items():
+        if kind is Part:
+            fields[name] = parts.get(name, getattr(config, name))
+        else:
+            fields[name] = tuple(parts.get(f"{name}.{part}", part) for part in getattr(config, name) or ())
+    return dataclasses.replace(config, **fields)
+
+
+def _require_own(table: str, entries: Any) -> None:
+    """Raises InputError where the user's entries cannot be added to a table."""
+    if not isinstance(entries, Mapping):
+        raise InputError(f"{table}: {type(entries).__name__} is no dict of functions by name.")
+    for name, entry in entries.items():
+        Part(name)
+        if name in TABLES[table].shipped or (table == "metrics" and name in ALWAYS_REPORTED):
+            raise InputError(f"{table}: {name} is an entry of this project. Give yours another name.")
+        if not callable(entry):
+            raise InputError(f"{table}: {name} is {type(entry).__name__}, not a function.")
+
+
+def _reloaded(path: Path | None, config: Config) -> Experiment:
+    return (load_experiment(path) if path else Experiment()).with_config(config)
+
+
+def load_experiment(path: Path) -> Experiment:
+    """The Experiment that a user's file makes in its function `experiment()`.
+
+    Raises InputError when there is no such file or function, or when the file fails; the error names the line.
+    """
+    if not path.is_file():
+        raise InputError(f"--experiment={path}: no such file.")
+    module, code = load_module(path)
+    make = getattr(module, "experiment", None)
+    if not callable(make):
+        raise InputError(f"--experiment={path}: has no function experiment().")
+    try:
+        with user_errors():
+            experiment = make()
+    except InputError as error:
+        raise InputError(f"--experiment={path}: {error}") from None
+    if not isinstance(experiment, Experiment):
+        raise InputError(f"--experiment={path}: experiment() returns {type(experiment).__name__}, not an Experiment.")
+    name = "".join(c if c.isalnum() or c in "_ .+-" else "_" for c in path.stem)
+    return dataclasses.replace(
+        experiment, code=code, config=dataclasses.replace(experiment.config, experiment=name.lstrip(" .+-") or "_")
+    )
+
+
+def build(experiment: Experiment, spec: Spec | None = None, *, fused: bool = True) -> Learner:
+    """The learner of an Experiment. It makes no array and compiles nothing.
+
+    spec: of other images than its dataset's. fused: as in `build_module`. Raises InputError, with file and line where
+    the fault is in the user's code, when the parts do not fit each other or the images.
+    """
+    config, spec = experiment.config, spec or experiment.spec
+    metrics = {part.name: experiment.make(f"metrics.{part}") for part in config.metrics or ()}
+    loss = experiment.entries("losses")[config.loss.name] if not config.loss.settings else experiment.make("loss")
     learner = Learner(
-        module=build_module(config, len(spec.classes), fused=fused),
-        task=TASKS[config.view],
+        module=build_module(experiment, len(spec.classes), fused=fused),
+        task=experiment.task,
         spec=spec,
-        optimizer=OPTIMIZERS[config.optimizer],
-        schedule=SCHEDULES[config.schedule],
+        measures=Measures(loss, metrics, experiment.task.main_output),
+        optimizer=experiment.make("optimizer"),
+        schedule=_of_steps(experiment.make("schedule")),
+        averaging=_of_steps(experiment.make("average")) if config.average.name != "none" else None,
+        augmentations=tuple(experiment.make(f"augment.{part}") for part in config.augment),
         learning_rate=config.learning_rate,
         epochs=config.epochs,
         batch_size=config.batch_size,
         matmul_precision=config.matmul_precision,
     )
-    learner.require_fitting_images()
+    if experiment.has_own_parts:
+        checks.require_fitting(learner)
+    else:
+        checks.require_fitting_images(learner)
     return learner
 
 
-def build_module(config: Config, classes: int, *, fused: bool = False) -> nn.Module:
-    """The linen module that a Config names. Each field of the module that Config has too is set from it.
+def _of_steps(function: Callable[..., Any]) -> Callable[[int], Any]:
+    """The function with the number of all steps as its argument, whether it takes it or not."""
+    return (lambda steps: function(steps=steps)) if takes(function, "steps") else (lambda steps: function())
+
+
+def build_module(experiment: Experiment, classes: int, *, fused: bool = False) -> nn.Module:
+    """The linen module of an Experiment, with what it takes of classes, dtype and fused.
 
     fused: the module may compute several layers together, which is fast; otherwise it computes them one by one, so that
-    each can be looked at. Raises InputError on an unknown model, and on settings that the model does not have.
+    each can be looked at. Raises InputError where the module cannot be made, or not for this task or dtype.
     """
-    if config.model not in MODELS:
-        raise unknown_name("--model", config.model, "model", MODELS)
-    kind = MODELS[config.model]
-    _require_task(config, kind)
-    own = {field.name for field in dataclasses.fields(kind)}
-    for name, field in FIELDS.items():
-        if field.metadata.get("part") == "model" and name not in own and getattr(config, name) != field.default:
-            raise InputError(f"--{name}: the model {config.model} has no such setting.")
-    settings = {name: getattr(config, name) for name in FIELDS if name in own and getattr(config, name) is not None}
-    settings |= {"classes": classes, "dtype": jnp.dtype(config.dtype)} | ({"fused": fused} if "fused" in own else {})
-    return kind(**settings)
-
-
-def _require_task(config: Config, kind: type[nn.Module]) -> None:
-    tasks = getattr(kind, "tasks", ("plain", "permuted"))
-    if config.view not in tasks:
-        raise InputError(f"--view={config.view}: the model {config.model} needs --view={' or --view='.join(tasks)}.")
+    config, make = experiment.config, experiment.make("model")
+    tasks = getattr(make.func, "tasks", ())
+    if tasks and config.task.name not in tasks:
+        raise InputError(f"--task={config.task}: the model {config.model} needs --task={' or --task='.join(tasks)}.")
+    supplied = {"classes": classes, "dtype": jnp.dtype(config.dtype), "fused": fused}
+    if config.dtype != "float32" and not takes(make.func, "dtype"):
+        raise InputError(f"--dtype={config.dtype}: the model {config.model} has no field dtype.")
+    with user_errors(f"the model {config.model}"):
+        module = make(**{name: value for name, value in supplied.items() if takes(make.func, name)})
+    if not isinstance(module, nn.Module):
+        raise InputError(f"--model={config.model}: gives {type(module).__name__}, not a linen module.")
+    return module

@@ -6,11 +6,9 @@ MNIST test accuracy 97.94 ± 0.06 %, test loss 0.0709 ± 0.0025 (mean ± half of
 seeds; two cores, Intel Xeon 2.80 GHz). A run trains for 10 s (two AVX2 cores, AMD EPYC). jax 0.10.2, 2026-11.
 """
 
-from dataclasses import replace
-
-from cnn_jax.config import Config
+from cnn_jax import Experiment
 from experiments import lecture_cnn
 
 
-def config() -> Config:
-    return replace(lecture_cnn.config(), model="dense")
+def experiment() -> Experiment:
+    return lecture_cnn.experiment().vary(model="dense")

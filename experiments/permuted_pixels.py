@@ -9,11 +9,9 @@ not affect it. Each is one run with seed 0. They trained for 140 s and 36 s besi
 2.80 GHz), jax 0.10.2, 2026-11.
 """
 
-from dataclasses import replace
-
-from cnn_jax.config import Config
+from cnn_jax import Experiment
 from experiments import lecture_cnn
 
 
-def config() -> Config:
-    return replace(lecture_cnn.config(), view="permuted")
+def experiment() -> Experiment:
+    return lecture_cnn.experiment().vary(task="permuted")

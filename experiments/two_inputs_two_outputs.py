@@ -7,11 +7,9 @@ MNIST test accuracy 99.03 % for the digit and 99.44 % for the other question, te
 seed 0). The run trained for 4 min beside other programs. Two cores (Intel Xeon 2.80 GHz), jax 0.10.2, 2026-11.
 """
 
-from dataclasses import replace
-
-from cnn_jax.config import Config
+from cnn_jax import Experiment
 from experiments import lecture_cnn
 
 
-def config() -> Config:
-    return replace(lecture_cnn.config(), model="graph", view="with_metadata")
+def experiment() -> Experiment:
+    return lecture_cnn.experiment().vary(model="two_inputs_two_outputs", task="with_metadata")

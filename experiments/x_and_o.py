@@ -6,11 +6,9 @@ Test accuracy 98.06 ± 0.70 % (mean and standard deviation, n = 5 seeds). Two co
 2026-11.
 """
 
-from dataclasses import replace
-
-from cnn_jax.config import Config
+from cnn_jax import Experiment
 from experiments import lecture_cnn
 
 
-def config() -> Config:
-    return replace(lecture_cnn.config(), dataset="x_and_o", widths=(8, 16), epochs=10)
+def experiment() -> Experiment:
+    return lecture_cnn.experiment().vary(dataset="x_and_o", widths=(8, 16), epochs=10)

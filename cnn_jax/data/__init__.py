@@ -3,31 +3,41 @@
 import os
 import re
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from cnn_jax.data import cache, glyphs, mnist, originals, scenes, x_and_o
 from cnn_jax.data.dataset import Dataset, Spec, fingerprint
 from cnn_jax.data.source import Source, Warn
 from cnn_jax.errors import InputError, unknown_name
 
-SOURCES: tuple[Source, ...] = (
-    mnist.MNIST,
-    mnist.FASHION_MNIST,
-    mnist.KMNIST,
-    glyphs.GLYPHS,
-    x_and_o.X_AND_O,
-    scenes.RGB200,
-)
+# settings -> a dataset's source
+DATASETS: Mapping[str, Callable[..., Source]] = {
+    "mnist": lambda: mnist.MNIST,
+    "fashion_mnist": lambda: mnist.FASHION_MNIST,
+    "kmnist": lambda: mnist.KMNIST,
+    "glyphs": glyphs.glyphs,
+    "x_and_o": lambda: x_and_o.X_AND_O,
+    "rgb200": lambda: scenes.RGB200,
+}
 
 
 def names() -> list[str]:
     """The datasets that `load` knows, in alphabetical order."""
-    return sorted(source.spec.name for source in SOURCES)
+    return sorted(DATASETS)
+
+
+def source(name: str, **settings: Any) -> Source:
+    """Where a shipped dataset comes from. settings: those of its entry in `DATASETS`. Raises InputError."""
+    if name not in DATASETS:
+        raise unknown_name("--dataset", name, "dataset", names())
+    return DATASETS[name](**settings)
 
 
 def spec(name: str) -> Spec:
-    """A dataset's description; no file is read. Raises InputError on an unknown name."""
-    return _source(name).spec
+    """A shipped dataset's description; no file is read. Raises InputError on an unknown name."""
+    return source(name).spec
 
 
 def _print_to_stderr(note: str) -> None:
@@ -39,7 +49,18 @@ def load(
     *,
     data_dir: str | os.PathLike[str] | None = None,
     manual_dir: str | os.PathLike[str] | None = None,
-    glyph_seed: int = 0,
+    warn: Warn = _print_to_stderr,
+    **settings: Any,
+) -> Dataset:
+    """A shipped dataset's arrays, as `load_from` gives them. settings: as in `source`."""
+    return load_from(source(name, **settings), data_dir=data_dir, manual_dir=manual_dir, warn=warn)
+
+
+def load_from(
+    source: Source,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    manual_dir: str | os.PathLike[str] | None = None,
     warn: Warn = _print_to_stderr,
 ) -> Dataset:
     """A dataset's arrays, read-only: from the cache in a fraction of a second, or else from their source.
@@ -48,14 +69,12 @@ def load(
 
     data_dir, manual_dir: as in tensorflow_datasets. data_dir is by default $TFDS_DATA_DIR, or else
     ~/tensorflow_datasets; only its sub-folder `cnn_jax` is written. manual_dir: a folder with the original files, which
-    are checked first. glyph_seed: the seed that glyphs are drawn with; other datasets ignore it. warn: receives notes
-    for the user, one line each.
+    are checked first. warn: receives notes for the user, one line each.
 
     Raises OutOfReachError where the files are not on this machine and cannot be downloaded; InputError where an
     argument or a folder's permissions are wrong; MachineError where the disk is full or the prepared data are damaged.
     """
-    source = _source(name).seeded(glyph_seed)
-    folder = _data_folder(data_dir) / "cnn_jax"
+    name, folder = source.spec.name, _data_folder(data_dir) / "cnn_jax"
     manual = Path(manual_dir).expanduser() if manual_dir else None
     if manual and source.originals:
         originals.check(manual, source.originals)
@@ -80,13 +99,6 @@ def _produce(source: Source, folder: Path, manual_dir: Path | None, cache_path: 
         reason = error.strerror or error
         warn(f"{source.spec.name}: the cache {cache_path} cannot be written ({reason}). The next start is slow again")
     return dataset
-
-
-def _source(name: str) -> Source:
-    for source in SOURCES:
-        if source.spec.name == name:
-            return source
-    raise unknown_name("--dataset", name, "dataset", names())
 
 
 def _data_folder(data_dir: str | os.PathLike[str] | None) -> Path:

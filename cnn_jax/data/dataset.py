@@ -1,6 +1,7 @@
 """What a dataset is: its description, its two splits in memory, and the split into training and validation images."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,47 @@ class Dataset:
     train: Split
     test: Split
     fingerprint: str
+
+    @staticmethod
+    def from_arrays(
+        train_images: Any,
+        train_labels: Any,
+        test_images: Any,
+        test_labels: Any,
+        *,
+        classes: Sequence[str] | None = None,
+        name: str = "arrays",
+        description: str = "",
+        scale: float = 1 / 255,
+        offset: float = 0.0,
+    ) -> "Dataset":
+        """A dataset of your own arrays. images: uint8 [N, H, W] or [N, H, W, C]. labels: integers [N], from 0.
+
+        classes: their names; by default the numbers from 0 to the largest label. scale, offset: as in Spec.
+        Raises InputError where shapes, dtypes or labels do not fit.
+        """
+        train, test = _split("train", train_images, train_labels), _split("test", test_images, test_labels)
+        if classes is None:
+            classes = [str(label) for label in range(1 + int(max(train.labels.max(), test.labels.max())))]
+        shape = train.images.shape[1:]
+        spec = Spec(name, description, shape, tuple(classes), len(train), len(test), scale, offset)
+        try:
+            check(spec, train, test)
+        except ValueError as error:
+            raise InputError(f"{name}: not a dataset: {error}.") from None
+        return Dataset(spec, train, test, fingerprint(train, test))
+
+
+def _split(name: str, images: Any, labels: Any) -> Split:
+    """Your arrays as a split. Raises InputError where they cannot be one."""
+    images, labels = np.asarray(images), np.asarray(labels)
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or not len(images):
+        raise InputError(
+            f"{name}_images: {images.dtype} {images.shape}, expected uint8 of the shape [N, H, W] or [N, H, W, C]."
+        )
+    if not np.issubdtype(labels.dtype, np.integer) or labels.shape != images.shape[:1]:
+        raise InputError(f"{name}_labels: {labels.dtype} {labels.shape}, expected integers of the shape [N].")
+    return Split(images.reshape(*images.shape[:3], -1), labels.astype(np.int32))
 
 
 def split_training_images(

@@ -1,10 +1,13 @@
 """Drawn digits in MNIST's form: a dataset that needs no file and no network."""
 
+from typing import Annotated
+
 import numpy as np
 
 from cnn_jax.data.dataset import Spec
 from cnn_jax.data.source import DrawnSource
 from cnn_jax.errors import InputError
+from cnn_jax.settings import About
 
 
 def draw(labels: np.ndarray, seed: int) -> np.ndarray:
@@ -31,10 +34,11 @@ def draw(labels: np.ndarray, seed: int) -> np.ndarray:
         return np.asarray(jax.jit(strokes.draw_all)(stacked, indices, style_key, strokes.Style()))
 
 
-GLYPHS = DrawnSource(
-    Spec("glyphs", "drawn digits in MNIST's form; need no file", (28, 28, 1), tuple("0123456789"), 60_000, 10_000),
-    version="1",
-    draw=draw,
-    has_seeds=True,
-    is_slow=True,
-)
+SPEC = Spec("glyphs", "drawn digits in MNIST's form; need no file", (28, 28, 1), tuple("0123456789"), 60_000, 10_000)
+
+Seed = Annotated[int, About("the random seed of the drawings", at_least=0, at_most=2**32 - 1)]
+
+
+def glyphs(seed: Seed = 0) -> DrawnSource:
+    """The glyphs that are drawn with this seed."""
+    return DrawnSource(SPEC, version=f"1-seed{seed}", draw=draw, seed=seed, is_slow=True)

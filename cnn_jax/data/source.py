@@ -1,8 +1,8 @@
-"""What the loader needs of a dataset. A new dataset is a file with a `Source`, and a line in `SOURCES`."""
+"""What the loader needs of a dataset. A new dataset is a file with a `Source`, and a line in `DATASETS`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -37,10 +37,6 @@ class Source(ABC):
     version: str
     originals: tuple[Original, ...] = ()
 
-    def seeded(self, seed: int) -> "Source":
-        """The same dataset drawn with this seed. A source that does not depend on a seed returns itself."""
-        return self
-
     @abstractmethod
     def produce(self, folder: Path, manual_dir: Path | None, warn: Warn) -> tuple[Split, Split]:
         """The training and the test split, as `spec` describes them. It may take long: the result is cached.
@@ -54,17 +50,13 @@ class Source(ABC):
 class DrawnSource(Source):
     """A dataset that is drawn and needs no file. Image i has label i % classes, so that every part is balanced.
 
-    draw: a pure function of labels, int32 [N], and a seed; returns uint8 [N, height, width, channels].
-    has_seeds: the user may choose the seed, which is then a part of the version. is_slow: the user is told to wait.
+    draw: a pure function of labels, int32 [N], and a seed; returns uint8 [N, height, width, channels]. is_slow: the
+    user is told to wait.
     """
 
     draw: Callable[[np.ndarray, int], np.ndarray]
     seed: int = 0
-    has_seeds: bool = False
     is_slow: bool = False
-
-    def seeded(self, seed: int) -> Source:
-        return replace(self, seed=seed, version=f"{self.version}-seed{seed}") if self.has_seeds else self
 
     def produce(self, folder: Path, manual_dir: Path | None, warn: Warn) -> tuple[Split, Split]:
         train, total = self.spec.train_examples, self.spec.train_examples + self.spec.test_examples

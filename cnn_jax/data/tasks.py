@@ -1,7 +1,7 @@
 """What a model is given and what it is asked: pure functions of images and labels, computed on the device in each step.
 
-A task's inputs and targets are arrays, or dicts of arrays where a model has several inputs or outputs. To add a task,
-write its functions, and name it in `TASKS` and in the choices of `Config.view`. The arrays may be numpy's or jax's.
+A task's inputs and targets are arrays, or dicts of arrays where a model has several inputs or outputs. The arrays may
+be numpy's or jax's.
 """
 
 from collections.abc import Callable, Mapping
@@ -84,8 +84,24 @@ def _unchanged(arrays: Any) -> Any:
     return arrays
 
 
-TASKS: Mapping[str, Task] = {
-    "plain": Task(_unchanged, _unchanged),
-    "permuted": Task(permuted, _unchanged),
-    "with_metadata": Task(with_metadata, digit_and_size, main_output="digit"),
+def _permuted_task() -> Task:
+    """The pixels are in another order, the same for all images."""
+    return Task(permuted, _unchanged)
+
+
+def _plain_task() -> Task:
+    """Images and labels as they are."""
+    return Task(_unchanged, _unchanged)
+
+
+def _metadata_task() -> Task:
+    """Three numbers beside the image; two questions: the digit, and whether it is 5 or more."""
+    return Task(with_metadata, digit_and_size, main_output="digit")
+
+
+# settings -> task
+TASKS: Mapping[str, Callable[..., Task]] = {
+    "plain": _plain_task,
+    "permuted": _permuted_task,
+    "with_metadata": _metadata_task,
 }

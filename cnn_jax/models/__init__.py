@@ -1,4 +1,4 @@
-"""Models: flax linen modules that turn images into logits. To add one, write its file and add it to `MODELS`.
+"""Models: flax linen modules that turn images into logits; their fields are their settings.
 
 A model with several inputs or outputs takes or gives dicts of arrays, and names the tasks that it fits in `tasks`.
 """
@@ -15,5 +15,5 @@ MODELS: Mapping[str, type[nn.Module]] = {
     "cnn": CNN,
     "dense": DenseNetwork,
     "logistic": LogisticRegression,
-    "graph": TwoInputTwoOutputCNN,
+    "two_inputs_two_outputs": TwoInputTwoOutputCNN,
 }

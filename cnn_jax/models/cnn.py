@@ -1,13 +1,15 @@
 """The lecture's convolutional network."""
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from cnn_jax.models.layers import Conv, Dense, Flatten, MaxPool
+from cnn_jax.settings import About
+
+Widths = Annotated[tuple[int, ...], About("filters of each convolution", at_least=1, at_most=65_536)]
 
 
 class CNN(nn.Module):
@@ -18,9 +20,9 @@ class CNN(nn.Module):
     """
 
     classes: int
-    widths: Sequence[int] = (32, 64, 128)  # filters of each convolution
-    kernel_size: int = 3
-    pooling: bool = True
+    widths: Widths = (32, 64, 128)
+    kernel_size: Annotated[int, About("height and width of the filters, in pixels", at_least=1, at_most=255)] = 3
+    pooling: Annotated[bool, About("2 x 2 max-pooling after every convolution but the last")] = True
     dtype: Any = jnp.float32
     fused: bool = False  # compute each convolution together with its pooling: faster, same parameters, same outputs
 

@@ -1,13 +1,13 @@
 """Networks without convolutions: the dense network of the lecture's first assignment, and logistic regression."""
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from cnn_jax.models.layers import Dense, Flatten
+from cnn_jax.settings import About
 
 
 class DenseNetwork(nn.Module):
@@ -17,7 +17,7 @@ class DenseNetwork(nn.Module):
     """
 
     classes: int
-    widths: Sequence[int] = (512,)  # units of each hidden layer
+    widths: Annotated[tuple[int, ...], About("units of each hidden layer", at_least=1, at_most=65_536)] = (512,)
     dtype: Any = jnp.float32
 
     @nn.compact

@@ -5,6 +5,7 @@ number. Equations in the scope belong to the layer; all other equations are oper
 an addition.
 """
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
-from cnn_jax.models.summary import call_name, innermost
+from cnn_jax.models.summary import call_name, innermost, train_argument
 
 _SCOPE = "cnn_jax.models.graph"  # distinguishes our scopes from those of modules
 
@@ -59,10 +60,11 @@ class Graph:
 
 def trace_graph(module: nn.Module, inputs: Any) -> Graph:
     """Traces a module and returns its graph; no layer is run. inputs: shapes and dtypes, as in `summary.layers`."""
-    variables = jax.eval_shape(module.init, jax.random.key(0), inputs)
+    train = train_argument(module, is_training=False)
+    variables = jax.eval_shape(functools.partial(module.init, **train), jax.random.key(0), inputs)
     calls: list[tuple[str, ...]] = []
     with nn.intercept_methods(_numbering(calls)):
-        trace, outputs = jax.make_jaxpr(module.apply, return_shape=True)(variables, inputs)
+        trace, outputs = jax.make_jaxpr(functools.partial(module.apply, **train), return_shape=True)(variables, inputs)
     builder = _Builder(calls)
     nodes = [builder.add(Node(_name(path, "input"), "input", leaf.shape[1:]), []) for path, leaf in _leaves(inputs)]
     params = [None] * (len(trace.jaxpr.invars) - len(nodes))

@@ -4,6 +4,7 @@ The recursion is that of Araujo, Norris and Sim, "Computing Receptive Fields of 
 2019). It is applied to rows and columns, along the graph of the model.
 """
 
+import functools
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -150,12 +151,13 @@ def measured(module: nn.Module, inputs: Any, *, seed: int = 0) -> dict[str, np.n
         for index, leaf in enumerate(leaves)
     ]
     image = next(index for index, leaf in enumerate(leaves) if leaf.ndim == 4)
-    params = compilation.jit(module.init, runs_once=True)(params_key, jax.tree.unflatten(structure, probes))["params"]
+    init = functools.partial(module.init, **summary.train_argument(module, is_training=False))
+    variables = compilation.jit(init, runs_once=True)(params_key, jax.tree.unflatten(structure, probes))
 
-    def fields(params: Any, probes: list[jax.Array]) -> OrderedDict[str, jax.Array]:
+    def fields(variables: Any, probes: list[jax.Array]) -> OrderedDict[str, jax.Array]:
         def outputs(images: jax.Array) -> OrderedDict[str, jax.Array]:
             leaves = [*probes[:image], images, *probes[image + 1 :]]
-            return summary.layer_outputs(module, params, jax.tree.unflatten(structure, leaves))
+            return summary.layer_outputs(module, variables, jax.tree.unflatten(structure, leaves))
 
         maps, backward = jax.vjp(outputs, probes[image])
         weights = [_central_weights(output, weights_key) for output in maps.values()]
@@ -169,7 +171,7 @@ def measured(module: nn.Module, inputs: Any, *, seed: int = 0) -> dict[str, np.n
         # One program loops over the layers: compiling a program for each of them would take most of the time.
         return OrderedDict(zip(maps, lax.map(mask, jnp.arange(len(maps))), strict=True))
 
-    return {name: np.asarray(mask) for name, mask in compilation.jit(fields, runs_once=True)(params, probes).items()}
+    return {name: np.asarray(mask) for name, mask in compilation.jit(fields, runs_once=True)(variables, probes).items()}
 
 
 def _central_weights(output: jax.Array, key: jax.Array) -> jax.Array:

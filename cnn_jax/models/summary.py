@@ -1,6 +1,7 @@
 """The layers of a model, found by tracing the module, so that none is listed by hand; and their outputs."""
 
 import functools
+import inspect
 import math
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
@@ -29,6 +30,11 @@ class Layer:
     params: dict
 
 
+def train_argument(module: nn.Module, *, is_training: bool) -> dict[str, Any]:
+    """The argument `train`, for modules that take it."""
+    return {"train": is_training} if "train" in inspect.signature(type(module).__call__).parameters else {}
+
+
 def layers(module: nn.Module, inputs: Any) -> list[Layer]:
     """The module's innermost layers in the order of their first call. No layer is run.
 
@@ -47,22 +53,30 @@ def layers(module: nn.Module, inputs: Any) -> list[Layer]:
         return output
 
     with nn.intercept_methods(note_call):
-        params = jax.eval_shape(module.init, jax.random.key(0), inputs).get("params", {})
+        init = functools.partial(module.init, **train_argument(module, is_training=False))
+        params = jax.eval_shape(init, jax.random.key(0), inputs).get("params", {})
     return [_layer(path, *calls[path], subtree(params, path)) for path in innermost(calls)]
 
 
-def feature_maps(module: nn.Module, params: Any, inputs: Any) -> "OrderedDict[str, jax.Array]":
+def feature_maps(module: nn.Module, variables: Any, inputs: Any) -> "OrderedDict[str, jax.Array]":
     """The outputs of the module's innermost layers for a batch of inputs, in the order of the layers' first calls.
 
-    inputs: an array [N, ...] or a dict of such arrays. Returns name -> array [N, ...]: the output of the layer, before
-    any ReLU that the model applies to it. The second call of a layer is named `Conv_0 (call 2)`.
+    variables: as `module.apply` takes them. inputs: an array [N, ...] or a dict of such arrays. Returns name -> array
+    [N, ...]: the output of the layer, before any ReLU that the model applies to it. The second call of a layer is named
+    `Conv_0 (call 2)`.
     """
-    return compilation.jit(functools.partial(layer_outputs, module), runs_once=True)(params, inputs)
+    return compilation.jit(functools.partial(layer_outputs, module), runs_once=True)(variables, inputs)
 
 
-def layer_outputs(module: nn.Module, params: Any, inputs: Any) -> "OrderedDict[str, jax.Array]":
+def layer_outputs(module: nn.Module, variables: Any, inputs: Any) -> "OrderedDict[str, jax.Array]":
     """The same as `feature_maps`, for use inside a compiled or differentiated function."""
-    _, state = module.apply({"params": params}, inputs, capture_intermediates=True, mutable=["intermediates"])
+    _, state = module.apply(
+        variables,
+        inputs,
+        capture_intermediates=True,
+        mutable=["intermediates"],
+        **train_argument(module, is_training=False),
+    )
     outputs = OrderedDict()
     for layer in layers(module, inputs):
         path = layer.name.split("/")

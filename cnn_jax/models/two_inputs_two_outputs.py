@@ -1,7 +1,6 @@
 """A model that is more than a chain of layers: it has two inputs, a residual branch and two outputs."""
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +8,9 @@ from flax import linen as nn
 
 from cnn_jax.errors import InputError
 from cnn_jax.models.layers import Conv, Dense, Flatten, MaxPool
+from cnn_jax.settings import About
+
+_NAME = "--model=two_inputs_two_outputs"
 
 
 class TwoInputTwoOutputCNN(nn.Module):
@@ -21,15 +23,16 @@ class TwoInputTwoOutputCNN(nn.Module):
     tasks: ClassVar[tuple[str, ...]] = ("with_metadata",)
 
     classes: int
-    widths: Sequence[int] = (32, 64)  # filters of the convolutions, units of the dense layer that both outputs share
-    kernel_size: int = 3
+    widths: Annotated[
+        tuple[int, int],
+        About("filters of the convolutions, units of the dense layer that both outputs share", at_least=1),
+    ] = (32, 64)
+    kernel_size: Annotated[int, About("height and width of the filters, in pixels", at_least=1, at_most=255)] = 3
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, inputs: dict[str, jax.Array]) -> dict[str, jax.Array]:
         image, metadata = _checked(inputs)
-        if len(self.widths) != 2:
-            raise InputError(f"--widths={','.join(map(str, self.widths))}: the model graph takes two, as in 32,64.")
         filters, units = self.widths
         trunk = MaxPool()(nn.relu(Conv(filters, self.kernel_size, self.dtype)(image)))
 
@@ -50,13 +53,13 @@ class TwoInputTwoOutputCNN(nn.Module):
 def _checked(inputs: Any) -> tuple[jax.Array, jax.Array]:
     if not isinstance(inputs, dict) or inputs.keys() != {"image", "metadata"}:
         given = sorted(inputs) if isinstance(inputs, dict) else f"one array of shape {inputs.shape}"
-        raise InputError(f"--model=graph: the model needs the inputs image and metadata, but received {given}.")
+        raise InputError(f"{_NAME}: the model needs the inputs image and metadata, but received {given}.")
     image, metadata = inputs["image"], inputs["metadata"]
     if image.ndim != 4:
-        raise InputError(f"--model=graph: the input image has shape {image.shape}, expected (N, H, W, C).")
+        raise InputError(f"{_NAME}: the input image has shape {image.shape}, expected (N, H, W, C).")
     if metadata.shape != (image.shape[0], 3):
         raise InputError(
-            f"--model=graph: the input metadata has shape {metadata.shape}, expected {(image.shape[0], 3)} because the "
+            f"{_NAME}: the input metadata has shape {metadata.shape}, expected {(image.shape[0], 3)} because the "
             f"image has shape {image.shape}."
         )
     return image, metadata

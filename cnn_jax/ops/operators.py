@@ -7,7 +7,7 @@ select-and-scatter, is a scalar loop. The platform is chosen when the program is
 configured. Numbers: docs/performance.md.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,13 +19,21 @@ from cnn_jax.ops import convolution_pooling, pooling
 from cnn_jax.ops.convolution import Padding, convolve, gradients
 
 
-def convolution(images: Array, kernel: Array, *, stride: int = 1, padding: str = "VALID") -> Array:
+def convolution(
+    images: Array, kernel: Array, *, stride: int = 1, padding: str | Sequence[tuple[int, int]] = "VALID"
+) -> Array:
     """Cross-correlates images with a kernel, as every deep-learning library's "convolution" does.
 
-    images: float [N, H, W, C]. kernel: the same dtype, [KH, KW, C, F]. padding: "VALID", or "SAME" (zeros, as in
-    TensorFlow). Returns [N, H', W', F]. Only first derivatives in reverse mode are defined.
+    images: float [N, H, W, C]. kernel: the same dtype, [KH, KW, C, F]. padding: "VALID", "SAME" (zeros, as in
+    TensorFlow), or the zeros before and after rows and columns. Returns [N, H', W', F]. Only first derivatives in
+    reverse mode are defined. Raises ValueError where the kernel is larger than the padded images.
     """
-    (top, bottom), (left, right) = lax.padtype_to_pads(images.shape[1:3], kernel.shape[:2], (stride, stride), padding)
+    if isinstance(padding, str):
+        padding = lax.padtype_to_pads(images.shape[1:3], kernel.shape[:2], (stride, stride), padding)
+    (top, bottom), (left, right) = padding
+    for size, around, window in zip(images.shape[1:3], (top + bottom, left + right), kernel.shape[:2], strict=True):
+        if size + around < window:
+            raise ValueError(f"a convolution receives images of {images.shape[1:3]} pixels, smaller than its filters")
     return _convolution(images, kernel, stride, ((top, bottom), (left, right)))
 
 

@@ -20,7 +20,7 @@ _WIDTH_OF_A_FILE = 200  # a file or a pipe has no width: lines stay whole there
 _PADDING = 3  # columns between two cells of a table, with the line between them
 _LONGEST_WORD = 24  # longer ones, as paths, may be broken
 
-ShowProgress = Callable[[int, float, float, float], None]  # step, loss, accuracy, images a second
+ShowProgress = Callable[[int, Any, float], None]  # step, a score, images a second
 
 
 class Console:
@@ -54,7 +54,7 @@ class Console:
     def bar(self, epochs: int, epoch_steps: int) -> Iterator[ShowProgress]:
         """A progress bar for `epochs * epoch_steps` steps, in one line that disappears at the end.
 
-        Gives a function of (step, loss, accuracy, images a second) that updates the bar a few times a second at most.
+        Gives a function of (step, score, images a second) that updates the bar a few times a second at most.
         """
         if not self.shows_progress:
             yield lambda *_: None
@@ -63,12 +63,13 @@ class Console:
         task = progress.add_task(f"epoch 1/{epochs}", total=epochs * epoch_steps)
         last_refresh = 0.0
 
-        def show(step: int, loss: float, accuracy: float, images_per_second: float) -> None:
+        def show(step: int, score: Any, images_per_second: float) -> None:
             nonlocal last_refresh
             parts = [
                 f"epoch {-(-step // epoch_steps)}/{epochs}",
-                f"loss {loss:.4f}",
-                f"accuracy {percent(accuracy)}",
+                f"loss {score.loss:.4f}",
+                f"accuracy {percent(score.accuracy)}",
+                *(f"{name} {value:.4g}" for name, value in score.metrics.items()),
                 f"{images_per_second:,.0f} images/s",
             ]
             text = _fitting(parts, progress.console.width - _BAR_AND_TIME_WIDTH)
@@ -91,9 +92,10 @@ class Console:
         validation = ""
         if "validation_loss" in row:
             validation = f"   validation {row['validation_loss']:.4f}  {percent(row['validation_accuracy'])}"
+            validation += _metrics(row, "validation")
         self.line(
             f"epoch {row['epoch']:{len(str(epochs))}}/{epochs}   train loss {row['train_loss']:.4f}  accuracy "
-            f"{percent(row['train_accuracy'])}{validation}   {row['seconds']:.1f} s  "
+            f"{percent(row['train_accuracy'])}{_metrics(row, 'train')}{validation}   {row['seconds']:.1f} s  "
             f"{row['images_per_second']:,.0f} images/s"
         )
 
@@ -109,11 +111,19 @@ class Console:
         for name, score in outputs.items():
             self.score(f"  {name}", *score, examples)
 
+    def metrics(self, dataset: str, metrics: Mapping[str, float]) -> None:
+        """Prints the metrics of an experiment on a dataset's test images."""
+        if metrics:
+            self.line(f"{dataset} test " + "  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+
     def result(self, result: Mapping[str, Any]) -> None:
         """Prints a finished run's numbers. result: as in `result.json`."""
         outputs = {name: (by["test_loss"], by["test_accuracy"]) for name, by in (result["outputs"] or {}).items()}
         loss, accuracy, examples = (result[f"test_{name}"] for name in ("loss", "accuracy", "examples"))
         self.score(result["dataset"], loss, accuracy, examples, outputs)
+        metrics = result["test_metrics"] or {}
+        is_the_loss = metrics.get("cross_entropy") == loss
+        self.metrics(result["dataset"], {n: v for n, v in metrics.items() if n != "cross_entropy" or not is_the_loss})
         host, saving = (result[f"{name}_seconds"] / (result["train_seconds"] or 1) for name in ("host", "saving"))
         stopped = f" until the time limit, {result['steps']:,} steps" if result["status"] == "stopped" else ""
         self.line(
@@ -171,6 +181,13 @@ class Console:
             for heading, cell in zip(table.headings, row, strict=True):
                 self.line(f"  {heading:<{widest}}  {cell}".rstrip())
         self.line("")
+
+
+def _metrics(row: Mapping[str, Any], split: str) -> str:
+    """The metrics of an epoch beside loss and accuracy, as in `  margin 0.8123`."""
+    known = {f"{split}_loss", f"{split}_accuracy"}
+    names = [name for name in row if name.startswith(f"{split}_") and name not in known and "/" not in name]
+    return "".join(f"  {name.removeprefix(f'{split}_')} {row[name]:.4g}" for name in names)
 
 
 def _one_line_progress() -> Progress:

@@ -30,7 +30,7 @@ from cnn_jax.training.mesh import make_mesh, replicated
 from cnn_jax.training.metrics import MetricSums
 from cnn_jax.training.state import TrainState
 
-FORMAT = 1
+FORMAT = 2  # 1 had no norms
 LARGEST_RECORD = 1 << 26  # bytes of a progress.json; a row has about 300
 _MANIFEST, _PROGRESS = "manifest.sha256", "progress.json"
 _CLOCK = ("device", "host", "saving", "epoch_began")
@@ -220,6 +220,8 @@ def discard_after(folder: Path, step: int) -> None:
 def _read(folder: Path, step: int, abstract_state: AbstractState) -> Checkpoint:
     path = folder / str(step)
     record = _record(path)
+    if record["format"] == 1:
+        abstract_state = _without_norms(abstract_state)
     expected, found = _forms(abstract_state), record["arrays"]
     other = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
     if other:
@@ -232,7 +234,22 @@ def _read(folder: Path, step: int, abstract_state: AbstractState) -> Checkpoint:
     with _manager(folder) as manager:
         state, sums = manager.restore(step, args=ocp.args.StandardRestore(placed))
     clock = Clock(**{name: float(record["clock"][name]) for name in _CLOCK})
+    if record["format"] == 1:
+        unknown = jnp.full((), jnp.nan, jnp.float32)
+        state, sums = (
+            TrainState(model_state={}, average={}, **state),
+            MetricSums(metrics={}, gradient_norm=unknown, parameter_norm=unknown, **sums),
+        )
     return Checkpoint(step, state, sums, clock, record["rows"])
+
+
+def _without_norms(abstract_state: AbstractState) -> Any:
+    """The arrays of a checkpoint of format 1, as dicts."""
+    state, sums = abstract_state
+    return (
+        {name: getattr(state, name) for name in ("step", "params", "opt_state", "key")},
+        {name: getattr(sums, name) for name in ("loss", "correct", "count", "diverged_at")},
+    )
 
 
 def _forms(tree: Any) -> dict[str, str]:
@@ -245,8 +262,8 @@ def _record(path: Path) -> dict[str, Any]:
     """The content of `progress.json`. Raises InputError if a newer program wrote it, or if it is damaged."""
     try:
         record = read_json(path / _PROGRESS, LARGEST_RECORD)
-        if record["format"] != FORMAT:
-            raise InputError(f"{path}: of checkpoint format {record['format']!r}; this program knows {FORMAT}.")
+        if record["format"] not in (1, FORMAT):
+            raise InputError(f"{path}: of checkpoint format {record['format']!r}; this program knows 1 to {FORMAT}.")
         rows = [{str(name): value for name, value in row.items()} for row in record["rows"]]
         numbers = [*(record["clock"][name] for name in _CLOCK), *(value for row in rows for value in row.values())]
         if not all(type(number) in (int, float) for number in numbers):

@@ -16,14 +16,14 @@ from zipfile import BadZipFile
 import filelock
 import numpy as np
 
-from cnn_jax.config import Config, config_differences, read_config
-from cnn_jax.data.tasks import TASKS
+from cnn_jax.config import Config, differences_in_words, read_config
 from cnn_jax.errors import InputError
+from cnn_jax.experiment import Experiment
 from cnn_jax.files import delete, machine_errors, read_json, read_text, write_atomic, write_json
 from cnn_jax.report.tensorboard import EventWriter
 from cnn_jax.runs.result import Result, read_result
 
-_FILES = ("config.json", "machine.json", "metrics.jsonl", "predictions.npz", "result.json", "checkpoints")
+_FILES = ("config.json", "experiment", "machine.json", "metrics.jsonl", "predictions.npz", "result.json", "checkpoints")
 _EVENTS = "events.out.tfevents.*"
 _SEED_FOLDER = re.compile(r"seed-(\d{1,10})")
 _LARGEST_JSON = 1 << 20  # bytes; machine.json has a few kilobytes
@@ -65,36 +65,42 @@ class RunDirectory:
             raise InputError(f"--workdir={self.path}: this run is not finished. Run it to its end first.")
         return result
 
-    def completed(self, config: Config) -> Result | None:
-        """The result if this Config has been run to its end here; None if it can be started or resumed here.
+    def completed(self, experiment: Experiment) -> Result | None:
+        """The result if this experiment has been run to its end here; None if it can be started or resumed here.
 
-        Raises InputError if the folder holds a run of another Config, or something that is no run.
+        Raises InputError if the folder holds a run of another Config or of other code, or something that is no run.
         """
         if not self.is_run():
             return None
-        before = self.config()
-        require_same(before, config, self.path)
-        result = self.result()
-        return result if result and result.status == "done" and before.epochs == config.epochs else None
+        require_same(self, experiment)
+        result, epochs = self.result(), self.config().epochs
+        return result if result and result.status == "done" and epochs == experiment.config.epochs else None
 
-    def start(self, config: Config, machine: dict) -> None:
+    def start(self, experiment: Experiment, machine: dict) -> None:
         """Makes the directory, deletes the files of an earlier run in it, and writes what is known at the start."""
         self.is_run()
         with input_errors(self.path):
             self._delete(*_FILES, *(file.name for file in self.path.glob(_EVENTS)))
             # A folder counts as a run once it has a config.
-            write_atomic(self.path / "config.json", config.to_json())
+            write_atomic(self.path / "config.json", experiment.config.to_json())
             write_json(self.path / "machine.json", machine)
+            self._keep_code(experiment)
 
-    def resume(self, config: Config, machine: dict, rows: list[dict[str, float]]) -> None:
+    def _keep_code(self, experiment: Experiment) -> None:
+        """Copies the user's own files, for the record. No command ever runs the copies."""
+        for name, text in (experiment.code.texts if experiment.code else {}).items():
+            (self.path / "experiment" / name).parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(self.path / "experiment" / name, text)
+
+    def resume(self, experiment: Experiment, machine: dict, rows: list[dict[str, float]]) -> None:
         """Brings the files to the state of a checkpoint. rows: the lines of `metrics.jsonl` until then.
 
         Raises InputError if the run was started on other data.
         """
-        self.require_same_data(config, machine)
+        self.require_same_data(experiment.config, machine)
         with input_errors(self.path):
             self._delete("result.json", "predictions.npz", *(file.name for file in self.path.glob(_EVENTS)))
-            write_atomic(self.path / "config.json", config.to_json())
+            write_atomic(self.path / "config.json", experiment.config.to_json())
             write_json(self.path / "machine.json", machine)
             write_atomic(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
@@ -130,7 +136,7 @@ class RunDirectory:
 
         Raises InputError if they are damaged.
         """
-        file, main = self.path / "predictions.npz", TASKS[self.config().view].main_output
+        file = self.path / "predictions.npz"
         try:
             if file.stat().st_size > _LARGEST_PREDICTIONS:
                 raise ValueError(f"over {_LARGEST_PREDICTIONS:,} bytes")
@@ -138,6 +144,8 @@ class RunDirectory:
                 if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                     raise ValueError("compressed; a run does not compress them")
             with np.load(file, allow_pickle=False) as arrays:
+                result = self.result()
+                main = result.main_output if result else None
                 logits, labels = (arrays[f"{what}/{main}" if main else what] for what in ("logits", "labels"))
             if (logits.dtype, labels.dtype, logits.shape[:-1], logits.ndim) != (np.float32, np.int32, labels.shape, 2):
                 raise ValueError(f"logits {logits.dtype} {logits.shape}, labels {labels.dtype} {labels.shape}")
@@ -231,21 +239,26 @@ def seed_folders(path: Path) -> dict[int, Path]:
     return dict(sorted((int(match[1]), folder) for match, folder in matches if match))
 
 
-def require_same(before: Config, config: Config, path: Path) -> None:
-    """Raises InputError if a run of one Config cannot be resumed under another. Only epochs may be added."""
-    changed = config_differences(before, config)
-    if changed.keys() == {"epochs"} and config.epochs > before.epochs:
-        if config.schedule == "constant":
-            return
+def require_same(run: RunDirectory, experiment: Experiment) -> None:
+    """Raises InputError if the run cannot be resumed by the experiment. Only epochs may be added."""
+    changed, config = experiment.differences(run.config()), experiment.config
+    if changed.keys() == {"epochs"} and config.epochs > changed["epochs"][0]:
+        if not experiment.may_grow:
+            parts = " or ".join(dict.fromkeys((f"{config.schedule} schedule", f"{config.average} average")))
+            raise InputError(
+                f"--epochs={config.epochs}: this run was planned for {changed['epochs'][0]} epochs, and its {parts} "
+                "depends on their number. Name another --workdir, or use --overwrite to delete that run."
+            )
+    elif changed:
         raise InputError(
-            f"--epochs={config.epochs}: this run was planned for {before.epochs} epochs, and its {config.schedule} "
-            "schedule depends on their number. Name another --workdir, or use --overwrite to delete that run."
-        )
-    if changed:
-        fields = "; ".join(f"{name}: {old!r} there, {new!r} now" for name, (old, new) in changed.items())
-        raise InputError(
-            f"--workdir={path}: holds a run of another config ({fields}). "
+            f"--workdir={run.path}: holds a run of another config ({differences_in_words(changed)}). "
             "Name another --workdir, or use --overwrite to delete that run."
+        )
+    before, now = run.machine().get("experiment_hash"), experiment.code.digest if experiment.code else None
+    if before != now:
+        raise InputError(
+            f"--workdir={run.path}: the code of {config.experiment} has changed since this run was started. Name "
+            "another --workdir, or use --overwrite to delete that run."
         )
 
 

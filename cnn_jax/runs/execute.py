@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from cnn_jax import compilation
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import DivergedError, InputError, Interrupted
+from cnn_jax.experiment import Experiment
 from cnn_jax.report.console import Console
 from cnn_jax.report.tensorboard import EventWriter
 from cnn_jax.runs import checkpoint, machine, signals
@@ -28,7 +30,7 @@ from cnn_jax.runs.session import Session, open_session
 from cnn_jax.training.compiled import CompiledFunctions, Training
 from cnn_jax.training.loop import Clock, Progress, diverged, fit, initial_progress, progress_at
 from cnn_jax.training.mesh import by_seed, make_mesh
-from cnn_jax.training.metrics import score
+from cnn_jax.training.metrics import Score
 
 
 @dataclass(frozen=True)
@@ -42,28 +44,30 @@ class Run:
     rows: list[dict[str, float]]
 
 
-def execute(config: Config, options: RunOptions, console: Console, dataset: Dataset | None = None) -> Result:
+def execute(experiment: Experiment, options: RunOptions, console: Console, dataset: Dataset | None = None) -> Result:
     """Trains, scores the test set, and leaves the run's files in `options.folder`.
 
-    A run of the same Config that is there is resumed from its newest checkpoint. A finished run is not trained again:
-    its result is read. dataset: the Config's, if it is loaded already. Raises InputError before anything is written;
-    DivergedError and Interrupted after `result.json` is written.
+    A run of the same experiment that is there is resumed from its newest checkpoint. A finished run is not trained
+    again: its result is read. dataset: the experiment's, if it is loaded already. Raises InputError before anything is
+    written; DivergedError and Interrupted after `result.json` is written.
     """
     directory = RunDirectory(options.folder)
     is_run = directory.is_run()  # raises InputError before a lock is made in a folder of something else
     if options.resume_from is not None and not is_run:
         raise InputError(f"--resume_from={options.resume_from}: there is no run in {options.folder} to resume.")
-    completed = None if options.overwrite or options.resume_from is not None else directory.completed(config)
+    completed = None if options.overwrite or options.resume_from is not None else directory.completed(experiment)
     if completed:
         console.note(f"{options.folder} holds this run, finished. To train again: --overwrite.")
         return completed
-    session = open_session(config, options, console, dataset)
+    session = open_session(experiment, options, console, dataset)
     with signals.deferred() as session.signals, compilation.memory_errors_named():
-        [result] = train_runs(session, [config], [directory])
+        [result] = train_runs(session, [experiment], [directory])
         return result
 
 
-def train_runs(session: Session, configs: Sequence[Config], directories: Sequence[RunDirectory]) -> list[Result]:
+def train_runs(
+    session: Session, experiments: Sequence[Experiment], directories: Sequence[RunDirectory]
+) -> list[Result]:
     """Trains a run, or several that differ in their seed alone and train together; scores and stores each.
 
     Each run starts or resumes in its directory. Raises DivergedError after a single run has diverged; of several runs
@@ -73,7 +77,8 @@ def train_runs(session: Session, configs: Sequence[Config], directories: Sequenc
         stack.enter_context(jax.debug_nans(False))  # --jax_debug_nans: a seed that diverged must not end the others
         for directory in directories:
             stack.enter_context(directory.locked())
-        checkpoints = _open(session, configs, directories)
+        configs = [experiment.config for experiment in experiments]
+        checkpoints = _open(session, experiments, directories)
         functions = session.functions(_num_seeds(configs))
         rows = [[] for _ in configs] if checkpoints is None else [saved.rows for saved in checkpoints]
         runs = [Run(session, functions, *parts) for parts in zip(configs, directories, rows, strict=True)]
@@ -86,16 +91,18 @@ def _num_seeds(configs: Sequence[Config]) -> int | None:
     return len(configs) if len(configs) > 1 else None
 
 
-def _open(session: Session, configs: Sequence[Config], directories: Sequence[RunDirectory]) -> list[Checkpoint] | None:
+def _open(
+    session: Session, experiments: Sequence[Experiment], directories: Sequence[RunDirectory]
+) -> list[Checkpoint] | None:
     """Brings the directories to their newest common checkpoint, or to the beginning: then None."""
-    record = session.machine_record() | _group_record(configs)
+    record = session.machine_record() | _group_record([experiment.config for experiment in experiments])
     checkpoints = None if session.options.overwrite else _load(session, directories)
     if checkpoints is None:
-        for config, directory in zip(configs, directories, strict=True):
-            directory.start(config, record)
+        for experiment, directory in zip(experiments, directories, strict=True):
+            directory.start(experiment, record)
         return None
-    for config, directory, saved in zip(configs, directories, checkpoints, strict=True):
-        directory.resume(config, record, saved.rows)
+    for experiment, directory, saved in zip(experiments, directories, checkpoints, strict=True):
+        directory.resume(experiment, record, saved.rows)
         checkpoint.discard_after(directory.checkpoints, saved.step)
     return checkpoints
 
@@ -131,9 +138,7 @@ def _start(
     session.console.line(f"resumes from step {first.step:,}, {epochs} of {session.config.epochs} epochs done")
     if training.num_seeds is None:
         return progress_at(training, first.state, first.sums, first.clock)
-    states = [(saved.state, saved.sums) for saved in checkpoints]
-    along_seed = by_seed(make_mesh(training.num_seeds))
-    state, sums = jax.device_put(jax.tree.map(lambda *leaves: jnp.stack(leaves), *states), along_seed)
+    state, sums = _stacked([(saved.state, saved.sums) for saved in checkpoints], training.num_seeds)
     return progress_at(training, state, sums, Clock.of_all([saved.clock for saved in checkpoints]))
 
 
@@ -153,9 +158,26 @@ def _train(session: Session, runs: Sequence[Run], progress: Progress) -> Progres
             writer.finish()
             _write_results(runs, "interrupted", progress)
             raise
+        progress = _settled(runs[0].functions.training, progress)
         writer.save(progress, rows)
         writer.finish()
     return progress
+
+
+def _settled(training: Training, progress: Progress) -> Progress:
+    """The end of training, its state ready to be scored."""
+    if training.num_seeds is None:
+        return dataclasses.replace(progress, state=training.settled(progress.state))
+    if not progress.state.average:
+        return progress
+    states = [training.settled(progress.of_seed(index).state) for index in range(training.num_seeds)]
+    return dataclasses.replace(progress, state=_stacked(states, training.num_seeds))
+
+
+def _stacked(trees: Sequence[Any], num_seeds: int) -> Any:
+    """The trees of several seeds as one, with an axis of seeds in front."""
+    along_seed = by_seed(make_mesh(num_seeds))
+    return jax.device_put(jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees), along_seed)
 
 
 def _chunks(session: Session, runs: Sequence[Run], start: Progress, writer: Writer) -> Iterator[Progress]:
@@ -169,7 +191,7 @@ def _chunks(session: Session, runs: Sequence[Run], start: Progress, writer: Writ
         for progress in fit(functions.training, start, functions.validation):
             train = progress.train
             assert train is not None, "a chunk has at least one step, and a step at least one image"
-            show(progress.step, train.loss, train.accuracy, progress.images / progress.clock.total)
+            show(progress.step, train, progress.images / progress.clock.total)
             _record(runs, progress, events)
             if progress.row:
                 session.console.row(progress.row, epochs)
@@ -205,8 +227,8 @@ def _score_and_store(run: Run, progress: Progress, *, is_alone: bool) -> Result:
     if progress.diverged_at != (None,):
         return _write_result(run, "diverged", progress)
     start = time.perf_counter()
-    logits, targets = run.functions.test.logits(progress.state.params), run.functions.test.targets
-    test = score(logits, targets)
+    logits, targets = run.functions.test.logits(progress.state.variables), run.functions.test.targets
+    test = run.functions.test.measures.score(logits, targets)
     seconds = time.perf_counter() - start
     if not math.isfinite(test.loss):
         result = _write_result(run, "diverged", progress)
@@ -220,11 +242,25 @@ def _score_and_store(run: Run, progress: Progress, *, is_alone: bool) -> Result:
         test_loss=test.loss,
         test_accuracy=test.accuracy,
         test_examples=test.examples,
-        outputs={name: {"test_loss": s.loss, "test_accuracy": s.accuracy} for name, s in test.outputs.items()} or None,
+        test_metrics=_finite({"cross_entropy": test.cross_entropy, **test.metrics}, run.session.console),
+        main_output=run.session.learner.task.main_output,
+        outputs={name: _of_output(score) for name, score in test.outputs.items()} or None,
         evaluate_seconds=seconds,
     )
     run.directory.write_result(result)
     return result
+
+
+def _of_output(score: Score) -> dict[str, float]:
+    return {"test_loss": score.loss, "test_accuracy": score.accuracy, "test_cross_entropy": score.cross_entropy}
+
+
+def _finite(metrics: dict[str, float], console: Console) -> dict[str, float]:
+    """The metrics that are numbers. The others are named on the console."""
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            console.note(f"the metric {name} is {value} on the test images: it is left out of result.json")
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
 def _write_results(runs: Sequence[Run], status: str, progress: Progress) -> None:
@@ -245,8 +281,8 @@ def _result(run: Run, status: str, progress: Progress) -> Result:
     return Result(
         status=status,
         experiment=config.experiment,
-        dataset=config.dataset,
-        model=config.model,
+        dataset=config.dataset.name,
+        model=config.model.name,
         parameters=run.session.learner.parameters,
         seed=config.seed,
         epochs=steps // progress.epoch_steps,

@@ -1,11 +1,12 @@
-"""Finished runs: the seeds of a model that have scored their test set, and the parameters that they have learned."""
+"""Finished runs: the seeds of a model that have scored their test set, and what they have learned."""
 
 import dataclasses
 from pathlib import Path
 
-from cnn_jax import data
+from cnn_jax.config import Config
 from cnn_jax.errors import InputError
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
+from cnn_jax.report.console import Console
 from cnn_jax.runs import checkpoint
 from cnn_jax.runs.directory import RunDirectory, seed_folders
 
@@ -29,14 +30,31 @@ def finished_seeds(path: Path) -> dict[int, RunDirectory]:
     return {run.config().seed: run for run in finished.values()}
 
 
-def load_params(run: RunDirectory) -> dict:
-    """The parameters at the end of a finished run.
+def experiment_of(run: RunDirectory, given: Experiment | None, console: Console) -> Experiment:
+    """The experiment of a run: its Config, and the tables of the experiment that the user named, if any.
+
+    Raises InputError if the run needs parts that are not there. A user's file that has changed since is noted.
+    """
+    experiment, machine = given or Experiment(), run.machine()
+    before, now = machine.get("experiment_hash"), experiment.code.digest if experiment.code else None
+    if before and given is None:
+        file = machine.get("experiment_file")
+        raise InputError(f"{run.path}: its experiment is in a file of its own. Name it: --experiment={file}.")
+    if before and now != before:
+        console.note(f"{run.path}: {experiment.config.experiment} has changed since this run was trained.")
+    try:
+        return experiment.with_config(run.config())
+    except InputError as error:
+        raise InputError(f"{run.path}: {error}") from None
+
+
+def load_variables(run: RunDirectory, experiment: Experiment) -> dict:
+    """The variables at the end of a finished run, as `module.apply` takes them; the average where one is kept.
 
     Raises InputError if it is not finished or its checkpoint is missing, MachineError if the checkpoint is damaged.
     """
-    config, steps = run.config(), run.finished_result().steps
-    learner = build(config, data.spec(config.dataset))
-    return checkpoint.load_step(run.checkpoints, steps, learner.abstract_state).state.params
+    steps = run.finished_result().steps
+    return checkpoint.load_step(run.checkpoints, steps, build(experiment).abstract_state).state.variables
 
 
 def _is_finished(run: RunDirectory) -> bool:
@@ -46,7 +64,7 @@ def _is_finished(run: RunDirectory) -> bool:
 
 
 def _require_one_config(runs: dict[int, RunDirectory]) -> None:
-    configs = {seed: run.config() for seed, run in runs.items()}
+    configs: dict[int, Config] = {seed: run.config() for seed, run in runs.items()}
     first = next(iter(configs.values()))
     for seed, config in configs.items():
         if seed not in (-1, config.seed):

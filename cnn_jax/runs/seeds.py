@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import jax
 
 from cnn_jax import compilation
-from cnn_jax.config import FIELDS, Config
+from cnn_jax.config import LARGEST_SEED, Config
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import DivergedError, InputError, unknown_name
+from cnn_jax.experiment import Experiment
 from cnn_jax.report.console import Console
 from cnn_jax.runs import signals
 from cnn_jax.runs.execute import train_runs
@@ -25,36 +26,38 @@ MOST_SEEDS = 10_000
 Group = tuple[int, ...]  # seeds that train together
 
 
-def execute_seeds(config: Config, options: RunOptions, console: Console, dataset: Dataset | None = None) -> SeedsResult:
-    """Trains `options.seeds` seeds of a Config, from its own on, and leaves a directory for each in `options.folder`.
+def execute_seeds(
+    experiment: Experiment, options: RunOptions, console: Console, dataset: Dataset | None = None
+) -> SeedsResult:
+    """Trains `options.seeds` seeds of an experiment, from the Config's own on, with a directory for each.
 
-    Seeds that are done or have diverged are not trained again, and more may be added later. options.seed_strategy:
-    `loop` trains one after the other with one compilation, to the bit as each seed alone; `vmap` trains them together
-    in one program, whose devices share out the seeds; `auto` chooses by platform. A seed that diverges does not end the
-    others. dataset: the Config's, if it is loaded already. Raises InputError before anything is written, Interrupted
-    after everything is saved.
+    Seeds that are done or have diverged are not trained again, and more may be added later. options.folder: of all
+    directories. options.seed_strategy: `loop` trains one after the other with one compilation, to the bit as each seed
+    alone; `vmap` trains them together in one program, whose devices share out the seeds; `auto` chooses by platform. A
+    seed that diverges does not end the others. dataset: the experiment's, if it is loaded already. Raises InputError
+    before anything is written, Interrupted after everything is saved.
     """
-    seeds = _seeds(config, options)
+    seeds = _seeds(experiment.config, options)
     directory = SeedsDirectory(options.folder)
     directory.exists()  # raises InputError before a lock is made in a folder of something else
-    results = {} if options.overwrite else directory.completed(config, seeds)
+    results = {} if options.overwrite else directory.completed(experiment, seeds)
     if len(results) == len(seeds):
         console.note(f"{options.folder} holds these seeds, finished. To train again: --overwrite.")
         return _stored(directory, results, len(seeds))
     if not options.overwrite:
         _require_same_group(directory, seeds, options)
-    session = open_session(config, options, console, dataset)
+    session = open_session(experiment, options, console, dataset)
     with signals.deferred() as session.signals, compilation.memory_errors_named(), directory.locked():
-        directory.start(config, session.machine_record(), overwrite=options.overwrite)
+        directory.start(experiment, session.machine_record(), overwrite=options.overwrite)
         session.options = dataclasses.replace(options, overwrite=False)
-        results = directory.completed(config, seeds)
+        results = directory.completed(experiment, seeds)
         _train(session, directory, [seed for seed in seeds if seed not in results], results)
         return _stored(directory, results, len(seeds))
 
 
 def _seeds(config: Config, options: RunOptions) -> range:
     """The seeds to train. Raises InputError on options that make no sense."""
-    number, largest = options.seeds or 0, FIELDS["seed"].metadata["at_most"]
+    number, largest = options.seeds or 0, LARGEST_SEED
     require_number_of_seeds(number)
     if config.seed + number - 1 > largest:
         raise InputError(f"--seeds={number}: from --seed={config.seed} on, they exceed the largest seed, {largest:,}.")
@@ -163,10 +166,10 @@ def _memory_limit() -> float:
 
 def _train_together(session: Session, directory: SeedsDirectory, group: Group) -> dict[int, Result]:
     """Trains the seeds of a group, or one seed. One that diverges has a result that says so."""
-    configs = [dataclasses.replace(session.config, seed=seed) for seed in group]
+    experiments = [session.experiment.replace(seed=seed) for seed in group]
     runs = [directory.run(seed) for seed in group]
     try:
-        return dict(zip(group, train_runs(session, configs, runs), strict=True))
+        return dict(zip(group, train_runs(session, experiments, runs), strict=True))
     except DivergedError as error:
         [seed], [run] = group, runs
         session.console.note(f"seed {seed}: {error}")

@@ -5,11 +5,11 @@ They share `config.json` with the first seed, `machine.json`, and `result.json`,
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from cnn_jax.config import Config
 from cnn_jax.errors import InputError
+from cnn_jax.experiment import Experiment
 from cnn_jax.files import delete, machine_errors, write_atomic, write_json
 from cnn_jax.runs.directory import RunDirectory, entries, input_errors, require_same, seed_folders
 from cnn_jax.runs.result import Result
@@ -39,7 +39,7 @@ class SeedsDirectory:
             raise InputError(f"--workdir={self.path}: holds files, but no run. Name a new or empty folder.")
         return False
 
-    def completed(self, config: Config, seeds: range) -> dict[int, Result]:
+    def completed(self, experiment: Experiment, seeds: range) -> dict[int, Result]:
         """The results of the seeds that need no training: those that are done, and those that have diverged.
 
         Raises InputError if there are runs of another Config, or of other seeds than these.
@@ -52,7 +52,7 @@ class SeedsDirectory:
                 "resume that. Name another --workdir, or use --overwrite to delete them."
             )
         if (self.path / "config.json").is_file():
-            require_same(RunDirectory(self.path).config(), config, self.path)
+            require_same(RunDirectory(self.path), experiment)
         last = list(seed_folders(self.path))[-1]
         if last not in seeds:
             needed = last - seeds.start + 1
@@ -60,13 +60,14 @@ class SeedsDirectory:
                 f"--seeds={len(seeds)}: {self.path} holds more, up to seed {last}. Use --seeds={needed} or more, "
                 "or name another --workdir."
             )
-        found = {seed: self._completed(replace(config, seed=seed)) for seed in seed_folders(self.path)}
+        found = {seed: self._completed(experiment.replace(seed=seed)) for seed in seed_folders(self.path)}
         return {seed: result for seed, result in found.items() if result}
 
-    def _completed(self, config: Config) -> Result | None:
-        run = self.run(config.seed)
-        done, result = run.completed(config), run.result()
-        has_diverged = result and result.status == "diverged" and run.config() == config
+    def _completed(self, experiment: Experiment) -> Result | None:
+        run = self.run(experiment.config.seed)
+        done, result = run.completed(experiment), run.result()
+        is_same = run.is_run() and not experiment.differences(run.config())
+        has_diverged = result and result.status == "diverged" and is_same
         return done or (result if has_diverged else None)
 
     def groups(self) -> list[tuple[int, ...]]:
@@ -80,22 +81,22 @@ class SeedsDirectory:
         with RunDirectory(self.path).locked():
             yield
 
-    def start(self, config: Config, machine: dict, *, overwrite: bool) -> None:
+    def start(self, experiment: Experiment, machine: dict, *, overwrite: bool) -> None:
         """Brings the shared files to where training starts or resumes. overwrite: delete all seeds.
 
         Raises InputError if the first seeds were trained on other data.
         """
         exists = self.exists()
         if exists and not overwrite and (self.path / "machine.json").is_file():
-            RunDirectory(self.path).require_same_data(config, machine)
+            RunDirectory(self.path).require_same_data(experiment.config, machine)
         with input_errors(self.path):
             if overwrite:
                 for path in (*seed_folders(self.path).values(), self.path / _OLD_GROUP):
                     delete(path)
             delete(self.path / "result.json")
             # A folder counts as one of several seeds once there is a seed in it.
-            self.run(config.seed).path.mkdir(exist_ok=True)
-            write_atomic(self.path / "config.json", config.to_json())
+            self.run(experiment.config.seed).path.mkdir(exist_ok=True)
+            write_atomic(self.path / "config.json", experiment.config.to_json())
             write_json(self.path / "machine.json", machine)
 
     def result(self) -> SeedsResult | None:

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from cnn_jax import data
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset, Spec, Split, split_training_images
-from cnn_jax.experiment import build
+from cnn_jax.data.source import Source
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.report.console import Console
 from cnn_jax.runs import machine
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.signals import SignalFlags
+from cnn_jax.training.checks import require_numbers
 from cnn_jax.training.compiled import CompiledFunctions, compile_all
 from cnn_jax.training.learner import Learner
 
@@ -28,22 +30,19 @@ class DataSplits:
         return self.dataset.spec
 
 
-def load_dataset(config: Config, options: RunOptions, console: Console) -> Dataset:
-    """The Config's dataset. Raises InputError if it cannot be found, OutOfReachError if it cannot be downloaded."""
-    return data.load(
-        config.dataset,
-        data_dir=options.data_dir,
-        manual_dir=options.manual_dir,
-        glyph_seed=config.glyph_seed,
-        warn=console.note,
-    )
+def load_dataset(experiment: Experiment, options: RunOptions, console: Console) -> Dataset:
+    """The experiment's dataset. Raises InputError if it cannot be found, OutOfReachError if it cannot be downloaded."""
+    found = experiment.data
+    if not isinstance(found, Source):
+        return found
+    return data.load_from(found, data_dir=options.data_dir, manual_dir=options.manual_dir, warn=console.note)
 
 
 @dataclass
 class Session:
     """What runs share that differ in their seed alone. began: when the first functions were ready; None before."""
 
-    config: Config
+    experiment: Experiment
     options: RunOptions
     console: Console
     learner: Learner
@@ -51,6 +50,11 @@ class Session:
     signals: SignalFlags = field(default_factory=SignalFlags)
     began: float | None = None
     _functions: dict[int | None, CompiledFunctions] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Config:
+        """The settings of the first seed."""
+        return self.experiment.config
 
     def functions(self, num_seeds: int | None = None) -> CompiledFunctions:
         """The functions for one seed or for several that train together, compiled at the first call."""
@@ -76,15 +80,25 @@ class Session:
         """The content of `machine.json`."""
         record = machine.describe(list(self.options.command_line))
         record["data_fingerprint"] = self.splits.dataset.fingerprint
+        record |= code_record(self.experiment)
         return record | ({"remark": self.options.remark} if self.options.remark else {})
 
 
-def open_session(config: Config, options: RunOptions, console: Console, dataset: Dataset | None = None) -> Session:
-    """Builds the learner and loads the data. dataset: the Config's, if it is loaded already.
+def code_record(experiment: Experiment) -> dict:
+    """What `machine.json` says of the user's file: where it is, and the hash of what it says."""
+    code = experiment.code
+    return {"experiment_file": str(code.path), "experiment_hash": code.digest} if code else {}
 
-    Raises InputError if the Config names no such model, or if there is no such data.
+
+def open_session(
+    experiment: Experiment, options: RunOptions, console: Console, dataset: Dataset | None = None
+) -> Session:
+    """Builds the learner and loads the data. dataset: the experiment's, if it is loaded already.
+
+    Raises InputError if the experiment's parts do not fit each other, or if there is no such data.
     """
-    learner = build(config, data.spec(config.dataset))
-    dataset = dataset or load_dataset(config, options, console)
+    learner, config = build(experiment), experiment.config
+    dataset = dataset or load_dataset(experiment, options, console)
     splits = DataSplits(dataset, *split_training_images(dataset, config.train_examples, config.validation_examples))
-    return Session(config, options, console, learner, splits)
+    require_numbers(learner, splits.train)
+    return Session(experiment, options, console, learner, splits)

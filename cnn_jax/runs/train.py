@@ -6,6 +6,7 @@ from cnn_jax import compilation
 from cnn_jax.config import Config, run_name
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import DivergedError, InputError, OutOfReachError
+from cnn_jax.experiment import Experiment
 from cnn_jax.files import numbered
 from cnn_jax.report.console import Console
 from cnn_jax.runs.execute import execute
@@ -16,7 +17,7 @@ from cnn_jax.runs.seeds_result import SeedsResult
 from cnn_jax.runs.session import load_dataset
 
 
-def run(config: Config, options: RunOptions) -> Result | SeedsResult:
+def run(experiment: Experiment, options: RunOptions) -> Result | SeedsResult:
     """Trains, scores and prints the result. With `options.seeds` trains this many seeds.
 
     A Config from a file gets a new numbered folder unless one is named. Raises what `execute` and `execute_seeds`
@@ -28,21 +29,21 @@ def run(config: Config, options: RunOptions) -> Result | SeedsResult:
     compilation.start(persistent_cache=options.compilation_cache, deterministic=options.deterministic)
     if options.deterministic:
         console.note(compilation.price_of_determinism())
-    dataset, remark = None, None
+    config, dataset, remark = experiment.config, None, None
     if "dataset" not in options.changed and options.config_file is None and config.dataset == Config.dataset:
-        config, dataset, remark = _within_reach(config, options, console)
-    name = run_name(config, options.changed, many_seeds=options.seeds is not None)
+        experiment, dataset, remark = _within_reach(experiment, options, console)
+    name = run_name(experiment.config, options.changed, many_seeds=options.seeds is not None)
     default = numbered(RUNS, name) if options.config_file else RUNS / name
     options = dataclasses.replace(options, workdir=options.workdir or default, remark=remark)
     if options.seeds is not None:
-        return _run_seeds(config, options, console, dataset)
-    result = execute(config, options, console, dataset)
+        return _run_seeds(experiment, options, console, dataset)
+    result = execute(experiment, options, console, dataset)
     console.result(dataclasses.asdict(result))
     return result
 
 
-def _run_seeds(config: Config, options: RunOptions, console: Console, dataset: Dataset | None) -> SeedsResult:
-    result = execute_seeds(config, options, console, dataset)
+def _run_seeds(experiment: Experiment, options: RunOptions, console: Console, dataset: Dataset | None) -> SeedsResult:
+    result = execute_seeds(experiment, options, console, dataset)
     console.seeds(dataclasses.asdict(result))
     bad = [seed for seed in result.seeds if seed.status == "diverged"]
     if bad:
@@ -54,12 +55,15 @@ def _run_seeds(config: Config, options: RunOptions, console: Console, dataset: D
     return result
 
 
-def _within_reach(config: Config, options: RunOptions, console: Console) -> tuple[Config, Dataset | None, str | None]:
-    """The Config and its dataset, or glyphs and a remark where the default dataset cannot be downloaded."""
+def _within_reach(
+    experiment: Experiment, options: RunOptions, console: Console
+) -> tuple[Experiment, Dataset | None, str | None]:
+    """The experiment and its dataset, or glyphs and a remark where the default dataset cannot be downloaded."""
     try:
-        return config, load_dataset(config, options, console), None
+        return experiment, load_dataset(experiment, options, console), None
     except OutOfReachError as error:
         console.note(str(error))
-    remark = f"no dataset was named and {config.dataset} is out of reach: trained on glyphs, which are drawn digits"
-    console.line(f"NOT ON {config.dataset.upper()}: {remark}")
-    return dataclasses.replace(config, dataset="glyphs"), None, remark
+    name = experiment.config.dataset.name
+    remark = f"no dataset was named and {name} is out of reach: trained on glyphs, which are drawn digits"
+    console.line(f"NOT ON {name.upper()}: {remark}")
+    return experiment.replace(dataset="glyphs"), None, remark

@@ -9,22 +9,24 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from jax.export import export, symbolic_shape
 
-from cnn_jax import compilation, data
-from cnn_jax.config import Config
+from cnn_jax import compilation
 from cnn_jax.errors import InputError, unknown_name
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.report.console import Console
 from cnn_jax.runs.directory import RunDirectory
-from cnn_jax.runs.finished import load_params
+from cnn_jax.runs.finished import experiment_of, load_variables
 from cnn_jax.runs.options import RunOptions
 
 FORMATS = {"npz": "parameters.npz", "stablehlo": "model.stablehlo"}
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def run(options: RunOptions, *, format: str = "npz", output: Path | None = None) -> Path:
-    """Writes the file and returns its path. output: the file; by default it is in the run's directory.
+def run(
+    options: RunOptions, *, experiment: Experiment | None = None, format: str = "npz", output: Path | None = None
+) -> Path:
+    """Writes the file and returns its path.
 
+    experiment: whose parts the run needs, if any are a user's. output: the file; by default in the run's directory.
     Raises InputError when there is no finished run, the format is unknown, or the file exists or cannot be written.
     """
     if options.workdir is None:
@@ -32,41 +34,45 @@ def run(options: RunOptions, *, format: str = "npz", output: Path | None = None)
     if format not in FORMATS:
         raise unknown_name("--format", format, "format", FORMATS)
     compilation.start(persistent_cache=False)
-    directory = RunDirectory(options.workdir)
-    config = directory.config()
+    directory, console = RunDirectory(options.workdir), Console()
+    experiment = experiment_of(directory, experiment, console)
     directory.finished_result()  # raises when the run is not finished, before the file is looked at
     path = output or options.workdir / FORMATS[format]
     if path.exists() and not options.overwrite:
         raise InputError(f"--output={path}: already exists. Name another file, or use --overwrite.")
-    params = load_params(directory)
+    variables = load_variables(directory, experiment)
     try:
         if format == "npz":
-            _write_npz(path, params)
+            _write_npz(path, variables)
         else:
-            _write_stablehlo(path, config, params)
+            _write_stablehlo(path, experiment, variables)
     except OSError as error:
         raise InputError(f"--output={path}: cannot be written: {error.strerror}.") from None
-    Console().line(f"{path} written, {path.stat().st_size:,} bytes")
+    console.line(f"{path} written, {path.stat().st_size:,} bytes")
     return path
 
 
-def _write_npz(path: Path, params: dict) -> None:
-    """Stores the parameters under their paths in the model, for example `Conv_0/kernel`, for `numpy.load`."""
+def _write_npz(path: Path, variables: dict) -> None:
+    """Stores the parameters under their paths in the model, for example `Conv_0/kernel`, for `numpy.load`.
+
+    Other variables have the name of their collection in front, for example `batch_stats/BatchNorm_0/mean`.
+    """
+    params = variables["params"] | {name: part for name, part in variables.items() if name != "params"}
     with path.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **flatten_dict(params, sep="/"))
 
 
-def _write_stablehlo(path: Path, config: Config, params: dict) -> None:
+def _write_stablehlo(path: Path, experiment: Experiment, variables: dict) -> None:
     """Stores the function from images to logits as StableHLO, with the parameters in it.
 
     Images: uint8 [N, H, W, C] with any N, as in the dataset. Logits: float32 [N, classes], or a dict of them by output.
     To read it: `jax.export.deserialize(bytearray(path.read_bytes())).call(images)`. The program uses XLA's own
     operators, so that it runs on every platform.
     """
-    learner = build(config, data.spec(config.dataset), fused=False)
+    learner = build(experiment, fused=False)
 
     def infer(images: jax.Array) -> Any:
-        return learner.apply(params, images)
+        return learner.apply(variables, images)
 
     shape = symbolic_shape(", ".join(["batch", *map(str, learner.spec.image_shape)]))
     exported = export(jax.jit(infer), platforms=PLATFORMS)(jax.ShapeDtypeStruct(shape, jnp.uint8))

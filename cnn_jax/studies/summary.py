@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from cnn_jax import compilation, data
-from cnn_jax.config import Config
+from cnn_jax import compilation
 from cnn_jax.errors import InputError
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.files import write_atomic
 from cnn_jax.models import summary
 from cnn_jax.models.graph import trace_graph
@@ -17,14 +16,15 @@ from cnn_jax.report.tables import Table
 from cnn_jax.runs.options import RunOptions
 
 
-def run(config: Config, options: RunOptions, *, graph: Path | None = None) -> list[Layer]:
-    """Prints the layer table of the config's model for images of its dataset. It reads no data.
+def run(experiment: Experiment, options: RunOptions, *, graph: Path | None = None) -> list[Layer]:
+    """Prints the layer table of the experiment's model for images of its dataset. It reads no data.
 
     graph: a new SVG file for a drawing of the model. Raises InputError when it exists or cannot be written.
     """
     compilation.start(persistent_cache=False)
-    console, title = Console(), f"{config.experiment}: {config.model} on {config.dataset}"
-    learner = build(config, data.spec(config.dataset), fused=False)
+    console, config = Console(), experiment.config
+    title = f"{config.experiment}: {config.model} on {config.dataset}"
+    learner = build(experiment, fused=False)
     layers = summary.layers(learner.module, learner.input_shapes)
     if graph is not None:
         _write(graph, drawing(title, trace_graph(learner.module, learner.input_shapes).record()))

@@ -14,13 +14,14 @@ from jax.typing import ArrayLike
 
 from cnn_jax import compilation
 from cnn_jax.data.dataset import Split
-from cnn_jax.training import metrics, step
+from cnn_jax.training import step
 from cnn_jax.training.learner import Learner
 from cnn_jax.training.mesh import DATA, SEED, by_data, by_seed, make_mesh, padded, replicated
-from cnn_jax.training.metrics import MetricSums, Score
+from cnn_jax.training.metrics import Measures, MetricSums, Score
 from cnn_jax.training.state import TrainState
 
 INFERENCE_BATCH = 1000
+STATISTICS_IMAGES = 10_000  # that the statistics of an average are taken over
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Training:
     def zeros(self) -> MetricSums:
         """The sums over no images, for the model's outputs."""
         shape = () if self.num_seeds is None else (self.num_seeds,)
-        return jax.tree.map(lambda leaf: jnp.full(shape, leaf), metrics.zeros(self.targets))
+        return jax.tree.map(lambda leaf: jnp.full(shape, leaf), self.learner.measures.zeros(self.targets))
 
     def create_state(self, seed: int | Sequence[int]) -> TrainState:
         """The state before the first step, of one seed or of `num_seeds` seeds."""
@@ -65,7 +66,30 @@ class Training:
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate after `step` steps were taken."""
-        return float(self.learner.schedule(self.learning_rate, self.epochs * self.epoch_steps)(step))
+        return self.learning_rate * float(self.learner.schedule(self.epochs * self.epoch_steps)(step))
+
+    def settled(self, state: TrainState) -> TrainState:
+        """The state of one seed, ready to be scored.
+
+        Where an average of the parameters is kept, the module's state that goes with it is computed over a fixed list
+        of training images: the statistics of a BatchNorm were taken with other parameters.
+        """
+        if not state.average or not state.model_state:
+            return state
+        rows = padded(min(self.learner.batch_size, self.examples), make_mesh())
+        order = np.random.default_rng(0).permutation(self.examples)[: max(rows, STATISTICS_IMAGES // rows * rows)]
+        indices = np.resize(order, (max(1, len(order) // rows), rows)).astype(np.int32)
+        on_devices = jax.device_put((state.variables, self.images, indices), replicated(make_mesh()))
+        return state.replace(average={**state.average, "model_state": self._statistics(*on_devices)})
+
+    @functools.cached_property
+    def _statistics(self) -> Callable:
+        mesh = make_mesh()
+        return compilation.jit(
+            step.make_statistics(self.learner, by_data(mesh)),
+            in_shardings=replicated(mesh),
+            out_shardings=replicated(mesh),
+        )
 
     def batch_indices(self, key: jax.Array, epoch: int) -> jax.Array:
         """The images of each step of an epoch: int32 [steps, rows], -1 in rows without an image."""
@@ -92,23 +116,24 @@ class Inference:
     targets: int32 [N], or a dict of them by output.
     """
 
+    measures: Measures
     images: jax.Array
     targets: Any
     compile_seconds: float
     memory_bytes: int
     _infer: Callable
 
-    def logits(self, params: dict) -> Any:
+    def logits(self, variables: dict) -> Any:
         """Logits of every image, on the host: float32 [N, classes], or a dict of them by output."""
-        return jax.device_get(self._infer(jax.device_put(params, self.images.sharding), self.images))
+        return jax.device_get(self._infer(jax.device_put(variables, self.images.sharding), self.images))
 
     def on(self, images: np.ndarray) -> "Inference":
         """The same compiled function for other images: uint8, of the same shape."""
         return dataclasses.replace(self, images=jax.device_put(images, self.images.sharding))
 
-    def score(self, params: dict) -> Score:
-        """Loss and accuracy over every image."""
-        return metrics.score(self.logits(params), self.targets)
+    def score(self, variables: dict) -> Score:
+        """Loss, accuracy and metrics over every image."""
+        return self.measures.score(self.logits(variables), self.targets)
 
 
 @dataclass(frozen=True)
@@ -160,8 +185,12 @@ def compile_training(learner: Learner, split: Split, mesh: Mesh, num_seeds: int 
         learner, images, targets, epoch_steps, learner.learning_rate, learner.epochs, 0.0, 0, create, indices, None,
         num_seeds,
     )  # fmt: skip
+
+    def make_step(learning_rate: ArrayLike) -> step.Step:
+        return step.make_step(learner, learning_rate, learner.epochs * epoch_steps)
+
     chunk, chunk_seconds = compiled(
-        step.make_chunk(_step_maker(learner, epoch_steps), _batch_sharding(mesh, num_seeds)),
+        step.make_chunk(make_step, _batch_sharding(mesh, num_seeds)),
         (0, 0, None, None, 0, None, None, None),
         *(state, training.zeros(), images, targets, indices(state.key, zero), zero, zero, np.float32(0)),
         donate_argnums=0,
@@ -169,16 +198,6 @@ def compile_training(learner: Learner, split: Split, mesh: Mesh, num_seeds: int 
     )
     seconds = create_seconds + indices_seconds + chunk_seconds
     return training.replace(compile_seconds=seconds, memory_bytes=compilation.memory_bytes(chunk), _chunk=chunk)
-
-
-def _step_maker(learner: Learner, epoch_steps: int) -> Callable[[ArrayLike], step.Step]:
-    """Gives the training step for a learning rate, which may be traced."""
-
-    def make(learning_rate: ArrayLike) -> step.Step:
-        schedule = learner.schedule(learning_rate, learner.epochs * epoch_steps)
-        return step.make_step(learner.apply, learner.optimizer(schedule))
-
-    return make
 
 
 def _batch_sharding(mesh: Mesh, num_seeds: int | None) -> Any:
@@ -218,5 +237,12 @@ def compile_inference(learner: Learner, split: Split, mesh: Mesh, batch_size: in
     rows = padded(min(batch_size, len(split)), mesh)
     infer = step.make_infer(learner.apply, rows, by_data(mesh))
     jitted = compilation.jit(infer, in_shardings=everywhere, out_shardings=everywhere)
-    program, seconds = compilation.compiled(jitted, learner.abstract_state[0].params, images)
-    return Inference(images, learner.task.targets(split.labels), seconds, compilation.memory_bytes(program), program)
+    program, seconds = compilation.compiled(jitted, learner.abstract_variables, images)
+    return Inference(
+        learner.measures,
+        images,
+        learner.task.targets(split.labels),
+        seconds,
+        compilation.memory_bytes(program),
+        program,
+    )

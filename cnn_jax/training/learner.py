@@ -1,58 +1,119 @@
 """A learner: the network, what it is asked, and how it is trained, as pure functions. Nothing in here is compiled."""
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
+from jax import Array
 from jax.typing import ArrayLike
 
+from cnn_jax.data.augmentations import Mixed
 from cnn_jax.data.dataset import Spec
 from cnn_jax.data.tasks import Task
-from cnn_jax.training import metrics
-from cnn_jax.training.metrics import MetricSums
+from cnn_jax.models.summary import train_argument
+from cnn_jax.ops.interception import stock_layers
+from cnn_jax.training.metrics import Measures, MetricSums
+from cnn_jax.training.optimizers import Averaging
 from cnn_jax.training.state import TrainState, create
+
+# What random numbers are for. Epochs fold 1, 2, ... into the run's key, so these numbers begin at the other end.
+_FOR_AUGMENTATION, _FOR_MODULE = 2**32 - 1, 2**32 - 2
 
 
 @dataclass(frozen=True)
 class Learner:
-    """Everything that `experiment.build` makes of a Config and a dataset's spec.
+    """Everything that `experiment.build` makes of an Experiment and a dataset's spec.
 
-    module: task inputs -> logits. optimizer: learning rate or schedule -> optimizer. schedule: peak learning rate and
-    all steps of the run -> schedule. matmul_precision: of float32 products, as `jax.default_matmul_precision` takes it.
+    module: task inputs -> logits. optimizer: learning rate as a function of the step -> optimizer. schedule: all steps
+    of the run -> (step -> factor of the learning rate). averaging: all steps of the run -> how an average of the
+    parameters is kept; None where none is. augmentations: (key, images) -> images or Mixed. matmul_precision: of
+    float32 products, as `jax.default_matmul_precision` takes it.
     """
 
     module: nn.Module
     task: Task
     spec: Spec
-    optimizer: Callable[[optax.ScalarOrSchedule], optax.GradientTransformation]
-    schedule: Callable[[ArrayLike, int], optax.Schedule]
+    measures: Measures
+    optimizer: Callable[[optax.Schedule], optax.GradientTransformation]
+    schedule: Callable[[int], optax.Schedule]
     learning_rate: float
     epochs: int
     batch_size: int
+    averaging: Callable[[int], Averaging] | None = None
+    augmentations: Sequence[Callable[[Array, Array], Array | Mixed]] = field(default=())
     matmul_precision: str = "float32"
 
     def inputs(self, images: Any) -> Any:
         """What the module receives for uint8 images [N, H, W, C]."""
         return self.task.inputs(self.spec.inputs(images))
 
-    def apply(self, params: dict, images: jax.Array) -> Any:
-        """Logits of uint8 images [N, H, W, C]: float32 [N, classes], or a dict of them by output."""
-        with jax.default_matmul_precision(self.matmul_precision):
-            return self.module.apply({"params": params}, self.inputs(images))
+    def apply(self, variables: dict, images: Array) -> Any:
+        """Logits of uint8 images [N, H, W, C], for scoring: float32 [N, classes], or a dict of them by output."""
+        with jax.default_matmul_precision(self.matmul_precision), stock_layers():
+            return self.module.apply(variables, self.inputs(images), **train_argument(self.module, is_training=False))
 
-    def init(self, key: jax.Array) -> dict:
-        """The initial parameters."""
-        return self.module.init(key, self._example())["params"]
+    def apply_in_training(
+        self, params: dict, model_state: dict, images: Array, mask: Array, keys: "Keys"
+    ) -> tuple[Any, dict, Any]:
+        """Logits of a batch, the module's next state, and partners and weights of mixtures, or None.
+
+        mask: bool [N], the rows that are real images.
+        """
+        inputs, mixed = self._augmented(images, keys.augmentation)
+        with jax.default_matmul_precision(self.matmul_precision), stock_layers(mask=mask):
+            outputs = self.module.apply(
+                {"params": params, **model_state},
+                inputs,
+                rngs={"params": keys.module},
+                mutable=list(model_state) or False,
+                **train_argument(self.module, is_training=True),
+            )
+        logits, changed = outputs if model_state else (outputs, {})
+        return logits, {**model_state, **changed}, mixed
+
+    def batch_statistics(self, variables: dict, images: Array) -> dict:
+        """The module's state with the statistics of these images alone in every BatchNorm. No dropout is applied."""
+        state = {name: value for name, value in variables.items() if name != "params"}
+        with jax.default_matmul_precision(self.matmul_precision), stock_layers(own_statistics=True):
+            _, changed = self.module.apply(
+                variables,
+                self.inputs(images),
+                rngs={"params": jax.random.key(0)},
+                mutable=list(state),
+                **train_argument(self.module, is_training=True),
+            )
+        return {**state, **changed}
+
+    def _augmented(self, images: Array, key: Array) -> tuple[Any, Any]:
+        """What the module receives in training, and partners and weights of mixtures, or None."""
+        if not self.augmentations:
+            return self.inputs(images), None
+        changed, mixed = images.astype(jnp.float32) / 255, None
+        for index, augment in enumerate(self.augmentations):
+            result = augment(jax.random.fold_in(key, index), changed)
+            changed, *parts = result if isinstance(result, Mixed) else (result,)
+            mixed = tuple(parts) or mixed
+        return self.task.inputs(self.spec.inputs(changed * 255)), mixed
+
+    def init(self, key: Array) -> dict:
+        """The module's initial variables."""
+        with stock_layers():
+            return dict(self.module.init(key, self._example(), **train_argument(self.module, is_training=False)))
 
     def create_state(self, seed: ArrayLike) -> TrainState:
         """The state before the first step."""
         # The number of steps does not change the form of the optimizer's state.
-        return create(self.init, self.optimizer(self.schedule(self.learning_rate, 1)), seed)
+        return create(self.init, self.optimizer_for(self.learning_rate, 1), seed, averages=self.averaging is not None)
+
+    def optimizer_for(self, learning_rate: ArrayLike, steps: int) -> optax.GradientTransformation:
+        """The optimizer of a run of so many steps."""
+        factor = self.schedule(steps)
+        return self.optimizer(lambda step: learning_rate * factor(step))
 
     @functools.cached_property
     def abstract_state(self) -> tuple[TrainState, MetricSums]:
@@ -60,11 +121,18 @@ class Learner:
 
         Raises InputError if the images of the dataset do not fit the module.
         """
-        return jax.eval_shape(lambda: (self.create_state(0), metrics.zeros(self.task.targets(jnp.zeros(1, jnp.int32)))))
+        return jax.eval_shape(
+            lambda: (self.create_state(0), self.measures.zeros(self.targets(jnp.zeros(1, jnp.int32))))
+        )
 
-    def require_fitting_images(self) -> None:
-        """Raises InputError if the images of the dataset do not fit the module."""
-        _ = self.abstract_state
+    def targets(self, labels: Any) -> Any:
+        """What the module is asked: int32 [N], or a dict of them by output."""
+        return self.task.targets(labels)
+
+    @functools.cached_property
+    def abstract_variables(self) -> dict:
+        """Shapes and dtypes of what `apply` takes."""
+        return self.abstract_state[0].variables
 
     @functools.cached_property
     def input_shapes(self) -> Any:
@@ -78,3 +146,18 @@ class Learner:
 
     def _example(self) -> Any:
         return self.task.inputs(jnp.zeros((1, *self.spec.image_shape), jnp.float32))
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The random keys of a step. module: for dropout and whatever else the module draws."""
+
+    augmentation: Array
+    module: Array
+
+    @staticmethod
+    def of_step(key: Array, step: ArrayLike) -> "Keys":
+        """The keys, a function of the run's key and the step alone."""
+        return Keys(
+            *(jax.random.fold_in(jax.random.fold_in(key, use), step) for use in (_FOR_AUGMENTATION, _FOR_MODULE))
+        )

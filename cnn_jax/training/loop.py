@@ -121,7 +121,8 @@ class Progress:
         rows = [row for row in self.rows if row]
         if self.num_seeds is None or not rows:
             return rows[0] if rows else None
-        mean = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        common = [name for name in rows[0] if all(name in row for row in rows)]
+        mean = {name: float(np.mean([row[name] for row in rows])) for name in common}
         return mean | {"epoch": self.epoch, "step": self.step, "seconds": self.clock.epoch_seconds}
 
     @property
@@ -156,9 +157,7 @@ def progress_at(training: Training, state: TrainState, sums: MetricSums, clock: 
     """Between two chunks. sums: of the current epoch so far."""
     on_host, step = jax.device_get((sums, state.step))
     step = int(np.max(step))
-    by_seed = [on_host]
-    if training.num_seeds is not None:
-        by_seed = [jax.tree.map(lambda leaf, index=index: leaf[index], on_host) for index in range(training.num_seeds)]
+    by_seed = _by_seed(on_host, training.num_seeds)
     diverged_at = tuple(None if one.diverged_at == metrics.NEVER else int(one.diverged_at) for one in by_seed)
     finished_epochs, steps = divmod(step, training.epoch_steps)
     images = finished_epochs * training.examples + (int(by_seed[0].count) if steps else 0)
@@ -244,28 +243,45 @@ def _with_rows(progress: Progress, training: Training, validation: Inference | N
     if validation is not None:
         progress.clock.count_host()
         held_out = [
-            validation.score(progress.of_seed(index).state.params) if train else None
+            validation.score(training.settled(progress.of_seed(index).state).variables) if train else None
             for index, train in enumerate(progress.scores)
         ]
         progress.clock.lap()
-    learning_rate = training.learning_rate_at(progress.step - 1)
-    rows = tuple(_row(progress, *scores, learning_rate) for scores in zip(progress.scores, held_out, strict=True))
+    others = {"learning_rate": training.learning_rate_at(progress.step - 1)}
+    norms = [_norms(sums, training.epoch_steps) for sums in _by_seed(jax.device_get(progress.sums), training.num_seeds)]
+    rows = tuple(
+        _row(progress, train, score, others | norm)
+        for train, score, norm in zip(progress.scores, held_out, norms, strict=True)
+    )
     if progress.num_seeds is None and not rows[0]:
         raise diverged(progress.epoch, progress.step)
     return dataclasses.replace(progress, rows=rows)
 
 
-def _row(progress: Progress, train: Score | None, held_out: Score | None, learning_rate: float) -> Row:
-    """A seed's row at the end of an epoch; empty if the seed has diverged."""
+def _by_seed(sums: MetricSums, num_seeds: int | None) -> list[MetricSums]:
+    """The sums of each seed."""
+    if num_seeds is None:
+        return [sums]
+    return [jax.tree.map(lambda leaf, index=index: leaf[index], sums) for index in range(num_seeds)]
+
+
+def _norms(sums: MetricSums, epoch_steps: int) -> Row:
+    """The mean L2 norm of the epoch's gradients, and that of all parameters at its end."""
+    return {"gradient_norm": float(sums.gradient_norm) / epoch_steps, "parameter_norm": float(sums.parameter_norm)}
+
+
+def _row(progress: Progress, train: Score | None, held_out: Score | None, others: Row) -> Row:
+    """A seed's row at the end of an epoch; empty if the seed has diverged. Numbers that are not finite are left out."""
     if train is None or (held_out is not None and not math.isfinite(held_out.loss)):
         return {}
     seconds = progress.clock.epoch_seconds / len(progress.scores)
-    return {
+    row = {
         "epoch": progress.epoch,
         "step": progress.step,
         **train.named("train"),
         **(held_out.named("validation") if held_out else {}),
-        "learning_rate": learning_rate,
+        **others,
         "seconds": seconds,
         "images_per_second": train.examples / seconds,
     }
+    return {name: value for name, value in row.items() if math.isfinite(value)}

@@ -1,6 +1,7 @@
-"""What training changes: step, parameters, optimizer state and key. Arrays only, so that it can be saved and mapped."""
+"""What training changes, as arrays only, so that it can be saved and mapped."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,17 +11,43 @@ from jax.typing import ArrayLike
 
 
 class TrainState(struct.PyTreeNode):
-    """step: int32 [], the number of steps taken. params: the module's. key: the run's random key, never changed."""
+    """step: int32 [], the number of steps taken. params: the module's. key: the run's random key, never changed.
+
+    model_state: the module's other collections, such as `batch_stats`; empty where it has none. average: where an
+    average of the parameters is kept, `params` and `model_state` to score with; else empty.
+    """
 
     step: jax.Array
     params: dict
+    model_state: dict
+    average: dict
     opt_state: optax.OptState
     key: jax.Array
 
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The variables that are scored, as `module.apply` takes them."""
+        params, model_state = self.params, self.model_state
+        if self.average:
+            params, model_state = self.average["params"], self.average["model_state"]
+        return {"params": params, **model_state}
 
-def create(init: Callable[[jax.Array], dict], optimizer: optax.GradientTransformation, seed: ArrayLike) -> TrainState:
-    """The state before the first step, a pure function of the seed. init: key -> params."""
+
+def create(
+    init: Callable[[jax.Array], dict], optimizer: optax.GradientTransformation, seed: ArrayLike, *, averages: bool
+) -> TrainState:
+    """The state before the first step, a pure function of the seed. init: key -> the module's variables."""
     key = jax.random.key(seed)
     # Epochs fold 1, 2, ... into the key for their order of images. 0 is left for the weights.
-    params = init(jax.random.fold_in(key, 0))
-    return TrainState(step=jnp.zeros((), jnp.int32), params=params, opt_state=optimizer.init(params), key=key)
+    variables = dict(init(jax.random.fold_in(key, 0)))
+    params = variables.pop("params", {})
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        model_state=variables,
+        average={"params": jax.tree.map(jnp.copy, params), "model_state": jax.tree.map(jnp.copy, variables)}
+        if averages
+        else {},
+        opt_state=optimizer.init(params),
+        key=key,
+    )

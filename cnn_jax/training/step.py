@@ -9,11 +9,11 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
-from cnn_jax.training import metrics
-from cnn_jax.training.metrics import MetricSums
+from cnn_jax.training.learner import Keys, Learner
+from cnn_jax.training.metrics import MetricSums, mean_over_outputs
 from cnn_jax.training.state import TrainState
 
-# params, uint8 images [N, H, W, C] -> float32 logits [N, classes], or a dict of them by output
+# variables, uint8 images [N, H, W, C] -> float32 logits [N, classes], or a dict of them by output
 Apply = Callable[[dict, jax.Array], Any]
 # state, images, targets, mask -> the next state, and the sums of the batch before the update
 Step = Callable[[TrainState, jax.Array, Any, jax.Array], tuple[TrainState, MetricSums]]
@@ -31,27 +31,40 @@ def batch_indices(key: jax.Array, epoch: jax.Array, examples: int, batch_size: i
     return jnp.pad(jnp.reshape(batches, (steps, batch_size)), ((0, 0), (0, rows - batch_size)), constant_values=-1)
 
 
-def make_step(apply: Apply, optimizer: optax.GradientTransformation) -> Step:
-    """The training step.
+def make_step(learner: Learner, learning_rate: ArrayLike, steps: int) -> Step:
+    """The training step of a run of so many steps.
 
-    The loss is the mean cross-entropy over the images that the mask keeps, as in Keras. A model with several outputs
-    has one loss for each; the gradient is taken of their mean.
+    The loss is the mean over the images that the mask keeps, as in Keras. A model with several outputs has one loss for
+    each; the gradient is taken of their mean.
     """
+    optimizer = learner.optimizer_for(learning_rate, steps)
+    averaging = learner.averaging(steps) if learner.averaging else None
 
     def mean_loss(
-        params: dict, images: jax.Array, targets: Any, mask: jax.Array, step: jax.Array
-    ) -> tuple[jax.Array, MetricSums]:
-        sums = metrics.batch_sums(apply(params, images), targets, mask, step)
-        return metrics.mean_over_outputs(sums.loss) / sums.count, sums
+        params: dict, state: TrainState, images: jax.Array, targets: Any, mask: jax.Array
+    ) -> tuple[jax.Array, tuple[MetricSums, dict]]:
+        number = state.step + 1
+        logits, model_state, mixed = learner.apply_in_training(
+            params, state.model_state, images, mask, Keys.of_step(state.key, number)
+        )
+        sums = learner.measures.batch_sums(logits, targets, mask, number, mixed)
+        return mean_over_outputs(sums.loss) / sums.count, (sums, model_state)
 
     def step(state: TrainState, images: jax.Array, targets: Any, mask: jax.Array) -> tuple[TrainState, MetricSums]:
         number = state.step + 1
-        gradients, sums = jax.grad(mean_loss, has_aux=True)(state.params, images, targets, mask, number)
+        gradients, (sums, model_state) = jax.grad(mean_loss, has_aux=True)(state.params, state, images, targets, mask)
         is_finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(gradients)]))
-        sums = sums.replace(diverged_at=jnp.where(is_finite, sums.diverged_at, number))
+        sums = sums.replace(
+            diverged_at=jnp.where(is_finite, sums.diverged_at, number), gradient_norm=optax.global_norm(gradients)
+        )
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        return state.replace(step=number, params=params, opt_state=opt_state), sums
+        average = state.average
+        if averaging:
+            average = {**average, "params": averaging(average["params"], params, number)}
+        return state.replace(
+            step=number, params=params, model_state=model_state, average=average, opt_state=opt_state
+        ), sums
 
     return step
 
@@ -82,7 +95,8 @@ def make_chunk(make_step: Callable[[ArrayLike], Step], batch_sharding: NamedShar
             state, batch_sums = step(state, *batch(images, targets, of_batch))
             return state, sums + batch_sums
 
-        return jax.lax.fori_loop(first, last, body, (state, sums))
+        state, sums = jax.lax.fori_loop(first, last, body, (state, sums))
+        return state, sums.replace(parameter_norm=optax.global_norm(state.params))
 
     return chunk
 
@@ -94,18 +108,35 @@ def batch(images: jax.Array, targets: Any, indices: jax.Array) -> tuple[jax.Arra
 
 
 def make_infer(apply: Apply, rows: int, batch_sharding: NamedSharding) -> Apply:
-    """Logits of all images, computed `rows` images at a time: (params, images) -> logits as `apply` gives them."""
+    """Logits of all images, computed `rows` images at a time: (variables, images) -> logits as `apply` gives them."""
 
-    def infer(params: dict, images: jax.Array) -> Any:
+    def infer(variables: dict, images: jax.Array) -> Any:
         examples = images.shape[0]
         batches = -(-examples // rows)
         # The last batch is filled up with the last image. The logits of these repetitions are cut off.
         indices = jnp.reshape(jnp.minimum(jnp.arange(batches * rows), examples - 1), (batches, rows))
 
         def one_batch(of_batch: jax.Array) -> Any:
-            return apply(params, images[jax.lax.with_sharding_constraint(of_batch, batch_sharding)])
+            return apply(variables, images[jax.lax.with_sharding_constraint(of_batch, batch_sharding)])
 
         logits = jax.lax.map(one_batch, indices)
         return jax.tree.map(lambda leaf: jnp.reshape(leaf, (batches * rows, -1))[:examples], logits)
 
     return infer
+
+
+def make_statistics(learner: Learner, batch_sharding: NamedSharding) -> Callable[[dict, jax.Array, jax.Array], dict]:
+    """The module's state over fixed batches of images: the mean of what each batch gives.
+
+    The function takes variables, uint8 images [N, H, W, C] and indices, int32 [batches, rows], all of real images.
+    """
+
+    def statistics(variables: dict, images: jax.Array, indices: jax.Array) -> dict:
+        def one_batch(of_batch: jax.Array) -> dict:
+            rows = jax.lax.with_sharding_constraint(of_batch, batch_sharding)
+            return learner.batch_statistics(variables, images[rows])
+
+        of_batches = jax.lax.map(one_batch, indices)
+        return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0, dtype=leaf.dtype), of_batches)
+
+    return statistics

@@ -17,19 +17,18 @@ import numpy as np
 import optax
 import protocol
 
-from cnn_jax import data
-from cnn_jax.config import Config
 from cnn_jax.data.dataset import Split
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.training import loop
 from cnn_jax.training.compiled import CompiledFunctions, compile_all
 
 
 def compile_functions(flags: argparse.Namespace) -> CompiledFunctions:
-    config = Config(pooling=flags.pooling, batch_size=flags.batch_size, seed=flags.seed, epochs=flags.epochs or 1)
+    settings = {"batch_size": flags.batch_size, "seed": flags.seed, "epochs": flags.epochs or 1}
+    experiment = Experiment().vary(pooling=flags.pooling, **settings)
     with np.load(flags.data) as arrays:
         train, test = (Split(arrays[f"{part}_images"], arrays[f"{part}_labels"]) for part in ("train", "test"))
-    return compile_all(build(config, data.spec("mnist")), train, None, test)
+    return compile_all(build(experiment), train, None, test)
 
 
 def measure(run: CompiledFunctions, flags: argparse.Namespace) -> dict[str, float]:
@@ -47,9 +46,9 @@ def measure(run: CompiledFunctions, flags: argparse.Namespace) -> dict[str, floa
         done += chunk
         marks[done] = time.perf_counter()
     seconds = marks[last] - marks[flags.warmup]
-    run.test.logits(state.params)
+    run.test.logits(state.variables)
     start = time.perf_counter()
-    logits = run.test.logits(state.params)
+    logits = run.test.logits(state.variables)
     rate = len(logits) / (time.perf_counter() - start)
     numbers = {"steps": flags.steps, "images": flags.steps * flags.batch_size, "seconds": seconds}
     return numbers | {"inference_images_per_second": rate}
@@ -57,7 +56,7 @@ def measure(run: CompiledFunctions, flags: argparse.Namespace) -> dict[str, floa
 
 def train(run: CompiledFunctions, flags: argparse.Namespace) -> dict[str, float]:
     last, _ = loop.train(run.training, flags.seed)
-    score = run.test.score(last.state.params)
+    score = run.test.score(last.state.variables)
     numbers = {"steps": last.step, "images": last.images, "seconds": last.clock.total}
     return numbers | {"test_loss": score.loss, "test_accuracy": score.accuracy}
 

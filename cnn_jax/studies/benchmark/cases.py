@@ -12,11 +12,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from cnn_jax import compilation, data
+from cnn_jax import compilation
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Spec, Split
 from cnn_jax.errors import InputError, MachineError
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.models import summary
 from cnn_jax.models.summary import Layer
 from cnn_jax.studies.benchmark import timing
@@ -39,9 +39,9 @@ _CALL_SECONDS = 0.5  # a timed call of training steps takes about as long as a c
 
 @dataclass(frozen=True)
 class BenchmarkModel:
-    """The model that is measured: a config, its layers, and random images of its dataset's shape and number."""
+    """The model that is measured: an experiment, its layers, and random images of its dataset's shape and number."""
 
-    config: Config
+    experiment: Experiment
     spec: Spec
     layers: list[Layer]
     train: Split
@@ -49,8 +49,13 @@ class BenchmarkModel:
 
     def variant(self, dtype: str, batch_size: int) -> "BenchmarkModel":
         """The same model with another dtype, a name in DTYPES, and another batch size."""
-        config = dataclasses.replace(self.config, batch_size=batch_size, **DTYPES[dtype])
-        return dataclasses.replace(self, config=config)
+        experiment = self.experiment.replace(batch_size=batch_size, **DTYPES[dtype])
+        return dataclasses.replace(self, experiment=experiment)
+
+    @property
+    def config(self) -> Config:
+        """The experiment's settings."""
+        return self.experiment.config
 
     @property
     def dtype(self) -> str:
@@ -74,18 +79,18 @@ def available_dtypes() -> tuple[str, ...]:
     return tuple(name for name in DTYPES if name != "tensorfloat32" or jax.default_backend() == "gpu")
 
 
-def build_model(config: Config) -> BenchmarkModel:
-    """The config's model with random images: the speed does not depend on what they show, and no file is needed."""
-    spec, rng = data.spec(config.dataset), np.random.default_rng(0)
+def build_model(experiment: Experiment) -> BenchmarkModel:
+    """The experiment's model with random images: the speed does not depend on what they show, and no file is needed."""
+    spec, rng = experiment.spec, np.random.default_rng(0)
 
     def random_split(examples: int) -> Split:
         images = rng.integers(0, 256, (examples, *spec.image_shape), dtype=np.uint8)
         return Split(images, rng.integers(0, len(spec.classes), examples, dtype=np.int32))
 
-    learner = build(config, spec, fused=False)
+    learner = build(experiment, fused=False)
     layers = summary.layers(learner.module, learner.input_shapes)
-    train = random_split(config.train_examples or spec.train_examples)
-    return BenchmarkModel(config, spec, layers, train, random_split(spec.test_examples))
+    train = random_split(experiment.config.train_examples or spec.train_examples)
+    return BenchmarkModel(experiment, spec, layers, train, random_split(spec.test_examples))
 
 
 def measure(model: BenchmarkModel, budget: TimeBudget) -> Iterator[Measurement]:
@@ -111,9 +116,9 @@ def _measure(model: BenchmarkModel, budget: TimeBudget) -> Iterator[Measurement]
 
     inference = compile_inference(training.learner, model.test, make_mesh(), batch_size)
     _require_memory(inference.memory_bytes, batch_size)
-    params = training.create_state(0).params
-    inference.logits(params)
-    seconds = budget.time(lambda: inference.logits(params))
+    variables = training.create_state(0).variables
+    inference.logits(variables)
+    seconds = budget.time(lambda: inference.logits(variables))
     yield measurement("inference", model, len(model.test), model.multiply_adds, seconds, inference.compile_seconds)
 
 
@@ -142,7 +147,7 @@ def measurement(
 
 def compile_training_of(model: BenchmarkModel) -> Training:
     """Compiles the training of the model on its random images."""
-    return compile_training(build(model.config, model.spec), model.train, make_mesh())
+    return compile_training(build(model.experiment), model.train, make_mesh())
 
 
 def steps_of(training: Training) -> Callable[[int], Any]:

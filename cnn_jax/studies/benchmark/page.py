@@ -27,8 +27,8 @@ def page(record: Record) -> str:
     options = ", ".join(f"{name}={value}" for name, value in record["compiler_options"].items())
     sections.append(Section("Machine", [machine_table([machine], [["compiler options", options or "none"]])]))
     lead = (
-        f"The speed of {config['model']} ({record['parameters']:,} parameters) on images of {config['dataset']}, "
-        f"measured on {machine['device']}."
+        f"The speed of {config['model']['name']} ({record['parameters']:,} parameters) on images of "
+        f"{config['dataset']['name']}, measured on {machine['device']}."
     )
     footer = f"Made by run.py {' '.join(machine['command_line'])}."
     return render(Page(f"Benchmark of {config['experiment']}", lead, sections, footer))

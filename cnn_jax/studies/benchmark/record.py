@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax import compilation
-from cnn_jax.config import Config, config_differences, config_from_mapping
+from cnn_jax.config import Config, config_from_mapping, differences_in_words
 from cnn_jax.errors import InputError
+from cnn_jax.experiment import Experiment
 from cnn_jax.files import read_json
 from cnn_jax.studies.benchmark.cases import BenchmarkModel, Measurement
 from cnn_jax.studies.benchmark.layers import operations, operations_by_xla, working_layers
@@ -21,7 +22,7 @@ LARGEST_FILE = 1 << 22  # bytes; a record has about 10,000
 Case = tuple[Any, ...]
 _CASE = ("what", "dtype", "batch_size")  # what two measurements must have in common to be compared
 # A baseline may differ in these fields: a benchmark sets the first three itself, the others do not change the speed.
-_MAY_DIFFER = {"batch_size", "dtype", "matmul_precision", "seed", "glyph_seed", "epochs", "experiment"}
+_MAY_DIFFER = {"batch_size", "dtype", "matmul_precision", "seed", "dataset.seed", "epochs", "experiment"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def create(
     """The record of these measurements. Rooflines, profile and comparison are added to it."""
     return {
         "format": FORMAT,
-        "config": dataclasses.asdict(model.config),
+        "config": model.config.as_mapping(),
         "machine": machine,
         "compiler_options": compilation.compiler_options(small_loops=True),
         "settings": vars(budget) | {"train_examples": len(model.train), "test_examples": len(model.test)},
@@ -96,12 +97,13 @@ def _case(measurement: Measurement) -> Case:
     return tuple(measurement[name] for name in _CASE)
 
 
-def require_comparable(baseline: Baseline, config: Config, batch_sizes: Iterable[int], dtypes: Sequence[str]) -> None:
+def require_comparable(
+    baseline: Baseline, experiment: Experiment, batch_sizes: Iterable[int], dtypes: Sequence[str]
+) -> None:
     """Raises InputError when the baseline has another model or dataset, or none of these cases."""
-    changed = {n: p for n, p in config_differences(baseline.config, config).items() if n not in _MAY_DIFFER}
+    changed = {n: p for n, p in experiment.differences(baseline.config).items() if n not in _MAY_DIFFER}
     if changed:
-        fields = "; ".join(f"{name}: {old!r} in the baseline, {new!r} now" for name, (old, new) in changed.items())
-        raise InputError(f"--baseline={baseline.path}: has another experiment ({fields}).")
+        raise InputError(f"--baseline={baseline.path}: has another experiment ({differences_in_words(changed)}).")
     wanted = {(dtype, batch_size) for batch_size in batch_sizes for dtype in dtypes}
     if not wanted & {(dtype, batch_size) for _, dtype, batch_size in baseline.speeds}:
         raise InputError(f"--baseline={baseline.path}: has none of these batch sizes and dtypes: nothing to compare.")

@@ -8,8 +8,9 @@ from typing import Any
 import jax
 
 from cnn_jax import compilation
-from cnn_jax.config import Config, run_name
+from cnn_jax.config import run_name
 from cnn_jax.errors import InputError, ProjectError, unknown_name
+from cnn_jax.experiment import Experiment
 from cnn_jax.files import numbered, require_free, write_files
 from cnn_jax.report.console import Console
 from cnn_jax.report.format import percent
@@ -25,7 +26,7 @@ ROOFLINE_SECONDS = 1.0  # time for each layer, and for each of the device's peak
 
 
 def run(
-    config: Config,
+    experiment: Experiment,
     options: RunOptions,
     *,
     batch_sizes: Sequence[int] = (64, 256, 1024),
@@ -44,13 +45,13 @@ def run(
     """
     # A cache would hide the compile time.
     compilation.start(persistent_cache=False, deterministic=options.deterministic)
-    console, model, budget = Console(), cases.build_model(config), TimeBudget(repeats=repeats, seconds=seconds)
+    console, model, budget = Console(), cases.build_model(experiment), TimeBudget(repeats=repeats, seconds=seconds)
     dtypes = dtypes or cases.available_dtypes()
     _check(model, batch_sizes, dtypes, budget, tolerance)
     earlier = record.read(baseline) if baseline else None
     if earlier:
-        record.require_comparable(earlier, config, batch_sizes, dtypes)
-    folder = options.workdir or numbered(RUNS, f"benchmark-{run_name(config, options.changed)}")
+        record.require_comparable(earlier, experiment, batch_sizes, dtypes)
+    folder = options.workdir or numbered(RUNS, f"benchmark-{run_name(experiment.config, options.changed)}")
     require_free(folder, "benchmark.json", overwrite=options.overwrite)
 
     measurements = list(_measure(model, batch_sizes, dtypes, budget, console))

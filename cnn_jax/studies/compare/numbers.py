@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax import data
 from cnn_jax.config import Config, as_text, config_differences
 from cnn_jax.report import statistics
 from cnn_jax.report.tables import MACHINE_FACTS
@@ -28,16 +27,20 @@ NEARLY_ALL = 0.9  # of a model's seeds
 class Variant:
     """A model's finished runs, which differ in their seed only.
 
-    numbers: float [seeds] for each of `NUMBERS`. predicted: the predicted classes, int [seeds, test images].
+    classes: names of the dataset's. numbers: float [seeds] for each of `NUMBERS`; the loss is the cross-entropy of the
+    main output. metrics: float [seeds] for each metric of the experiment's own. predicted: the predicted classes, int
+    [seeds, test images].
     rows: the rows of `metrics.jsonl` of each seed. machines: `machine.json` of each seed.
     """
 
     name: str
     config: Config
+    classes: Sequence[str]
     parameters: int
     multiply_adds: int
     seeds: tuple[int, ...]
     numbers: Mapping[str, np.ndarray]
+    metrics: Mapping[str, np.ndarray]
     predicted: np.ndarray
     rows: Sequence[Sequence[Mapping[str, float]]]
     machines: Sequence[Mapping[str, Any]]
@@ -49,6 +52,7 @@ class Variant:
             self,
             seeds=tuple(seeds),
             numbers={name: values[indices] for name, values in self.numbers.items()},
+            metrics={name: values[indices] for name, values in self.metrics.items()},
             predicted=self.predicted[indices],
             rows=[self.rows[index] for index in indices],
             machines=[self.machines[index] for index in indices],
@@ -63,20 +67,25 @@ def variant_names(configs: Sequence[Config]) -> list[str]:
     found = []
     for config in configs:
         namesakes = [other for other in configs if other.experiment == config.experiment]
-        fields = {field: None for other in namesakes for field in config_differences(config, other) if field != "seed"}
-        found.append(" ".join([config.experiment, *(f"{f}={as_text(getattr(config, f))}" for f in fields)]))
+        fields = {
+            field: mine
+            for other in namesakes
+            for field, (mine, _) in config_differences(config, other).items()
+            if field != "seed"
+        }
+        found.append(" ".join([config.experiment, *(f"{field}={as_text(value)}" for field, value in fields.items())]))
     counts = {name: itertools.count(1) for name in found}
     return [f"{name} ({next(counts[name])})" if found.count(name) > 1 else name for name in found]
 
 
 def comparison_record(variants: Sequence[Variant], labels: np.ndarray) -> dict[str, Any]:
     """The content of `compare.json`. labels: int [test images]."""
-    dataset = variants[0].config.dataset
+    dataset = variants[0].config.dataset.name
     record = {
         "format": FORMAT,
         "date": datetime.date.today().isoformat(),
         "dataset": dataset,
-        "classes": list(data.spec(dataset).classes),
+        "classes": list(variants[0].classes),
         **_machines([machine for variant in variants for machine in variant.machines]),
         "settings": {
             "test_examples": len(labels),
@@ -115,11 +124,12 @@ def _machine(content: Mapping[str, Any]) -> dict[str, Any]:
 def _model(variant: Variant) -> dict[str, Any]:
     return {
         "name": variant.name,
-        "config": {k: v for k, v in dataclasses.asdict(variant.config).items() if k != "seed"},
+        "config": {k: v for k, v in variant.config.as_mapping().items() if k != "seed"},
         "parameters": variant.parameters,
         "multiply_adds": variant.multiply_adds,
         "seeds": list(variant.seeds),
         **{name: statistics.summary(variant.numbers[name]) for name in NUMBERS},
+        "metrics": {name: statistics.summary(values) for name, values in variant.metrics.items()},
         "curves": _curves(variant.rows),
     }
 

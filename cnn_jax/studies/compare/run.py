@@ -6,22 +6,24 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cnn_jax import compilation, data
-from cnn_jax.config import Config, run_name
+from cnn_jax import compilation
+from cnn_jax.config import run_name
 from cnn_jax.errors import InputError, OutOfReachError
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.files import numbered, require_free, write_files
 from cnn_jax.models import summary
 from cnn_jax.report.console import Console
 from cnn_jax.runs.comparable import require_comparable, trained_seeds
 from cnn_jax.runs.directory import RunDirectory
-from cnn_jax.runs.finished import finished_seeds
+from cnn_jax.runs.finished import experiment_of, finished_seeds
 from cnn_jax.runs.options import RUNS, RunOptions
+from cnn_jax.runs.result import Result
 from cnn_jax.runs.session import load_dataset
 from cnn_jax.studies.compare.numbers import NUMBERS, Variant, comparison_record, variant_names
 from cnn_jax.studies.compare.page import console_tables, images_shown, render_page, sentences, timing_note
@@ -32,36 +34,52 @@ _LARGEST_NUMBER = 1e15  # squares of larger ones lose all digits
 Seeds = Mapping[int, RunDirectory]  # the finished runs of a model, by seed
 
 
-def run(configs: Sequence[Config], options: RunOptions, *, runs: Sequence[Path] = ()) -> dict[str, Any]:
-    """Compares finished runs, or configs, which are trained first; prints, writes and returns the record.
+@dataclass(frozen=True)
+class Model:
+    """An experiment with its finished runs."""
 
-    configs: train these or resume them, in the same folders as `--mode=train --seeds`; finished seeds are kept.
-    runs: folders with one run each, or with a run for each seed. options.seeds: how many for each config; None means
-    10. options.overwrite: replace an earlier comparison, but no run. Raises InputError, and writes nothing, when these
+    experiment: Experiment
+    runs: Seeds
+
+
+def run(
+    experiments: Sequence[Experiment],
+    options: RunOptions,
+    *,
+    runs: Sequence[Path] = (),
+    experiment: Experiment | None = None,
+) -> dict[str, Any]:
+    """Compares finished runs, or experiments, which are trained first; prints, writes and returns the record.
+
+    experiments: train these or resume them, in the same folders as `--mode=train --seeds`; finished seeds are kept.
+    runs: folders with one run each, or with a run for each seed. experiment: whose parts these runs need, if any are a
+    user's. options.seeds: how many for each experiment; None means 10. options.overwrite: replace an earlier
+    comparison, but no run. Raises InputError, and writes nothing, when these
     cannot be compared.
     """
     if options.workdir:
         require_free(options.workdir, "compare.json", overwrite=options.overwrite)
-    if configs and runs:
+    if experiments and runs:
         raise InputError("--mode=compare: name experiments to train, or finished runs, not both.")
-    return compare(_trained(configs, options) if configs else _finished(runs, options), options)
+    return compare(_trained(experiments, options) if experiments else _finished(runs, experiment, options), options)
 
 
-def _trained(configs: Sequence[Config], options: RunOptions) -> list[dict[int, RunDirectory]]:
-    """The configs' runs, in the folders of `--mode=train --seeds`. Raises InputError when they cannot be compared."""
-    if len(configs) < 2:
+def _trained(experiments: Sequence[Experiment], options: RunOptions) -> list[Model]:
+    """The experiments with their runs, which are trained. Raises InputError when they cannot be compared."""
+    if len(experiments) < 2:
         raise InputError("--mode=compare: name two experiments or more with --experiments=NAME,NAME.")
     compilation.start(persistent_cache=options.compilation_cache)
-    require_comparable(configs)
+    require_comparable(experiments)
     console, seeds = Console(progress=options.progress), SEEDS if options.seeds is None else options.seeds
-    folders = [RUNS / run_name(config, options.changed, many_seeds=True) for config in configs]
-    return [
-        trained_seeds(config, dataclasses.replace(options, workdir=folder, seeds=seeds, overwrite=False), console)
-        for config, folder in zip(configs, folders, strict=True)
-    ]
+    models = []
+    for experiment in experiments:
+        folder = RUNS / run_name(experiment.config, options.changed, many_seeds=True)
+        of_model = dataclasses.replace(options, workdir=folder, seeds=seeds, overwrite=False)
+        models.append(Model(experiment, trained_seeds(experiment, of_model, console)))
+    return models
 
 
-def _finished(folders: Sequence[Path], options: RunOptions) -> list[dict[int, RunDirectory]]:
+def _finished(folders: Sequence[Path], experiment: Experiment | None, options: RunOptions) -> list[Model]:
     """The finished runs in the folders.
 
     Raises InputError for fewer than two folders, a folder named twice, or flags that are only for training.
@@ -77,19 +95,20 @@ def _finished(folders: Sequence[Path], options: RunOptions) -> list[dict[int, Ru
         if resolved.count(folder.resolve()) > 1:
             raise InputError(f"--runs: {folder} is named twice. A run cannot be compared with itself.")
     compilation.start(persistent_cache=False)
-    return [finished_seeds(folder) for folder in folders]
+    found, console = [finished_seeds(folder) for folder in folders], Console()
+    return [Model(experiment_of(next(iter(runs.values())), experiment, console), runs) for runs in found]
 
 
-def compare(runs: Sequence[Seeds], options: RunOptions) -> dict[str, Any]:
+def compare(models: Sequence[Model], options: RunOptions) -> dict[str, Any]:
     """Compares models by their finished runs; prints, writes and returns the record."""
-    console, configs = Console(), [_config(model) for model in runs]
+    console, configs = Console(), [model.experiment.config for model in models]
     names = "-".join(dict.fromkeys(config.experiment for config in configs))
     name = f"compare-{names}" if len(names) <= 100 else f"compare-{len(configs)}-models"
     folder = options.workdir or numbered(RUNS, name)
     require_free(folder, "compare.json", overwrite=options.overwrite)
-    record = comparison_record(*read_variants(runs))
+    record = comparison_record(*read_variants(models))
     files = {
-        "compare.html": render_page(record, _images(record, runs, configs[0], options, console)),
+        "compare.html": render_page(record, _images(record, models[0], options, console)),
         "compare.csv": _as_csv(record),
         "compare.json": json.dumps(record, indent=1, allow_nan=False) + "\n",
     }
@@ -99,32 +118,26 @@ def compare(runs: Sequence[Seeds], options: RunOptions) -> dict[str, Any]:
     return record
 
 
-def read_variants(runs: Sequence[Seeds]) -> tuple[list[Variant], np.ndarray]:
+def read_variants(models: Sequence[Model]) -> tuple[list[Variant], np.ndarray]:
     """The models' numbers and the test labels. Raises InputError when the runs cannot be compared."""
-    configs = [_config(model) for model in runs]
+    runs = [model.runs for model in models]
     _require_same_data(runs)
     _require_common_seeds(runs)
     _, labels = next(iter(runs[0].values())).predictions()
-    names = variant_names(configs)
-    return [_variant(*model, labels) for model in zip(names, configs, runs, strict=True)], labels
-
-
-def _config(model: Seeds) -> Config:
-    return next(iter(model.values())).config()
+    names = variant_names([model.experiment.config for model in models])
+    return [_variant(*model, labels) for model in zip(names, models, strict=True)], labels
 
 
 def _require_same_data(runs: Sequence[Seeds]) -> None:
-    """Raises InputError when the runs did not use the same data, byte by byte, or when a model has several outputs."""
+    """Raises InputError when the runs did not use the same data, byte by byte."""
     first, *others = (run for model in runs for run in model.values())
     dataset, fingerprint = first.config().dataset, first.machine().get("data_fingerprint")
     for run in (first, *others):
-        if run.config().dataset != dataset:
+        if run.config().dataset.name != dataset.name:
             raise InputError(
                 f"{run.path}: trained on {run.config().dataset}, but {first.path} on {dataset}. "
                 "Only runs on the same dataset can be compared."
             )
-        if run.finished_result().outputs:
-            raise InputError(f"{run.path}: its model has several outputs. Only models with one output can be compared.")
         mine = run.machine().get("data_fingerprint")
         if not isinstance(mine, str):
             raise InputError(f"{run.path}: its machine.json does not say which data it used.")
@@ -144,26 +157,40 @@ def _require_common_seeds(runs: Sequence[Seeds]) -> None:
             raise InputError(f"{path}: no seed in common with another run ({mine} here, {theirs} there).")
 
 
-def _variant(name: str, config: Config, runs: Seeds, labels: np.ndarray) -> Variant:
+def _variant(name: str, model: Model, labels: np.ndarray) -> Variant:
     """A model's numbers. Raises InputError when files of its runs are damaged or contradict each other."""
-    spec = data.spec(config.dataset)
-    learner = build(config, spec, fused=False)
+    runs, spec = model.runs, model.experiment.spec
+    learner = build(model.experiment, fused=False)
     layers = summary.layers(learner.module, learner.input_shapes)
     results = [run.finished_result() for run in runs.values()]
-    numbers = {number: np.array([getattr(result, number) for result in results], float) for number in NUMBERS}
+    metrics = [
+        part.name
+        for part in model.experiment.config.metrics or ()
+        if all(part.name in (result.test_metrics or {}) for result in results)
+    ]
+    numbers = {number: np.array([_number(result, number) for result in results], float) for number in NUMBERS}
     for number, values in numbers.items():
         _require_plausible(number, values, runs)
     return Variant(
         name=name,
-        config=config,
+        config=model.experiment.config,
+        classes=spec.classes,
         parameters=sum(layer.parameters for layer in layers),
         multiply_adds=sum(layer.multiply_adds for layer in layers),
         seeds=tuple(runs),
         numbers=numbers,
+        metrics={name: np.array([(result.test_metrics or {})[name] for result in results]) for name in metrics},
         predicted=np.stack([_predicted(run, len(spec.classes), labels) for run in runs.values()]),
         rows=[run.rows() for run in runs.values()],
         machines=[run.machine() for run in runs.values()],
     )
+
+
+def _number(result: Result, number: str) -> float:
+    """A number of a result; the loss is the cross-entropy, so that runs of different losses compare."""
+    if number.startswith("test_"):
+        return result.main[("test_loss", "test_accuracy").index(number)]
+    return float(getattr(result, number))
 
 
 def _require_plausible(number: str, values: np.ndarray, runs: Seeds) -> None:
@@ -181,22 +208,24 @@ def _predicted(run: RunDirectory, classes: int, labels: np.ndarray) -> np.ndarra
     if not np.array_equal(theirs, labels):
         raise InputError(f"{run.path}: was scored on other test images than the first run.")
     predicted = np.argmax(logits, axis=1)
-    if not math.isclose(np.mean(predicted == labels), run.finished_result().test_accuracy or 0.0, abs_tol=1e-6):
+    if not math.isclose(np.mean(predicted == labels), run.finished_result().main[1], abs_tol=1e-6):
         raise InputError(f"{run.path}: predictions.npz and result.json contradict each other.")
     return predicted
 
 
 def _images(
-    record: Mapping[str, Any], runs: Sequence[Seeds], config: Config, options: RunOptions, console: Console
+    record: Mapping[str, Any], model: Model, options: RunOptions, console: Console
 ) -> dict[int, np.ndarray] | None:
     """The test images that the page shows, uint8 [H, W, C], by index; None where they are not available."""
     try:
-        dataset = load_dataset(config, options, console)
+        dataset = load_dataset(model.experiment, options, console)
     except OutOfReachError as error:
         console.note(f"The page has no pictures. {error}")
         return None
-    if dataset.fingerprint != next(iter(runs[0].values())).machine()["data_fingerprint"]:
-        console.note(f"The page has no pictures: the runs used other images of {config.dataset} than those found here.")
+    if dataset.fingerprint != next(iter(model.runs.values())).machine()["data_fingerprint"]:
+        console.note(
+            f"The page has no pictures: the runs used other images of {dataset.spec.name} than those found here."
+        )
         return None
     return {index: dataset.test.images[index] for index in images_shown(record)}
 

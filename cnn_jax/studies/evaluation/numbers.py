@@ -58,8 +58,8 @@ def run_record(
     if task.main_output:
         record["main_output"] = task.main_output
     if same_dataset:
-        recorded = [task.select_main_output(result.outputs or vars(result)) for result in results.values()]
-        record["recorded"] = {key: fmean(one[f"test_{key}"] for one in recorded) for key in ("loss", "accuracy")}
+        losses, accuracies = zip(*(result.main for result in results.values()), strict=True)
+        record["recorded"] = {"loss": fmean(losses), "accuracy": fmean(accuracies)}
     if len(logs) > 1:
         record["ensembles"] = _plain(ensembles.by_size(logs, labels))
         of_all = calibration.reliability(np.exp(ensembles.averaged(logs)), labels)

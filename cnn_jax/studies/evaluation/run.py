@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax import compilation, data
-from cnn_jax.config import Config
+from cnn_jax import compilation
 from cnn_jax.data.dataset import Spec, Split
 from cnn_jax.data.tasks import Task
 from cnn_jax.errors import InputError
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.files import make_folder, numbered, require_free, write_files
 from cnn_jax.report.console import Console
 from cnn_jax.runs import machine
 from cnn_jax.runs.directory import RunDirectory
-from cnn_jax.runs.finished import finished_seeds, load_params
+from cnn_jax.runs.finished import experiment_of, finished_seeds, load_variables
 from cnn_jax.runs.options import RUNS, RunOptions
 from cnn_jax.runs.session import load_dataset
 from cnn_jax.studies.evaluation.corruptions import accuracies, samples, selected
@@ -43,22 +42,22 @@ class _Run:
 
     name: str
     path: Path
-    config: Config
+    experiment: Experiment
     seeds: Mapping[int, RunDirectory]
 
 
 @dataclass(frozen=True)
 class _Model:
-    """The compiled model of a run. params: the final parameters of each seed."""
+    """The compiled model of a run. variables: those at the end, of each seed."""
 
     task: Task
     inference: Inference
-    params: Sequence[dict]
+    variables: Sequence[dict]
 
     def logits(self, images: np.ndarray) -> list[Any]:
         """The logits of each seed: float32 [N, classes], or a dict of them by output."""
         on_images = self.inference.on(images)
-        return [on_images.logits(params) for params in self.params]
+        return [on_images.logits(variables) for variables in self.variables]
 
     def main_logits(self, images: np.ndarray) -> np.ndarray:
         """The logits of the dataset's classes: float32 [seeds, N, classes]."""
@@ -68,6 +67,7 @@ class _Model:
 def run(
     options: RunOptions,
     *,
+    experiment: Experiment | None = None,
     runs: Sequence[Path] = (),
     dataset: str | None = None,
     corruptions: Sequence[str] = (),
@@ -76,22 +76,24 @@ def run(
     """Scores the final parameters of finished runs on test images; prints and returns the record.
 
     options.workdir, runs: the folder of one run, or several. Each holds one run, or one sub-folder for each seed.
-    dataset: whose test images; None means that of the runs. corruptions: their names, or `all`. output: the folder for
-    `evaluation.json` and `evaluation.html`, and of corruptions `corruptions.json`. Without `output`, these files are
-    written only for corruptions, into a new numbered folder in `runs`.
+    experiment: whose parts the runs need, if any are a user's. dataset: whose test images; None means that of the runs.
+    corruptions: their names, or `all`. output: the folder for `evaluation.json` and `evaluation.html`, and of
+    corruptions `corruptions.json`. Without `output`, these files are written only for corruptions, into a new numbered
+    folder in `runs`.
 
     Raises InputError when a run is not finished or has no checkpoint, when its model does not fit the images or
     classes, when runs used different datasets, or when the folder cannot be written or holds an evaluation.
     """
     console, names = Console(), selected(corruptions)
     compilation.start(persistent_cache=options.compilation_cache)
-    chosen = _opened(options.workdir, runs)
-    spec, glyph_seed = _common_dataset(chosen, dataset)
+    chosen = _opened(options.workdir, runs, experiment, console)
+    on_dataset = _common_dataset(chosen, dataset)
+    spec = on_dataset.spec
     if output:
         require_free(output, "evaluation.json", overwrite=options.overwrite, flag="output")
     elif names:
-        output = numbered(RUNS, "-".join(["evaluate", *(run.config.experiment for run in chosen)]))
-    test = load_dataset(Config(dataset=spec.name, glyph_seed=glyph_seed), options, console).test
+        output = numbered(RUNS, "-".join(["evaluate", *(run.experiment.config.experiment for run in chosen)]))
+    test = load_dataset(on_dataset, options, console).test
     models = {run.name: _model(run, spec, test) for run in chosen}
     if output:
         make_folder(output, flag="output")
@@ -109,7 +111,7 @@ def run(
     return record
 
 
-def _opened(workdir: Path | None, runs: Sequence[Path]) -> list[_Run]:
+def _opened(workdir: Path | None, runs: Sequence[Path], given: Experiment | None, console: Console) -> list[_Run]:
     """The runs, named after their experiments where these are all different, otherwise after their paths."""
     if (workdir is None) == (not runs):
         raise InputError("--mode=evaluate: name one run with --workdir=RUN, or several with --runs=RUN,RUN.")
@@ -118,24 +120,24 @@ def _opened(workdir: Path | None, runs: Sequence[Path]) -> list[_Run]:
         if paths.count(path) > 1:
             raise InputError(f"--runs: {path} is named twice.")
     finished = [finished_seeds(path) for path in paths]
-    configs = [next(iter(seeds.values())).config() for seeds in finished]
-    experiments = [config.experiment for config in configs]
-    names = experiments if len(set(experiments)) == len(paths) else [str(path) for path in paths]
-    return [_Run(*parts) for parts in zip(names, paths, configs, finished, strict=True)]
+    experiments = [experiment_of(next(iter(seeds.values())), given, console) for seeds in finished]
+    names = [experiment.config.experiment for experiment in experiments]
+    names = names if len(set(names)) == len(paths) else [str(path) for path in paths]
+    return [_Run(*parts) for parts in zip(names, paths, experiments, finished, strict=True)]
 
 
-def _common_dataset(runs: Sequence[_Run], dataset: str | None) -> tuple[Spec, int]:
-    """The dataset to score all runs on, and its glyph seed."""
-    wanted = {dataset or run.config.dataset: run for run in runs}
-    if len(wanted) > 1:
-        which = ", ".join(f"{run.path} {name}" for name, run in wanted.items())
+def _common_dataset(runs: Sequence[_Run], dataset: str | None) -> Experiment:
+    """An experiment with the dataset to score all runs on."""
+    varied = [run.experiment.vary(dataset=dataset) if dataset else run.experiment for run in runs]
+    wanted = {experiment.config.dataset: run for experiment, run in zip(varied, runs, strict=True)}
+    if len({part.name for part in wanted}) > 1:
+        which = ", ".join(f"{run.path} {part}" for part, run in wanted.items())
         raise InputError(f"--runs: they use different datasets ({which}). Score all on one with --dataset=NAME.")
-    spec, glyph_seeds = data.spec(next(iter(wanted))), {run.config.glyph_seed for run in runs}
-    if len(glyph_seeds) > 1 and spec.name == "glyphs":
-        raise InputError("--runs: they use glyphs drawn with different seeds, which are different datasets.")
+    if len(wanted) > 1:
+        raise InputError(f"--runs: they use {next(iter(wanted))} with different settings: different datasets.")
     for run in runs:
-        _require_same_shapes(data.spec(run.config.dataset), spec)
-    return spec, max(glyph_seeds)  # only glyphs depend on it
+        _require_same_shapes(run.experiment.spec, varied[0].spec)
+    return varied[0]
 
 
 def _require_same_shapes(trained_on: Spec, spec: Spec) -> None:
@@ -148,14 +150,14 @@ def _require_same_shapes(trained_on: Spec, spec: Spec) -> None:
 
 
 def _model(run: _Run, spec: Spec, test: Split) -> _Model:
-    learner = build(run.config, spec)
-    params = [load_params(seed) for seed in run.seeds.values()]
-    return _Model(learner.task, compile_inference(learner, test, make_mesh()), params)
+    learner = build(run.experiment, spec)
+    variables = [load_variables(seed, run.experiment) for seed in run.seeds.values()]
+    return _Model(learner.task, compile_inference(learner, test, make_mesh()), variables)
 
 
 def _run_record(run: _Run, model: _Model, spec: Spec, test: Split) -> dict[str, Any]:
     results = {seed: directory.finished_result() for seed, directory in run.seeds.items()}
-    is_own = spec.name == run.config.dataset
+    is_own = spec.name == run.experiment.spec.name
     logits = model.logits(test.images)
     return run_record(run.name, str(run.path), model.task, results, logits, test.labels, same_dataset=is_own)
 

@@ -9,9 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
 
-from cnn_jax.config import Config
 from cnn_jax.data.dataset import Spec
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.models import summary
 from cnn_jax.models.summary import feature_maps
 from cnn_jax.report import figures, pictures
@@ -27,19 +26,19 @@ ARRAYS: Mapping[str, str] = {
 }
 
 
-def compute(config: Config, spec: Spec, params: Any, image: np.ndarray, label: int) -> dict[str, Any]:
-    """The output of every layer for one image, for the parameters of a run of `config`.
+def compute(experiment: Experiment, spec: Spec, variables: Any, image: np.ndarray, label: int) -> dict[str, Any]:
+    """The output of every layer for one image, for the variables of a run of an experiment.
 
     image: uint8 [H, W, C] of the spec's shape. label: its class. The record has no `filters` where the weights of the
     first layer cannot be shown as pictures.
     """
-    learner = build(config, spec, fused=False)
+    learner = build(experiment, spec, fused=False)
     module, inputs = learner.module, learner.inputs(image[None])
-    maps = {name: np.asarray(output[0], np.float32) for name, output in feature_maps(module, params, inputs).items()}
-    logits = learner.task.select_main_output(learner.apply(params, jnp.asarray(image[None])))
+    maps = {name: np.asarray(output[0], np.float32) for name, output in feature_maps(module, variables, inputs).items()}
+    logits = learner.task.select_main_output(learner.apply(variables, jnp.asarray(image[None])))
     probabilities = np.asarray(jax.nn.softmax(logits[0]), np.float32)
     record = {
-        "experiment": config.experiment,
+        "experiment": experiment.config.experiment,
         "dataset": spec.name,
         "classes": spec.classes,
         "label": spec.classes[label],
@@ -60,7 +59,7 @@ def compute(config: Config, spec: Spec, params: Any, image: np.ndarray, label: i
         "probabilities": probabilities,
     }
     first = next(layer for layer in summary.layers(module, inputs) if layer.parameters)
-    filters = _filters(summary.subtree(params, first.name.split("/")), spec.image_shape)
+    filters = _filters(summary.subtree(variables["params"], first.name.split("/")), spec.image_shape)
     return record | ({"filters": filters, "filters_of": first.name} if filters is not None else {})
 
 

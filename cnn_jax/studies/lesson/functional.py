@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax.config import Config
 from cnn_jax.data import tasks
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.models.graph import trace_graph
 from cnn_jax.report import graph, pictures
 from cnn_jax.report.format import loss
@@ -30,11 +29,11 @@ _QUESTIONS = {"digit": "which digit is it?", "five_or_more": "is it 5 or more?"}
 def compute(dataset: Dataset) -> dict[str, Any]:
     """Trains the model for a short time on the first images of a dataset of ten classes, and shows its second input."""
     spec = dataset.spec
-    config = Config(dataset=spec.name, model="graph", view="with_metadata", widths=(16, 64), epochs=EPOCHS)
+    experiment = Experiment().vary(model="two_inputs_two_outputs", task="with_metadata", widths=(16, 64), epochs=EPOCHS)
     train_split, test_split = dataset.train[:TRAIN_EXAMPLES], dataset.test[:TEST_EXAMPLES]
-    unfused = build(config, spec, fused=False)
-    training, inference = compiled(config, spec, train_split, test_split)
-    _, rows, test = train_and_score(training, inference, config.seed)
+    unfused = build(experiment, spec, fused=False)
+    training, inference = compiled(experiment, spec, train_split, test_split)
+    _, rows, test = train_and_score(training, inference, experiment.config.seed)
     metadata = np.asarray(tasks.with_metadata(spec.inputs(train_split.images))["metadata"])
     of_class = [train_split.labels == label for label in range(len(spec.classes))]
     first = [int(np.argmax(is_member)) for is_member in of_class]

@@ -10,10 +10,9 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import ConnectionPatch, Rectangle
 
 from cnn_jax import data
-from cnn_jax.config import Config
 from cnn_jax.data import scenes
 from cnn_jax.data.dataset import Spec
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.models.summary import Layer, layers
 from cnn_jax.report import figures, pictures
 from cnn_jax.report.page import Figure, Section, Table
@@ -37,8 +36,8 @@ _SCENES = 8
 def compute() -> dict[str, Any]:
     """Counts the parameters of the real modules, and draws scenes of `rgb200`. Runs no layer and reads no dataset."""
     specs = [data.spec(name) for name in _DATASETS]
-    dense = [_layers(Config(model="dense"), spec)[1] for spec in specs]
-    networks = [_layers(Config(), spec) for spec in specs]
+    dense = [_layers(Experiment().vary(model="dense"), spec)[1] for spec in specs]
+    networks = [_layers(Experiment(), spec) for spec in specs]
     labels = np.arange(_SCENES, dtype=np.int32) % len(specs[1].classes)
     return {
         "classes": list(specs[1].classes),
@@ -56,8 +55,8 @@ def compute() -> dict[str, Any]:
     }
 
 
-def _layers(config: Config, spec: Spec) -> list[Layer]:
-    learner = build(config, spec, fused=False)
+def _layers(experiment: Experiment, spec: Spec) -> list[Layer]:
+    learner = build(experiment, spec, fused=False)
     return layers(learner.module, learner.input_shapes)
 
 

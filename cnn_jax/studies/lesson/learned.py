@@ -10,8 +10,9 @@ import jax
 import numpy as np
 from matplotlib.axes import Axes
 
-from cnn_jax.config import Config
+from cnn_jax.config import Part
 from cnn_jax.data.dataset import Dataset, Split
+from cnn_jax.experiment import Experiment
 from cnn_jax.report import figures, pictures, statistics
 from cnn_jax.report.format import percent
 from cnn_jax.report.page import Figure, Section, Table
@@ -39,10 +40,7 @@ ARRAYS: Mapping[str, str] = {
 SIZES = (50, 200, 1_000)  # training images
 SEEDS = 5
 _EPOCHS, _BATCH = 20, 32  # every training takes the steps of the largest size: 640 for the sizes above
-_MODELS: Mapping[str, Config] = {
-    "logistic": Config(dataset="x_and_o", model="logistic", epochs=_EPOCHS, batch_size=_BATCH),
-    "cnn": Config(dataset="x_and_o", model="cnn", widths=(8, 16), epochs=_EPOCHS, batch_size=_BATCH),
-}
+_MODELS: Mapping[str, Part] = {"logistic": Part("logistic"), "cnn": Part("cnn", widths=(8, 16))}
 _LABELS = {"logistic": "logistic regression", "cnn": "small CNN"}
 _TEMPLATES = {**template_matching.OF_X, **template_matching.OF_O}
 
@@ -53,7 +51,7 @@ def compute(dataset: Dataset, *, sizes: Sequence[int] = SIZES, seeds: int = SEED
     dataset: `x_and_o`. Each seed has its own training images, so that the spread over the seeds is that of initial
     weights and of training images. This needs seeds * max(sizes) training images. All are scored on the same test set.
     """
-    curves = {name: _curve(config, dataset, sizes, seeds) for name, config in _MODELS.items()}
+    curves = {name: _curve(_experiment(model), dataset, sizes, seeds) for name, model in _MODELS.items()}
     _, initial, learned = curves["cnn"]
     initial_filters, initial_similarities = _filters_and_similarities(initial)
     filters, similarities = _filters_and_similarities(learned)
@@ -80,11 +78,15 @@ def compute(dataset: Dataset, *, sizes: Sequence[int] = SIZES, seeds: int = SEED
     return record
 
 
+def _experiment(model: Part) -> Experiment:
+    return Experiment().vary(dataset="x_and_o", model=model, epochs=_EPOCHS, batch_size=_BATCH)
+
+
 def _curve(
-    config: Config, dataset: Dataset, sizes: Sequence[int], seeds: int
+    experiment: Experiment, dataset: Dataset, sizes: Sequence[int], seeds: int
 ) -> tuple[np.ndarray, list[dict], list[dict]]:
     """Test accuracies [sizes, seeds], and the parameters of each seed before and after training on the last size."""
-    training, test = compiled(config, dataset.spec, dataset.train[: max(sizes)], dataset.test)
+    training, test = compiled(experiment, dataset.spec, dataset.train[: max(sizes)], dataset.test)
     accuracies = np.zeros((len(sizes), seeds))
     for row, size in enumerate(sizes):
         learned = []

@@ -24,14 +24,14 @@ def compute_parts(
     digits: Dataset, x_and_o: Dataset, network: Network, test_image: int
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """The name and the record of each part. digits: of ten classes. test_image: an index into its test images."""
-    config, params, runs = network
+    experiment, variables, runs = network
     image, label = digits.test.images[test_image], int(digits.test.labels[test_image])
     yield "images", images.compute()
     yield "templates", templates.compute(x_and_o)
     yield "learned", learned.compute(x_and_o)
     yield "permutation", permutation.compute(digits)
     yield "functional", functional.compute(digits)
-    yield "features", features.compute(config, digits.spec, params, image, label)
+    yield "features", features.compute(experiment, digits.spec, variables, image, label)
     yield "pooling", pooling.compute(digits.spec, image)
     yield "results", results.compute(runs, digits.test.images, digits.spec.classes)
 

@@ -8,9 +8,9 @@ import jax
 import numpy as np
 from matplotlib.axes import Axes
 
-from cnn_jax.config import Config
 from cnn_jax.data import tasks
 from cnn_jax.data.dataset import Dataset
+from cnn_jax.experiment import Experiment
 from cnn_jax.report import figures, pictures, statistics
 from cnn_jax.report.format import percent
 from cnn_jax.report.page import Figure, Section, Table
@@ -67,15 +67,15 @@ def compute(dataset: Dataset, *, seeds: int = SEEDS) -> dict[str, Any]:
 
 def _accuracies(settings: Mapping[str, Any], dataset: Dataset, seeds: int) -> np.ndarray:
     """Test accuracies [2, seeds] of a model, on original and on permuted images."""
-    config = Config(dataset=dataset.spec.name, epochs=EPOCHS, **settings)
-    original = compiled(config, dataset.spec, dataset.train[:TRAIN_EXAMPLES], dataset.test[:TEST_EXAMPLES])
+    experiment = Experiment().vary(epochs=EPOCHS, **settings)
+    original = compiled(experiment, dataset.spec, dataset.train[:TRAIN_EXAMPLES], dataset.test[:TEST_EXAMPLES])
     permuted = _permuted(original[0]), _permuted(original[1])
     scores = [[train_and_score(*programs, seed)[2] for seed in range(seeds)] for programs in (original, permuted)]
     return np.array([[score.accuracy for score in row] for row in scores])
 
 
 def _permuted(program: _Program) -> _Program:
-    """The same compiled program with permuted images, as `--view=permuted` permutes them in every step."""
+    """The same compiled program with permuted images, as `--task=permuted` permutes them in every step."""
     images = tasks.permuted(np.asarray(program.images))
     return dataclasses.replace(program, images=jax.device_put(images, program.images.sharding))
 

@@ -1,16 +1,14 @@
 """Part 7, why pooling: receptive fields and costs with pooling, without pooling, and with convolutions alone."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from cnn_jax.config import Config
 from cnn_jax.data.dataset import Spec
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.models import receptive_field, summary
 from cnn_jax.report import figures, pictures
 from cnn_jax.report.page import Block, Figure, Section, Table
@@ -36,20 +34,20 @@ def compute(spec: Spec, image: np.ndarray, *, seed: int = 0) -> dict[str, Any]:
 
     seed: of the parameters and inputs that fields are measured with. Raises InputError where images are too small.
     """
-    lecture = Config(dataset=spec.name)
+    lecture = Experiment()
     return {
         "image": image,
         "image_shape": spec.image_shape,
         "probes": receptive_field.PROBES,
         "with_pooling": _with_fields(lecture, spec, seed),
-        "without_pooling": _with_fields(replace(lecture, pooling=False), spec, seed),
+        "without_pooling": _with_fields(lecture.vary(pooling=False), spec, seed),
         "deep": _deep(lecture, spec),
     }
 
 
-def _with_fields(config: Config, spec: Spec, seed: int) -> dict[str, Any]:
+def _with_fields(experiment: Experiment, spec: Spec, seed: int) -> dict[str, Any]:
     """The costs and the receptive fields of a network. measured: bool [H, W] of each layer, by its name."""
-    learner = build(config, spec, fused=False)
+    learner = build(experiment, spec, fused=False)
     network = _costs(learner)
     computed = receptive_field.computed(learner.module, learner.input_shapes)
     measured = receptive_field.measured(learner.module, learner.input_shapes, seed=seed)
@@ -91,16 +89,17 @@ def _field(field: receptive_field.Field, mask: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _deep(config: Config, spec: Spec) -> dict[str, Any]:
+def _deep(experiment: Experiment, spec: Spec) -> dict[str, Any]:
     """Networks that reduce the image to a map of 2 x 2 by unpadded convolutions alone."""
-    count = (min(spec.image_shape[:2]) - SMALLEST_MAP) // (config.kernel_size - 1)
+    kernel_size = experiment.config.value("model.kernel_size")
+    count = (min(spec.image_shape[:2]) - SMALLEST_MAP) // (kernel_size - 1)
     variants = [
-        _costs(build(replace(config, widths=(width,) * count, pooling=False), spec, fused=False)) | {"width": width}
+        _costs(build(experiment.vary(widths=(width,) * count, pooling=False), spec, fused=False)) | {"width": width}
         for width in DEEP_WIDTHS
     ]
     return {
         "count": count,
-        "kernel_size": config.kernel_size,
+        "kernel_size": kernel_size,
         "last_map": _maps(variants[0])[-1],
         "variants": variants,
     }

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from cnn_jax import compilation
-from cnn_jax.config import Config
+from cnn_jax.config import Config, Part
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import InputError, OutOfReachError
+from cnn_jax.experiment import Experiment
 from cnn_jax.files import machine_errors, numbered, require_free, write_atomic
 from cnn_jax.report.console import Console
 from cnn_jax.runs.directory import RunDirectory
-from cnn_jax.runs.finished import load_params
+from cnn_jax.runs.finished import experiment_of, load_variables
 from cnn_jax.runs.options import RUNS, RunOptions
 from cnn_jax.runs.session import load_dataset
 from cnn_jax.studies.lesson.page import lesson_page
@@ -26,14 +27,20 @@ PAGE, ARRAYS = "lesson.html", "lesson.npz"
 
 
 def run(
-    options: RunOptions, *, runs: Sequence[Path] = (), dataset: str | None = None, test_image: int = 0
+    options: RunOptions,
+    *,
+    experiment: Experiment | None = None,
+    runs: Sequence[Path] = (),
+    dataset: str | None = None,
+    test_image: int = 0,
 ) -> dict[str, Any]:
     """Computes all parts, writes `lesson.html` and `lesson.npz`, and returns the parts' records by name.
 
     The folder is by default a new numbered one in `runs`. runs: finished runs on one dataset, whose results are shown;
-    the layers of the first one's network are shown too. Without runs, a network is trained for a short time. dataset:
-    by default that of the runs, else MNIST, or glyphs where MNIST is out of reach. test_image: the index of the test
-    image that is followed through the network. Raises InputError before anything is written.
+    the layers of the first one's network are shown too. experiment: whose parts it needs, if any are a user's. Without
+    runs, a network is trained for a short time. dataset: by default that of the runs, else MNIST, or glyphs where MNIST
+    is out of reach. test_image: the index of the test image that is followed through the network. Raises InputError
+    before anything is written.
     """
     folder, console = options.workdir or numbered(RUNS, "lesson"), Console()
     require_free(folder, PAGE, overwrite=options.overwrite)
@@ -44,8 +51,8 @@ def run(
         raise InputError(f"--dataset={digits.spec.name}: the lesson needs images of ten classes, as mnist has.")
     if not 0 <= test_image < len(digits.test):
         raise InputError(f"--test_image={test_image}: {digits.spec.name} has {len(digits.test):,} test images, from 0.")
-    network = _finished_network(finished, digits) if finished else trained_network(digits)
-    letters = load_dataset(Config(dataset="x_and_o"), options, console)
+    network = _finished_network(finished, experiment, digits, console) if finished else trained_network(digits)
+    letters = load_dataset(Experiment().vary(dataset="x_and_o"), options, console)
     records, start = dict[str, Any](), time.perf_counter()
     for name, record in compute_parts(digits, letters, network, test_image):
         records[name] = record
@@ -63,27 +70,29 @@ def _dataset(finished: Sequence[RunDirectory], name: str | None, options: RunOpt
         pairs = ", ".join(f"{run.path} on {dataset}" for dataset, run in run_of.items())
         raise InputError(f"--runs: the runs were trained on different datasets ({pairs}). Name runs on one dataset.")
     for dataset, run in run_of.items():
-        if name not in (None, dataset):
+        if name not in (None, dataset.name):
             raise InputError(f"--dataset={name}: {run.path} was trained on {dataset}.")
-    glyph_seed = finished[0].config().glyph_seed if finished else 0
+    part = next(iter(run_of), Part(name or Config.dataset.name))
     try:
-        config = Config(dataset=name or next(iter(run_of), Config.dataset), glyph_seed=glyph_seed)
-        return load_dataset(config, options, console)
+        return load_dataset(Experiment().vary(dataset=part), options, console)
     except OutOfReachError as error:
         if name or run_of:
             raise
         console.note(str(error))
-        console.line(f"NOT ON {Config.dataset.upper()}: it is out of reach; the lesson shows glyphs, drawn digits")
-        return load_dataset(Config(dataset="glyphs"), options, console)
+        console.line(f"NOT ON {Config.dataset.name.upper()}: it is out of reach; the lesson shows glyphs, drawn digits")
+        return load_dataset(Experiment().vary(dataset="glyphs"), options, console)
 
 
-def _finished_network(finished: Sequence[RunDirectory], dataset: Dataset) -> Network:
+def _finished_network(
+    finished: Sequence[RunDirectory], given: Experiment | None, dataset: Dataset, console: Console
+) -> Network:
     """The network of the first finished run, and the results of all of them."""
     names = [run.path.name for run in finished]
     if len(set(names)) < len(names):  # such as two folders `seed-0` of two models
         names = [str(run.path) for run in finished]
     runs = [_finished_run(run, name, dataset) for run, name in zip(finished, names, strict=True)]
-    return Network(finished[0].config(), load_params(finished[0]), runs)
+    experiment = experiment_of(finished[0], given, console)
+    return Network(experiment, load_variables(finished[0], experiment), runs)
 
 
 def _finished_run(directory: RunDirectory, name: str, dataset: Dataset) -> Run:
@@ -91,9 +100,8 @@ def _finished_run(directory: RunDirectory, name: str, dataset: Dataset) -> Run:
     result, (logits, labels) = directory.finished_result(), directory.predictions()
     if not np.array_equal(labels, dataset.test.labels):
         raise InputError(f"--runs={directory.path}: was scored on other test images than {dataset.spec.name} has now.")
-    assert result.test_loss is not None and result.test_accuracy is not None, "a finished run has scored its test set"
     rows = directory.rows()
-    return Run(name, rows, result.test_loss, result.test_accuracy, result.parameters, logits, labels)
+    return Run(name, rows, *result.main, result.parameters, logits, labels)
 
 
 def _write(folder: Path, records: Mapping[str, Any], page: str) -> None:

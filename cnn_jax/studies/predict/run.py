@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax import compilation, data
+from cnn_jax import compilation
 from cnn_jax.data import pictures
 from cnn_jax.data.dataset import Spec, Split
 from cnn_jax.data.pictures import UnusablePicture
 from cnn_jax.errors import InputError, ProjectError, printable
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.files import make_folder, write_files
 from cnn_jax.report.console import Console
 from cnn_jax.report.format import percent
 from cnn_jax.report.pictures import thumbnail
 from cnn_jax.runs.directory import RunDirectory
-from cnn_jax.runs.finished import load_params
+from cnn_jax.runs.finished import experiment_of, load_variables
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.predict.page import predictions_page, show
 from cnn_jax.studies.predict.saliency import Infer, occlusion
@@ -36,12 +36,18 @@ class SomeUnusable(ProjectError):
     """Some of the pictures could not be read."""
 
 
-def run(options: RunOptions, *, images: Path | None = None, output: Path | None = None) -> list[dict[str, Any]]:
+def run(
+    options: RunOptions,
+    *,
+    experiment: Experiment | None = None,
+    images: Path | None = None,
+    output: Path | None = None,
+) -> list[dict[str, Any]]:
     """Predicts, prints a table, writes `predictions.csv` and `predictions.html`, and returns one row for each file.
 
-    images: a file or a folder; hidden files and folders in it are left out. output: a folder, by default that of the
-    run; files of an earlier prediction there are replaced. Raises InputError before anything is written, and
-    SomeUnusable at the end where a picture could not be read.
+    images: a file or a folder; hidden files and folders in it are left out. experiment: whose parts the run needs, if
+    any are a user's. output: a folder, by default that of the run; files of an earlier prediction there are replaced.
+    Raises InputError before anything is written, and SomeUnusable at the end where a picture could not be read.
     """
     workdir = options.workdir
     if workdir is None or images is None:
@@ -51,12 +57,12 @@ def run(options: RunOptions, *, images: Path | None = None, output: Path | None 
     folder, console = output or workdir, Console()
     compilation.start(persistent_cache=options.compilation_cache)
     directory = RunDirectory(workdir)
-    config, accuracy = directory.config(), directory.finished_result().test_accuracy
+    experiment, accuracy = experiment_of(directory, experiment, console), directory.finished_result().test_accuracy
     assert accuracy is not None, "a finished run has scored its test set"
-    spec = data.spec(config.dataset)
+    spec, config = experiment.spec, experiment.config
     _require_mnist_shape(spec, workdir)
     files = _files(images, folder)
-    infer = _inference(directory, spec)
+    infer = _inference(directory, experiment)
     make_folder(folder, flag="output")
     rows = [_read(file, is_shown=index < SHOWN) for index, file in enumerate(files)]
     _predict([row for row in rows if not row["error"]], spec.classes, infer)
@@ -97,13 +103,13 @@ def _files(images: Path, output: Path) -> list[Path]:
     return files
 
 
-def _inference(directory: RunDirectory, spec: Spec) -> Infer:
+def _inference(directory: RunDirectory, experiment: Experiment) -> Infer:
     """The run's model as a function: uint8 images [N, 28, 28, 1] -> logits [N, classes]."""
-    learner, params = build(directory.config(), spec), load_params(directory)
+    learner, variables = build(experiment), load_variables(directory, experiment)
 
     def infer(images: np.ndarray) -> np.ndarray:
         split = Split(images, np.zeros(len(images), np.int32))
-        return learner.task.select_main_output(compile_inference(learner, split, make_mesh()).logits(params))
+        return learner.task.select_main_output(compile_inference(learner, split, make_mesh()).logits(variables))
 
     return infer
 

@@ -11,12 +11,13 @@ import math
 import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnn_jax.config import Config, config_differences, read_config
+from cnn_jax.config import FIELDS, Config, differences_in_words, read_config
 from cnn_jax.errors import InputError
+from cnn_jax.experiment import Experiment
 from cnn_jax.files import delete, machine_errors, read_text, write_atomic, write_files, write_json
 from cnn_jax.runs.directory import RunDirectory, entries, input_errors
 
@@ -41,16 +42,15 @@ class SweepDirectory:
             raise InputError(f"--workdir={self.path}: holds files, but no sweep. Name a new or empty folder.")
         return bool(found)
 
-    def finished_rows(self, base: Config) -> dict[Config, Row]:
+    def finished_rows(self, base: Experiment) -> dict[Config, Row]:
         """The rows of finished trials, by the trial's Config. An incomplete last line is ignored.
 
         Raises InputError when the sweep here starts from another Config, or when the file is damaged.
         """
         if not self.exists():
             return {}
-        before = read_config(self.path / "base.json")
-        if changed := config_differences(before, base):
-            fields = "; ".join(f"{name}: {old!r} there, {new!r} now" for name, (old, new) in changed.items())
+        if changed := base.differences(read_config(self.path / "base.json")):
+            fields = differences_in_words(changed)
             raise InputError(
                 f"--workdir={self.path}: holds a sweep that starts from another config ({fields}). "
                 "Name another --workdir, or use --overwrite to delete that sweep."
@@ -74,19 +74,19 @@ class SweepDirectory:
         """Makes the directory if needed, and keeps other processes from training in it."""
         return RunDirectory(self.path).locked()
 
-    def begin(self, base: Config, machine: dict, *, overwrite: bool) -> None:
+    def begin(self, base: Experiment, machine: dict, *, overwrite: bool) -> None:
         """Prepares the files so that trials can start or resume.
 
         overwrite: delete finished trials and the winner. Raises InputError when earlier trials used other data.
         """
         if self.exists() and not overwrite and (self.path / "machine.json").is_file():
-            RunDirectory(self.path).require_same_data(base, machine)
+            RunDirectory(self.path).require_same_data(base.config, machine)
         with input_errors(self.path):
             if overwrite:
                 for path in (*(self.path / name for name in _FILES), *self.path.glob("winner*")):
                     delete(path)
             # With this file, the folder is a sweep.
-            write_atomic(self.path / "base.json", base.to_json())
+            write_atomic(self.path / "base.json", base.config.to_json())
             write_json(self.path / "machine.json", machine)
             write_atomic(self.path / "sweep.jsonl", self._whole_lines())
 
@@ -97,10 +97,10 @@ class SweepDirectory:
             if stream.write(line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def winner(self, config: Config) -> Path:
+    def winner(self, experiment: Experiment) -> Path:
         """The folder for the runs of this Config: the first of `winner`, `winner-2`, ... that has no other Config."""
         path, number = self.path / "winner", 1
-        while (path / "config.json").is_file() and RunDirectory(path).config() != config:
+        while (path / "config.json").is_file() and experiment.differences(RunDirectory(path).config()):
             number += 1
             path = self.path / f"winner-{number}"
         return path
@@ -111,7 +111,7 @@ class SweepDirectory:
         write_files(self.path, {"sweep.html": page, "sweep.json": content})
 
 
-def _row(base: Config, line: str) -> tuple[Config, Row]:
+def _row(base: Experiment, line: str) -> tuple[Config, Row]:
     """The Config of a trial, and its row. Raises ValueError, TypeError or InputError when the line is not a row."""
     row = json.loads(line)
     if not isinstance(row, dict) or row.keys() != {"settings", "seed", "status", *NUMBERS, *_COUNTS}:
@@ -122,4 +122,8 @@ def _row(base: Config, line: str) -> tuple[Config, Row]:
         is_number = type(row[name]) in (int, float) and math.isfinite(row[name])
         if not is_number and (row["status"] == "done" or row[name] is not None):
             raise ValueError(f"{name}: {str(row[name])[:40]!r}")
-    return replace(base, **row["settings"], seed=row["seed"]), row
+    varied = base.vary(row["settings"])
+    settings = {
+        varied.full_name(name) if name not in FIELDS else name: row["settings"][name] for name in row["settings"]
+    }
+    return varied.replace(seed=row["seed"]).config, {**row, "settings": settings}

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cnn_jax.config import FIELDS, Config, kind_of
+from cnn_jax.config import Config
 from cnn_jax.report import statistics
 from cnn_jax.runs.seeds_result import SeedsResult
 from cnn_jax.studies.sweep.space import Dimension
@@ -45,8 +45,8 @@ def sweep_record(
     return {
         "format": FORMAT,
         "date": datetime.date.today().isoformat(),
-        "dataset": base.dataset,
-        "base": json.loads(base.to_json()),
+        "dataset": base.dataset.name,
+        "base": base.as_mapping(),
         "machine": {name: value for name, value in machine.items() if name != "command_line"},  # it may name folders
         "search": {**search, **counts},
         "fields": [_field(dimension, settings) for dimension in dimensions],
@@ -65,7 +65,7 @@ def _field(dimension: Dimension, settings: Sequence[Scored]) -> dict[str, Any]:
     has_numbers = all(setting["settings"][dimension.field] is not None for setting in settings)
     return {
         "name": dimension.field,
-        "is_numeric": kind_of(FIELDS[dimension.field])[0] in (int, float) and has_numbers,
+        "is_numeric": dimension.is_numeric and has_numbers,
         "is_logarithmic": dimension.is_logarithmic,
         "lines": response(settings, dimension.field),
     }

@@ -7,17 +7,17 @@ from typing import Any
 
 import jax
 
-from cnn_jax import compilation, data
-from cnn_jax.config import FIELDS, Config, run_name
+from cnn_jax import compilation
+from cnn_jax.config import LARGEST_SEED, run_name
 from cnn_jax.data.dataset import Dataset, split_training_images
 from cnn_jax.errors import DivergedError, InputError
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.report.console import Console
 from cnn_jax.report.format import counted
 from cnn_jax.runs import machine
 from cnn_jax.runs.options import RUNS, RunOptions
 from cnn_jax.runs.seeds import execute_seeds, require_number_of_seeds
-from cnn_jax.runs.session import load_dataset
+from cnn_jax.runs.session import code_record, load_dataset
 from cnn_jax.studies.sweep.directory import Row, SweepDirectory
 from cnn_jax.studies.sweep.numbers import sweep_record, with_test_scores
 from cnn_jax.studies.sweep.page import render_page, sentences, settings_ranking
@@ -30,7 +30,7 @@ _MOST_PRINTED = 20
 
 
 def run(
-    config: Config, options: RunOptions, *, sweep: str | None = None, samples: int | None = None, jobs: int = 1
+    experiment: Experiment, options: RunOptions, *, sweep: str | None = None, samples: int | None = None, jobs: int = 1
 ) -> dict[str, Any]:
     """Runs a sweep, trains and scores its winner; prints, writes and returns the record.
 
@@ -41,23 +41,24 @@ def run(
     winner diverges with its new seeds.
     """
     console, seeds = Console(progress=options.progress), SEEDS if options.seeds is None else options.seeds
-    dimensions = parse_dimensions(sweep or "")
+    config, dimensions = experiment.config, parse_dimensions(sweep or "", experiment)
     settings = grid(dimensions) if samples is None else random_search(dimensions, samples, config.seed)
-    held_out = config.validation_examples or data.spec(config.dataset).train_examples // HELD_OUT
-    base = dataclasses.replace(config, validation_examples=held_out)
+    held_out = config.validation_examples or experiment.spec.train_examples // HELD_OUT
+    base = experiment.replace(validation_examples=held_out)
     trials = _trials(base, settings, seeds)
     compilation.start(persistent_cache=options.compilation_cache)
     _require_jobs(jobs)
     directory = SweepDirectory(options.workdir or RUNS / f"sweep-{run_name(config, options.changed)}")
     if directory.exists() and not options.overwrite:
         directory.finished_rows(base)  # raises InputError when another sweep is there
-    dataset = _load(trials, options, console)
+    dataset = _load(base, trials, options, console)
     with directory.locked():
         about = machine.describe(list(options.command_line)) | {"data_fingerprint": dataset.fingerprint}
+        about |= code_record(experiment)
         directory.begin(base, about, overwrite=options.overwrite)
         rows = _rows(base, trials, dataset, directory, options, jobs, console)
         search = {"sweep": sweep, "samples": samples, "seeds": [*range(config.seed, config.seed + seeds)]}
-        record = sweep_record(base, dimensions, rows, search, about)
+        record = sweep_record(base.config, dimensions, rows, search, about)
         if record["winner"]:
             record = _with_tested_winner(record, base, seeds, dataset, directory, options, console)
         record = json.loads(json.dumps(record, allow_nan=False))  # exactly what a reader of the file gets
@@ -68,13 +69,13 @@ def run(
     return record
 
 
-def _trials(base: Config, settings: Sequence[Setting], seeds: int) -> list[Trial]:
+def _trials(base: Experiment, settings: Sequence[Setting], seeds: int) -> list[Trial]:
     """All trials. Raises InputError when there are too many, or when seeds are too large."""
-    largest = FIELDS["seed"].metadata["at_most"]
+    largest = LARGEST_SEED
     require_number_of_seeds(seeds)
-    if base.seed + 2 * seeds - 1 > largest:
+    if base.config.seed + 2 * seeds - 1 > largest:
         raise InputError(
-            f"--seeds={seeds}: the trials and the winner need {2 * seeds:,} seeds from --seed={base.seed} on. "
+            f"--seeds={seeds}: the trials and the winner need {2 * seeds:,} seeds from --seed={base.config.seed} on. "
             f"The largest possible seed is {largest:,}."
         )
     count = len(settings) * seeds
@@ -94,19 +95,19 @@ def _require_jobs(jobs: int) -> None:
         raise InputError(f"--jobs={jobs}: only on a CPU: several processes cannot share the memory of a {device}.")
 
 
-def _load(trials: Sequence[Trial], options: RunOptions, console: Console) -> Dataset:
+def _load(base: Experiment, trials: Sequence[Trial], options: RunOptions, console: Console) -> Dataset:
     """The dataset. Raises InputError when a trial's model cannot be built or cannot be trained on it."""
-    different = {compiled_config(trial.config): trial.config for trial in trials}
+    different = {compiled_config(base.with_config(trial.config)): trial.config for trial in trials}
     for config in different.values():
-        build(config, data.spec(config.dataset))
-    dataset = load_dataset(trials[0].config, options, console)
+        build(base.with_config(config))
+    dataset = load_dataset(base, options, console)
     for config in different.values():
         split_training_images(dataset, config.train_examples, config.validation_examples)
     return dataset
 
 
 def _rows(
-    base: Config,
+    base: Experiment,
     trials: Sequence[Trial],
     dataset: Dataset,
     directory: SweepDirectory,
@@ -118,13 +119,14 @@ def _rows(
     known = directory.finished_rows(base)
     left = [trial for trial in trials if trial.config not in known]
     console.line(
-        f"{counted(len(trials), 'trial')} of {base.experiment} on {base.dataset}, {base.validation_examples:,} "
+        f"{counted(len(trials), 'trial')} of {base.config.experiment} on {base.config.dataset}, "
+        f"{base.config.validation_examples:,} "
         f"training images held out, {machine.device()}, {directory.path}"
     )
     if len(left) < len(trials):
         console.line(f"{counted(len(trials) - len(left), 'trial')} already finished")
     if left:
-        workload = Workload(left, len(trials), directory, options)
+        workload = Workload(base, left, len(trials), directory, options)
         run_trials(workload, dataset, jobs, console)
         known = directory.finished_rows(base)
     return [known[trial.config] for trial in trials]
@@ -132,7 +134,7 @@ def _rows(
 
 def _with_tested_winner(
     record: Mapping[str, Any],
-    base: Config,
+    base: Experiment,
     seeds: int,
     dataset: Dataset,
     directory: SweepDirectory,
@@ -141,11 +143,11 @@ def _with_tested_winner(
 ) -> dict[str, Any]:
     """Trains the winner again, on all training images and with seeds that no trial had, and adds its test scores."""
     settings = record["winner"]["settings"]
-    config = dataclasses.replace(base, **settings, validation_examples=0, seed=base.seed + seeds)
-    folder = directory.winner(config)
+    winner = base.vary(settings).replace(validation_examples=0, seed=base.config.seed + seeds)
+    folder = directory.winner(winner)
     console.line(f"training the winner again: {setting_words(settings)}")
     options = dataclasses.replace(options, workdir=folder, seeds=seeds, overwrite=False)
-    return with_test_scores(record, folder.name, execute_seeds(config, options, console, dataset))
+    return with_test_scores(record, folder.name, execute_seeds(winner, options, console, dataset))
 
 
 def _require_converged(record: Mapping[str, Any], rows: Sequence[Row]) -> None:

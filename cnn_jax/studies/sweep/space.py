@@ -15,9 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax.config import FIELDS, Config, as_text, from_text, kind_of
-from cnn_jax.errors import InputError, unknown_name
+from cnn_jax.config import FIELDS, PART_FIELDS, Part
+from cnn_jax.errors import InputError
+from cnn_jax.experiment import Experiment
 from cnn_jax.report.tables import setting_text
+from cnn_jax.settings import Setting as Kind
+from cnn_jax.settings import as_text
 
 Setting = Mapping[str, Any]  # the value of each swept field
 
@@ -27,7 +30,7 @@ _OTHER_IMAGES = "its values would be scored on different images"
 _NOT_SWEPT: Mapping[str, str] = {
     "seed": "use --seeds for several of them",
     "experiment": "all settings start from it; --mode=compare compares experiments",
-    **dict.fromkeys(("dataset", "view", "glyph_seed", "validation_examples"), _OTHER_IMAGES),
+    **dict.fromkeys(("dataset", "task", "validation_examples"), _OTHER_IMAGES),
 }
 
 
@@ -37,6 +40,11 @@ class Choice:
 
     field: str
     values: tuple[Any, ...]
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether all values are numbers."""
+        return all(type(value) in (int, float) for value in self.values)
 
     @property
     def is_logarithmic(self) -> bool:
@@ -58,6 +66,11 @@ class Range:
     high: float
     is_logarithmic: bool
     points: int | None = None
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether all values are numbers."""
+        return True
 
     @property
     def values(self) -> tuple[float, ...]:
@@ -88,14 +101,21 @@ class Range:
 Dimension = Choice | Range
 
 
-def parse_dimensions(text: str) -> list[Dimension]:
-    """The dimensions of a sweep. Raises InputError when the text does not follow the grammar above."""
+def parse_dimensions(text: str, experiment: Experiment) -> list[Dimension]:
+    """The dimensions of a sweep that starts from an experiment.
+
+    Raises InputError when the text does not follow the grammar above, or names no setting.
+    """
     parts = [part.strip() for part in text.split(";") if part.strip()]
     if not parts:
         raise InputError(
             '--sweep: names no field. Example: --sweep="learning_rate=1e-4:1e-2:log5; pooling=true,false".'
         )
-    dimensions = [_dimension(part) for part in parts]
+    dimensions: list[Dimension] = []
+    for part in parts:
+        dimensions.append(_dimension(part, experiment))
+        if dimensions[-1].field in PART_FIELDS:  # settings that follow may be those of the new part
+            experiment = experiment.vary({dimensions[-1].field: dimensions[-1].values[0]})
     names = [dimension.field for dimension in dimensions]
     for name in names:
         if names.count(name) > 1:
@@ -144,51 +164,58 @@ def setting_words(setting: Setting) -> str:
     return ", ".join(f"{name}={setting_text(value)}" for name, value in setting.items())
 
 
-def _dimension(part: str) -> Dimension:
+def _dimension(part: str, experiment: Experiment) -> Dimension:
     name, equals, values = (word.strip() for word in part.partition("="))
     if not equals:
         raise InputError(f"--sweep: {part}: must be FIELD=VALUES, as in batch_size=64,128.")
-    if name not in FIELDS:
-        raise unknown_name("--sweep: field", name, "field of a config", set(FIELDS) - set(_NOT_SWEPT))
-    if name in _NOT_SWEPT:
-        raise InputError(f"--sweep: {name} cannot be swept: {_NOT_SWEPT[name]}.")
+    try:
+        name = name if name in FIELDS else experiment.full_name(name)
+    except InputError as error:
+        raise InputError(f"--sweep: {error}") from None
+    reason = _NOT_SWEPT.get(name) or (_OTHER_IMAGES if name.startswith(("dataset.", "task.")) else None)
+    if reason:
+        raise InputError(f"--sweep: {name} cannot be swept: {reason}.")
     if not values:
         raise InputError(f"--sweep: {name}: names no value.")
-    return _range(name, values) if ":" in values else _choice(name, values)
+    kind = FIELDS.get(name) or experiment.settings[name]
+    return _range(name, kind, values) if ":" in values else _choice(name, kind, values)
 
 
-def _choice(name: str, text: str) -> Choice:
-    kind, _ = kind_of(FIELDS[name])
-    separator = "|" if "|" in text or kind is tuple else ","
-    values = tuple(_value(name, part) for part in text.removesuffix(separator).split(separator))
+def _choice(name: str, kind: Kind, text: str) -> Choice:
+    separator = "|" if "|" in text or kind.is_tuple else ","
+    values = tuple(_value(name, kind, part) for part in text.removesuffix(separator).split(separator))
     for value in values:
         if values.count(value) > 1:
             raise InputError(f"--sweep: {name}: {as_text(value)} is named twice.")
     return Choice(name, values)
 
 
-def _range(name: str, text: str) -> Range:
-    kind, _ = kind_of(FIELDS[name])
-    if kind not in (int, float):
+def _range(name: str, kind: Kind, text: str) -> Range:
+    if kind.type not in (int, float) or kind.is_tuple:
         raise InputError(f"--sweep: {name}={text}: only numbers have ranges. List values: {name}=A,B.")
     match = re.fullmatch(r"([^:]+):([^:]+):\s*(log|lin)\s*(\d{0,9})", text)
     if not match:
         raise InputError(f"--sweep: {name}={text}: a range is LOW:HIGH:logN or LOW:HIGH:linN, as in 1e-4:1e-2:log5.")
-    low, high = (_value(name, end) for end in match.groups()[:2])
+    low, high = (_value(name, kind, end) for end in match.groups()[:2])
     if any(end is None or end > sys.float_info.max for end in (low, high)):
         raise InputError(f"--sweep: {name}={text[:60]}: an end of a range must be a finite number.")
     if low >= high:
         raise InputError(f"--sweep: {name}={text}: the range is empty: {low} is not below {high}.")
+    if match[3] == "log" and low <= 0:
+        raise InputError(f"--sweep: {name}={text}: a logarithmic range must begin above 0.")
     points = int(match[4]) if match[4] else None
     if points is not None and not 2 <= points <= MOST_TRIALS:
         raise InputError(f"--sweep: {name}={text}: must have between 2 and {MOST_TRIALS:,} points.")
     return Range(name, low, high, match[3] == "log", points)
 
 
-def _value(name: str, text: str) -> Any:
-    """The value of a field, checked as on the command line."""
+def _value(name: str, kind: Kind, text: str) -> Any:
+    """The value of a field or setting, checked as on the command line. A part is a name."""
     try:
-        return getattr(Config(**{name: from_text(FIELDS[name], text)}), name)
+        value = kind.check(kind.read(text), name)
+        if name in PART_FIELDS:
+            [Part(part) for part in (value if kind.is_tuple else (value,))]
+        return value
     except ValueError as error:
         raise InputError(f"--sweep: {name}={text.strip()[:60]}: {error}.") from None
     except InputError as error:

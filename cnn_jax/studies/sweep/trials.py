@@ -20,7 +20,7 @@ from cnn_jax import compilation
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset, split_training_images
 from cnn_jax.errors import DivergedError, MachineError, ProjectError
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.report.console import Console
 from cnn_jax.report.format import duration, loss, percent
 from cnn_jax.runs import signals
@@ -48,32 +48,33 @@ class Trial:
 
 @dataclass(frozen=True)
 class Workload:
-    """The trials that processes are to run. total: number of trials of the sweep, including finished ones."""
+    """The trials of an experiment that processes are to run. total: those of the sweep, including finished ones."""
 
+    experiment: Experiment
     trials: Sequence[Trial]
     total: int
     directory: SweepDirectory
     options: RunOptions
 
 
-def all_trials(base: Config, settings: Sequence[Setting], seeds: int) -> list[Trial]:
+def all_trials(base: Experiment, settings: Sequence[Setting], seeds: int) -> list[Trial]:
     """All trials, sorted so that trials which share compiled functions follow each other.
 
     Raises InputError for a setting that is not a valid Config.
     """
     groups: dict[Config, list[tuple[Setting, Config]]] = {}
     for setting in settings:
-        config = dataclasses.replace(base, **setting)
-        with_seeds = [(setting, dataclasses.replace(config, seed=base.seed + number)) for number in range(seeds)]
-        groups.setdefault(compiled_config(config), []).extend(with_seeds)
+        varied = base.vary(setting)
+        with_seeds = [(setting, varied.replace(seed=base.config.seed + number).config) for number in range(seeds)]
+        groups.setdefault(compiled_config(varied), []).extend(with_seeds)
     pairs = itertools.chain.from_iterable(groups.values())
     return [Trial(number, *pair) for number, pair in enumerate(pairs, start=1)]
 
 
-def compiled_config(config: Config) -> Config:
-    """The config without the fields that compiled functions take as arguments: equal configs share these functions."""
-    arguments = ["experiment", "seed", "learning_rate", *(["epochs"] if config.schedule == "constant" else [])]
-    return dataclasses.replace(config, **{name: getattr(Config, name) for name in arguments})
+def compiled_config(experiment: Experiment) -> Config:
+    """The experiment's Config without the fields that compiled functions take as arguments: equal configs share these functions."""
+    arguments = ["experiment", "seed", "learning_rate", *(["epochs"] if experiment.may_grow else [])]
+    return dataclasses.replace(experiment.config, **{name: getattr(Config, name) for name in arguments})
 
 
 def run_trials(workload: Workload, dataset: Dataset, jobs: int, console: Console) -> None:
@@ -94,21 +95,21 @@ def _work(
     workload: Workload, trials: Iterable[Trial], dataset: Dataset, console: Console, check: Callable[[], None]
 ) -> None:
     """Runs these trials of the workload. check: called after each chunk; raises when the sweep is to end."""
-    compiled = functools.lru_cache(maxsize=1)(functools.partial(_compiled, dataset))
+    compiled = functools.lru_cache(maxsize=1)(functools.partial(_compiled, workload.experiment, dataset))
     for trial in trials:
         check()
-        functions = compiled(compiled_config(trial.config))
+        functions = compiled(compiled_config(workload.experiment.with_config(trial.config)))
         row = {"settings": dict(trial.settings), "seed": trial.config.seed}
         row |= _numbers(trial.config, *functions, console, check)
         workload.directory.append(row)
         console.line(_line(trial, row, workload.total))
 
 
-def _compiled(dataset: Dataset, config: Config) -> tuple[Training, Inference]:
+def _compiled(experiment: Experiment, dataset: Dataset, config: Config) -> tuple[Training, Inference]:
     """The compiled functions of trials that share them."""
     train, held_out = split_training_images(dataset, config.train_examples, config.validation_examples)
     assert held_out is not None, "a sweep has held-out images"
-    learner, mesh = build(config, dataset.spec), make_mesh()
+    learner, mesh = build(experiment.with_config(config)), make_mesh()
     return compile_training(learner, train, mesh), compile_inference(learner, held_out, mesh)
 
 
@@ -122,11 +123,11 @@ def _numbers(
 
             def on_progress(progress: Progress) -> None:
                 assert progress.train is not None, "a chunk has at least one image"
-                show(progress.step, progress.train.loss, progress.train.accuracy, progress.images_per_second or 0.0)
+                show(progress.step, progress.train, progress.images_per_second or 0.0)
                 check()
 
             last, _ = train(training, config.seed, on_progress)
-        held_out, on_train = validation.score(last.state.params), last.train
+        held_out, on_train = validation.score(training.settled(last.state).variables), last.train
         if on_train is None or not math.isfinite(held_out.loss):
             raise diverged(last.epoch, last.step)
     except DivergedError as end:
@@ -136,9 +137,9 @@ def _numbers(
         "status": "done",
         "epochs": last.finished_epochs,
         "steps": last.step,
-        "validation_loss": held_out.loss,
+        "validation_loss": held_out.cross_entropy,
         "validation_accuracy": held_out.accuracy,
-        "train_loss": on_train.loss,
+        "train_loss": on_train.cross_entropy,
         "train_accuracy": on_train.accuracy,
         "seconds": last.clock.total,
         "images_per_second": last.images_per_second,
@@ -208,7 +209,7 @@ def _process(workload: Workload, next_index: Any, jax_settings: Mapping[str, Any
     try:
         with signals.deferred() as flags, compilation.memory_errors_named():
             console = Console(progress=False)
-            dataset = load_dataset(workload.trials[0].config, workload.options, console)
+            dataset = load_dataset(workload.experiment, workload.options, console)
             _work(workload, _shared_out(workload.trials, next_index), dataset, console, check)
     except ProjectError as error:
         if error.exit_code < 128:  # an interruption needs no message

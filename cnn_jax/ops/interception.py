@@ -1,0 +1,72 @@
+"""Stock linen layers with this project's operators: what a user's module calls is changed while it is traced.
+
+`nn.Conv` computes with the operators of `operators.py`, which keep it on XLA's fast path inside a compiled loop.
+`nn.BatchNorm` takes its statistics over real images alone. Everything else is as linen has it.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array, lax
+
+from cnn_jax.errors import InputError
+from cnn_jax.ops import operators
+
+_NHWC = lax.ConvDimensionNumbers((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))
+
+
+def stock_layers(*, mask: Array | None = None, own_statistics: bool = False) -> AbstractContextManager[None]:
+    """While this context is open, stock layers compute as the docstring of this file says.
+
+    mask: bool [N], the rows of the batch that are real images; None means all. own_statistics: the running averages of
+    a BatchNorm become the statistics of this batch alone.
+    """
+
+    def around(next_function: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        module = context.module
+        if context.method_name == "__call__" and isinstance(module, nn.Conv):
+            _set(module, "conv_general_dilated", module.conv_general_dilated or _convolution)
+        if context.method_name == "__call__" and isinstance(module, nn.BatchNorm):
+            if module.axis_name is not None:
+                raise InputError(
+                    f"{module.name}: BatchNorm's axis_name={module.axis_name!r} has no meaning here: the devices share "
+                    "a batch, and its statistics are over the whole batch already. Leave it out."
+                )
+            if own_statistics:
+                _set(module, "momentum", 0.0)
+            if mask is not None and kwargs.get("mask") is None and args[0].shape[0] == mask.shape[0]:
+                kwargs = {**kwargs, "mask": jnp.reshape(mask, (-1,) + (1,) * (args[0].ndim - 1))}
+        return next_function(*args, **kwargs)
+
+    return nn.intercept_methods(around)
+
+
+def _set(module: nn.Module, name: str, value: Any) -> None:
+    """Sets a field of a module that is being traced. Such a module is a copy that only this call sees."""
+    object.__setattr__(module, name, value)
+
+
+def _convolution(
+    images: Array,
+    kernel: Array,
+    window_strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    *,
+    lhs_dilation: Sequence[int],
+    rhs_dilation: Sequence[int],
+    dimension_numbers: lax.ConvDimensionNumbers,
+    feature_group_count: int,
+    precision: Any,
+) -> Array:
+    """`lax.conv_general_dilated` by our operators, where they have the form that is asked for."""
+    is_plain = images.ndim == 4 and dimension_numbers == _NHWC and len(set(window_strides)) == 1
+    is_dense = feature_group_count == 1 and {*lhs_dilation, *rhs_dilation} == {1} and precision is None
+    if not (is_plain and is_dense and jnp.issubdtype(images.dtype, jnp.floating)):
+        return lax.conv_general_dilated(
+            images, kernel, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers,
+            feature_group_count, precision=precision,
+        )  # fmt: skip
+    return operators.convolution(images, kernel, stride=window_strides[0], padding=padding)

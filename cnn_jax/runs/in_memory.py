@@ -1,0 +1,127 @@
+"""Training in a notebook or script, without files; and finished runs from disk as the same kind of object."""
+
+import functools
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from cnn_jax import compilation
+from cnn_jax.data.dataset import split_training_images
+from cnn_jax.errors import InputError
+from cnn_jax.experiment import Experiment, build, load_experiment
+from cnn_jax.report.console import Console
+from cnn_jax.runs.directory import RunDirectory
+from cnn_jax.runs.finished import experiment_of, load_variables
+from cnn_jax.runs.options import RunOptions
+from cnn_jax.runs.session import load_dataset
+from cnn_jax.training.checks import require_numbers
+from cnn_jax.training.compiled import INFERENCE_BATCH, compile_all
+from cnn_jax.training.loop import Row, fit, initial_progress
+
+OnEpoch = Callable[[Row], Any]
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A trained model. variables: as `module.apply` takes them. history: a row for each epoch.
+
+    test_loss, test_accuracy: over all test images, which are scored once. test_metrics: the cross-entropy and the
+    experiment's own metrics.
+    """
+
+    experiment: Experiment
+    variables: dict[str, Any]
+    history: list[Row]
+    test_loss: float
+    test_accuracy: float
+    test_metrics: dict[str, float]
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters."""
+        params: dict[str, Any] = self.variables["params"]
+        return params
+
+    @functools.cached_property
+    def _apply(self) -> Callable[[Any, Any], Any]:
+        learner = build(self.experiment)
+        return compilation.jit(lambda variables, images: learner.measures.main(learner.apply(variables, images)))
+
+    def predict(self, images: Any) -> np.ndarray:
+        """The probability of each class, of the main output if there are several: float32 [N, classes].
+
+        images: uint8 [N, H, W, C] of the dataset's shape, or [N, H, W]. Raises InputError on others.
+        """
+        images, shape = np.asarray(images), self.experiment.spec.image_shape
+        if images.dtype != np.uint8 or images.shape[1:] not in (shape, shape[:2]) or (shape[2] > 1 and images.ndim < 4):
+            raise InputError(
+                f"predict: images {images.dtype} {images.shape}, expected uint8 of the shape {(0, *shape)}."
+            )
+        images = images.reshape(-1, *shape)
+        parts = [
+            self._logits(images[first : first + INFERENCE_BATCH]) for first in range(0, len(images), INFERENCE_BATCH)
+        ]
+        logits = np.concatenate(parts) if parts else np.zeros((0, len(self.experiment.spec.classes)), np.float32)
+        return np.asarray(jax.nn.softmax(logits), np.float32)
+
+    def _logits(self, images: np.ndarray) -> np.ndarray:
+        """The logits of at most INFERENCE_BATCH images. They are filled up to a power of two: few shapes compile."""
+        rows = min(INFERENCE_BATCH, 1 << (len(images) - 1).bit_length())
+        filled = np.concatenate([images, np.zeros((rows - len(images), *images.shape[1:]), np.uint8)])
+        return np.asarray(self._apply(self.variables, filled))[: len(images)]
+
+
+def train(
+    experiment: Experiment,
+    on_epoch: OnEpoch | None = None,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+) -> TrainedRun:
+    """Trains an experiment with the seed of its Config, scores the test images once, and writes no file.
+
+    on_epoch: called with each row, as in `metrics.jsonl`: loss, accuracy, metrics, learning rate, norms of gradients
+    and parameters, seconds; where it returns "stop", training ends. data_dir: of prepared datasets. progress: show a
+    bar; None means on a terminal. Raises InputError and DivergedError.
+    """
+    console, config = Console(progress=progress, rows=False), experiment.config
+    options = RunOptions(data_dir=Path(data_dir) if data_dir else None)
+    learner, dataset = build(experiment), load_dataset(experiment, options, console)
+    splits = split_training_images(dataset, config.train_examples, config.validation_examples)
+    require_numbers(learner, splits[0])
+    functions, history = compile_all(learner, *splits, dataset.test), list[Row]()
+    training = functions.training
+    with ExitStack() as stack:
+        show = stack.enter_context(console.bar(config.epochs, training.epoch_steps))
+        for latest in fit(training, initial_progress(training, config.seed), functions.validation):
+            assert latest.train is not None, "a chunk has at least one step"
+            show(latest.step, latest.train, latest.images_per_second or 0.0)
+            history += latest.rows
+            if latest.row and on_epoch and on_epoch(latest.row) == "stop":
+                break
+    variables = jax.device_get(training.settled(latest.state).variables)
+    test = functions.test.score(variables)
+    metrics = {"cross_entropy": test.cross_entropy, **test.metrics}
+    return TrainedRun(experiment, variables, history, test.loss, test.accuracy, metrics)
+
+
+def load_run(path: str | os.PathLike[str], experiment: Experiment | str | os.PathLike[str] | None = None) -> TrainedRun:
+    """A finished run from its folder. experiment: where its parts are, if they are a user's; a file or an Experiment.
+
+    Raises InputError if the run is not finished, MachineError if its checkpoint is damaged.
+    """
+    run = RunDirectory(Path(path))
+    if experiment is not None and not isinstance(experiment, Experiment):
+        experiment = load_experiment(Path(experiment))
+    found, result = experiment_of(run, experiment, Console()), run.finished_result()
+    variables = jax.device_get(load_variables(run, found))
+    assert result.test_loss is not None and result.test_accuracy is not None, "a finished run has its test numbers"
+    return TrainedRun(
+        found, variables, run.rows(), result.test_loss, result.test_accuracy, dict(result.test_metrics or {})
+    )

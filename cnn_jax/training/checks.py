@@ -1,0 +1,196 @@
+"""Do the parts of a learner fit each other? Found by tracing, before anything is compiled or written."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from optax import contrib
+
+from cnn_jax.data.augmentations import Mixed
+from cnn_jax.data.dataset import Split
+from cnn_jax.errors import InputError
+from cnn_jax.training.learner import Keys, Learner
+from cnn_jax.training.losses import PerImage
+from cnn_jax.user_code import defined_at, user_errors
+
+_IMAGES = 4  # of the batch that is traced
+
+
+def require_fitting_images(learner: Learner) -> None:
+    """Raises InputError if the images of the dataset do not fit the module."""
+    with user_errors("the model"):
+        _ = learner.abstract_state
+
+
+def require_fitting(learner: Learner) -> None:
+    """Raises InputError, with file and line of the user's function, where one does not keep its promise."""
+    images = jax.ShapeDtypeStruct((_IMAGES, *learner.spec.image_shape), jnp.uint8)
+    labels = jax.ShapeDtypeStruct((_IMAGES,), jnp.int32)
+    _require_schedule(learner)
+    _require_optimizer_made(learner)
+    require_fitting_images(learner)
+    with user_errors("the task"):
+        targets = jax.eval_shape(learner.targets, labels)
+    logits = _logits(learner, images)
+    _require_logits(learner, logits, targets)
+    _require_augmentations(learner)
+    _require_per_image("the loss", learner.measures.loss, logits, targets)
+    for name, metric in learner.measures.metrics.items():
+        _require_per_image(f"the metric {name}", metric, learner.measures.main(logits), learner.measures.main(targets))
+    _require_state(learner, images)
+    _require_optimizer(learner)
+
+
+def require_numbers(learner: Learner, split: Split) -> None:
+    """Raises InputError where a metric of the user's gives no number for the first images of a split.
+
+    The logits are those of the initial parameters.
+    """
+    if not learner.measures.metrics:
+        return
+    first = split[: min(len(split), learner.batch_size)]
+    logits = jax.device_get(jax.jit(learner.apply)(jax.jit(learner.create_state)(0).variables, first.images))
+    score = learner.measures.score(logits, jax.tree.map(np.asarray, learner.targets(first.labels)))
+    for name, metric in learner.measures.metrics.items():
+        if not np.isfinite(score.metrics[name]):
+            raise InputError(f"{defined_at(metric)}the metric {name} gives {score.metrics[name]} for the first images.")
+
+
+def _logits(learner: Learner, images: Any) -> Any:
+    with user_errors("the model"):
+        logits = jax.eval_shape(learner.apply, learner.abstract_variables, images)
+        trained = _in_training(learner, images)[0]
+    if not _have_same_names(logits, trained):
+        raise InputError(f"{_model(learner)}gives other outputs in training than in scoring.")
+    return logits
+
+
+def _in_training(learner: Learner, images: Any) -> tuple[Any, Any, Any]:
+    def apply(state: Any, images: Any) -> Any:
+        mask = jnp.ones(_IMAGES, bool)
+        return learner.apply_in_training(state.params, state.model_state, images, mask, Keys.of_step(state.key, 1))
+
+    return jax.eval_shape(apply, learner.abstract_state[0], images)
+
+
+def _model(learner: Learner) -> str:
+    return f"{defined_at(type(learner.module))}the model "
+
+
+def _require_logits(learner: Learner, logits: Any, targets: Any) -> None:
+    if not _have_same_names(logits, targets):
+        asked = f"a dict of {', '.join(targets)}" if isinstance(targets, dict) else "one array of logits"
+        raise InputError(f"{_model(learner)}must give {asked}, as the task asks; it gives {_shown(logits)}.")
+    main, wanted = learner.measures.main(logits), (_IMAGES, len(learner.spec.classes))
+    for output in jax.tree.leaves(logits):
+        if output.ndim != 2 or output.shape[0] != _IMAGES or not jnp.issubdtype(output.dtype, jnp.floating):
+            raise InputError(f"{_model(learner)}must give logits, float [N, classes]; it gives {_shown(output)}.")
+    if main.shape != wanted:
+        raise InputError(
+            f"{_model(learner)}must give one logit for each of the {wanted[1]} classes; it gives {main.shape[1]}."
+        )
+
+
+def _require_per_image(what: str, function: PerImage, logits: Any, targets: Any) -> None:
+    for output, target in zip(jax.tree.leaves(logits), jax.tree.leaves(targets), strict=True):
+        with user_errors(what):
+            found = jax.eval_shape(function, output, target)
+        if getattr(found, "shape", None) != (_IMAGES,) or found.dtype != jnp.float32:
+            raise InputError(
+                f"{defined_at(function)}{what} must give one number an image, float32 [N]; for N = {_IMAGES} it gives "
+                f"{_shown(found)}."
+            )
+
+
+def _require_augmentations(learner: Learner) -> None:
+    images = jax.ShapeDtypeStruct((_IMAGES, *learner.spec.image_shape), jnp.float32)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    for augment in learner.augmentations:
+        with user_errors("the augmentation"):
+            found = jax.eval_shape(augment, key, images)
+        changed = found.images if isinstance(found, Mixed) else found
+        if (getattr(changed, "shape", None), getattr(changed, "dtype", None)) != (images.shape, images.dtype):
+            raise InputError(
+                f"{defined_at(augment)}the augmentation must keep shape and dtype, {_shown(images)}; it gives "
+                f"{_shown(changed)}."
+            )
+
+
+def _require_state(learner: Learner, images: Any) -> None:
+    """The module's other collections must keep their shapes from step to step."""
+    before = learner.abstract_state[0].model_state
+    with user_errors("the model"):
+        _, after, _ = _in_training(learner, images)
+    if _forms(before) != _forms(after):
+        raise InputError(f"{_model(learner)}changes the shapes of {', '.join(before)} from step to step.")
+
+
+def _require_schedule(learner: Learner) -> None:
+    with user_errors("the schedule"):
+        factor = jax.eval_shape(
+            lambda step: jnp.asarray(learner.schedule(1)(step)), jax.ShapeDtypeStruct((), jnp.int32)
+        )
+    if factor.shape != ():
+        raise InputError(f"{defined_at(learner.schedule)}the schedule must give one factor; it gives {_shown(factor)}.")
+
+
+def _require_optimizer_made(learner: Learner) -> None:
+    try:
+        with user_errors("the optimizer"):
+            optimizer = learner.optimizer_for(learner.learning_rate, 1)
+    except InputError as error:
+        if "TypeError" in str(error) and "function" in str(error):
+            raise InputError(
+                f"{error}. The learning rate is a schedule, a function of the step, and no number: hand it to optax as "
+                "it is. A factor of your own belongs into a schedule, or into optax.scale."
+            ) from None
+        raise
+    if not isinstance(optimizer, optax.GradientTransformation):
+        where = defined_at(learner.optimizer)
+        raise InputError(f"{where}the optimizer must be one of optax; it is {type(optimizer).__name__}.")
+
+
+def _require_optimizer(learner: Learner) -> None:
+    optimizer, state = learner.optimizer_for(learner.learning_rate, 1), learner.abstract_state[0]
+    where = defined_at(learner.optimizer)
+    if _holds(state.opt_state, contrib.ScheduleFreeState):
+        raise InputError(f"{where}the optimizer scores other parameters than it trains (schedule-free); use --average.")
+
+    def update(state: Any) -> Any:
+        updates, opt_state = optimizer.update(state.params, state.opt_state, state.params)
+        return optax.apply_updates(state.params, updates), opt_state
+
+    try:
+        with user_errors("the optimizer"):
+            params, opt_state = jax.eval_shape(update, state)
+    except (TypeError, ValueError, AttributeError, InputError) as error:
+        raise InputError(
+            f"{where}the optimizer must work with gradients and parameters alone. One that needs the value of the loss "
+            f"or pairs of parameters cannot be used ({str(error).partition(chr(10))[0]})."
+        ) from None
+    if _forms(params) != _forms(state.params) or _forms(opt_state) != _forms(state.opt_state):
+        raise InputError(f"{where}the optimizer changes the shapes or dtypes of the parameters or of its own state.")
+
+
+def _have_same_names(one: Any, other: Any) -> bool:
+    """Whether two trees have the same structure."""
+    forms: list[Any] = [jax.tree.structure(tree) for tree in (one, other)]
+    return bool(forms[0] == forms[1])
+
+
+def _holds(tree: Any, kind: type) -> bool:
+    return any(isinstance(node, kind) for node in jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, kind)))
+
+
+def _forms(tree: Any) -> dict[str, tuple[Any, Any]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): (leaf.shape, leaf.dtype) for path, leaf in leaves}
+
+
+def _shown(tree: Any) -> str:
+    """Shapes and dtypes, as in `float32 (4, 10)`."""
+    if isinstance(tree, dict):
+        return "a dict of " + ", ".join(map(str, tree))
+    return f"{tree.dtype} {tree.shape}" if hasattr(tree, "shape") else type(tree).__name__
