@@ -46,9 +46,9 @@ from cnn_jax.data.source import Original
 from cnn_jax.errors import ProjectError
 from tensorflow_datasets.core.download import checksums
 originals = tuple(Original(**original) for original in order["originals"])
-[source] = [source for source in data.SOURCES if source.spec.name == order["name"]]
+source = data.source(order["name"])
 spec = dataclasses.replace(source.spec, train_examples=order["train"], test_examples=order["test"])
-data.SOURCES = (dataclasses.replace(source, spec=spec, originals=originals),)
+data.DATASETS = {order["name"]: lambda: dataclasses.replace(source, spec=spec, originals=originals)}
 for original in originals:
     info = checksums.UrlInfo(size=original.size, checksum=original.sha256, filename=original.filename)
     checksums.get_all_url_infos()[original.url] = info
@@ -137,7 +137,7 @@ def write_idx(path: Path, array: np.ndarray) -> None:
 def generate(name: str, folder: Path, seed: int = 0) -> SmallDataset:
     """Writes the four files of a small dataset."""
     random = np.random.default_rng(seed)
-    [source] = [source for source in data.SOURCES if source.spec.name == name]
+    source = data.source(name)
     assert isinstance(source, MnistSource)
     splits = [
         Split(random.integers(0, 256, (n, 28, 28, 1), np.uint8), random.integers(0, 10, n).astype(np.int32))
@@ -158,7 +158,7 @@ def register_with(monkeypatch: pytest.MonkeyPatch, small: SmallDataset) -> None:
     """Makes a small dataset the one that `load` and tensorflow_datasets know under its name."""
     from tensorflow_datasets.core.download import checksums
 
-    monkeypatch.setattr(data, "SOURCES", (small.source,))
+    monkeypatch.setattr(data, "DATASETS", {small.source.spec.name: lambda: small.source})
     for o in small.source.originals:
         info = checksums.UrlInfo(size=o.size, checksum=o.sha256, filename=o.filename)
         monkeypatch.setitem(checksums.get_all_url_infos(), o.url, info)

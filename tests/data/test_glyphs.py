@@ -17,8 +17,7 @@ from cnn_jax.data.dataset import Dataset
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the dataset a small one: quick to draw."""
-    spec = dataclasses.replace(glyphs.GLYPHS.spec, train_examples=400, test_examples=100)
-    monkeypatch.setattr(data, "SOURCES", (dataclasses.replace(glyphs.GLYPHS, spec=spec),))
+    monkeypatch.setattr(glyphs, "SPEC", dataclasses.replace(glyphs.SPEC, train_examples=400, test_examples=100))
 
 
 def test_every_part_has_as_many_of_each_digit(glyphs_dataset: Dataset) -> None:
@@ -74,10 +73,10 @@ def test_the_ink_is_like_mnists(glyphs_dataset: Dataset, what: str, mean: float,
 
 def test_each_seed_has_a_cache_of_its_own_and_none_is_taken_for_another(few: None, tmp_path: Path) -> None:
     notes: list[str] = []
-    prints = [data.load("glyphs", data_dir=tmp_path, glyph_seed=seed, warn=notes.append).fingerprint for seed in (0, 3)]
+    prints = [data.load("glyphs", data_dir=tmp_path, seed=seed, warn=notes.append).fingerprint for seed in (0, 3)]
     assert prints[0] != prints[1]
     assert len(notes) == 2
-    assert data.load("glyphs", data_dir=tmp_path, glyph_seed=3, warn=notes.append).fingerprint == prints[1]
+    assert data.load("glyphs", data_dir=tmp_path, seed=3, warn=notes.append).fingerprint == prints[1]
     assert len(notes) == 2
     first, second = sorted((tmp_path / "cnn_jax/glyphs").iterdir())
     assert (first.name, second.name) == ("glyphs-1-seed0.npz", "glyphs-1-seed3.npz")
@@ -91,5 +90,5 @@ def test_the_command_line_trains_on_the_glyphs_of_a_seed(
 ) -> None:
     folders = (f"--data_dir={glyphs_data_dir}", f"--workdir={tmp_path / 'run'}")
     assert run.main(["--dataset=glyphs", *folders, "--model=logistic", "--epochs=1", "--train_examples=640"]) == 0
-    assert json.loads((tmp_path / "run/config.json").read_text())["glyph_seed"] == 0
+    assert json.loads((tmp_path / "run/config.json").read_text())["dataset"] == {"name": "glyphs", "seed": 0}
     assert json.loads((tmp_path / "run/machine.json").read_text())["data_fingerprint"] == glyphs_dataset.fingerprint

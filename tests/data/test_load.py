@@ -147,7 +147,7 @@ def test_the_data_folder_is_the_given_one_or_tfds_data_dir_or_tfds_own_default(
 
 @pytest.mark.parametrize("name", ["fashion_mnist", "kmnist", "mnist"])
 def test_each_dataset_is_prepared_from_its_files(name: str, small, register, tmp_path: Path) -> None:
-    [source] = [source for source in data.SOURCES if source.spec.name == name]
+    source = data.source(name)
     originals = tuple(
         dataclasses.replace(ours, url=theirs.url)
         for ours, theirs in zip(small.source.originals, source.originals, strict=True)
@@ -237,7 +237,7 @@ def test_a_source_of_another_kind_is_one_class_and_cached_alike(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = Drawn(Spec("drawn", "two pixels square", (2, 2, 1), ("a", "b"), train_examples=3, test_examples=1), "1")
-    monkeypatch.setattr(data, "SOURCES", (*data.SOURCES, drawn))
+    monkeypatch.setattr(data, "DATASETS", {**data.DATASETS, "drawn": lambda: drawn})
     assert data.names() == ["drawn", "fashion_mnist", "glyphs", "kmnist", "mnist", "rgb200", "x_and_o"]
     first = data.load("drawn", data_dir=tmp_path)
     second = data.load("drawn", data_dir=tmp_path, manual_dir=tmp_path / "has nothing to do with it")

@@ -14,7 +14,7 @@ from cnn_jax.errors import InputError
 
 @pytest.mark.parametrize("name", ["fashion_mnist", "kmnist", "mnist"])
 def test_names_sizes_hashes_versions_and_classes_are_tfds_own(name: str, tmp_path: Path) -> None:
-    [source] = [source for source in data.SOURCES if source.spec.name == name]
+    source = data.source(name)
     builder = tfds.builder_cls(name)(data_dir=tmp_path)
     registered = checksums.get_all_url_infos()
     assert len(source.originals) == 4

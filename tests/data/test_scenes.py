@@ -62,7 +62,7 @@ def test_an_x_has_ink_in_its_middle_and_an_o_has_none(letters: list[np.ndarray])
 
 def test_the_dataset_is_drawn_once_and_then_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = dataclasses.replace(scenes.RGB200.spec, train_examples=8, test_examples=4)
-    monkeypatch.setattr(data, "SOURCES", (dataclasses.replace(scenes.RGB200, spec=spec),))
+    monkeypatch.setattr(data, "DATASETS", {"rgb200": lambda: dataclasses.replace(scenes.RGB200, spec=spec)})
     notes: list[str] = []
     first, second = (data.load("rgb200", data_dir=tmp_path, warn=notes.append) for _ in range(2))
     assert notes == ["rgb200: drawing 12 images. This is done once and takes some seconds"]

@@ -4,9 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax.config import FIELDS
 from cnn_jax.data import tasks
-from cnn_jax.data.tasks import TASKS
+from cnn_jax.data.tasks import TASKS, Task
+from cnn_jax.errors import InputError
+from cnn_jax.experiment import Experiment
 
 
 def images(*rows: str) -> np.ndarray:
@@ -18,8 +19,25 @@ def metadata(*rows: str) -> list[float]:
     return np.asarray(tasks.with_metadata(images(*rows))["metadata"])[0].tolist()
 
 
-def test_config_offers_every_task() -> None:
-    assert set(FIELDS["view"].metadata["choices"]) == TASKS.keys()
+def test_an_experiment_offers_every_task_and_no_other() -> None:
+    for name in TASKS:
+        assert isinstance(Experiment().vary(task=name).task, Task)
+    with pytest.raises(InputError, match=f"--task=plane: .* Known: {', '.join(sorted(TASKS))}.$"):
+        Experiment().vary(task="plane")
+
+
+def test_tasks_are_made_of_the_functions_below() -> None:
+    numbered = np.arange(28 * 28, dtype=np.float32).reshape(1, 28, 28, 1)
+    labels = np.arange(10, dtype=np.int32)
+    plain, permuted, metadata = (TASKS[name]() for name in ("plain", "permuted", "with_metadata"))
+    np.testing.assert_array_equal(plain.inputs(numbered), numbered)
+    np.testing.assert_array_equal(permuted.inputs(numbered), tasks.permuted(numbered))
+    for task in (plain, permuted):
+        np.testing.assert_array_equal(task.targets(labels), labels)
+        assert task.main_output is None
+    assert metadata.inputs(numbered).keys() == {"image", "metadata"}
+    assert metadata.targets(labels).keys() == {"digit", "five_or_more"}
+    assert metadata.select_main_output(metadata.targets(labels)) is labels
 
 
 def test_permutation_is_one_for_all_images_and_loses_nothing() -> None:
