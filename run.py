@@ -299,8 +299,8 @@ def parse(arguments: list[str], values: flags.FlagValues) -> Typed:
     with_jax = any(word.lstrip("-").startswith(("jax_", "nojax_", "helpfull")) for word in arguments)
     if with_jax:
         _add_jax_flags(values)
-    known, typed = _separated(arguments, values)
     try:
+        known, typed = _separated(values.read_flags_from_files(arguments), values)
         stray = values(["run.py", *known])[1:]
     except flags.Error as error:
         raise InputError(f"{str(error).removeprefix('flag ')}.") from None
@@ -377,6 +377,15 @@ def resolve(values: flags.FlagValues, typed: Typed, name: str | None = None) -> 
     return varied, (*fields, *map(varied.full_name, settings))
 
 
+def _named(name: str, values: flags.FlagValues, typed: Typed) -> tuple["Experiment", tuple[str, ...]]:
+    """The same for one of several experiments, whose name is in front of an error."""
+    experiments.load(name)  # an error of its own names it
+    try:
+        return resolve(values, typed, name)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
 def _switched(name: str, text: str | None, experiment: "Experiment") -> tuple[str, str]:
     """A setting and its text. `--pooling` alone means true, and `--nopooling` false."""
     if text is not None:
@@ -403,10 +412,11 @@ def call(mode: Mode, values: flags.FlagValues, typed: Typed, command_line: list[
         return run(_options(arguments, (), command_line), **arguments)
     names = _read("experiments", values) if mode.configs == "list" and values["experiments"].present else ()
     if mode.configs == "one" or names:
-        resolved = [resolve(values, typed, name) for name in (names or [None])]
+        resolved = [_named(name, values, typed) for name in names] or [resolve(values, typed)]
         chosen, changed = [experiment for experiment, _ in resolved], resolved[0][1]
     else:
-        chosen, changed = [], tuple(name for name in (*given, *typed) if name in FIELDS or name in typed)
+        own = [name for name in given if name in FIELDS and name not in mode.flags]
+        chosen, changed = [], (*own, *typed)
     options = _options(arguments, changed, command_line)
     return run(chosen[0] if mode.configs == "one" else chosen, options, **arguments)
 

@@ -196,6 +196,9 @@ def _part(field: str, value: Any) -> Part:
     if isinstance(value, Part):
         return value
     settings = dict(value) if isinstance(value, Mapping) else {"name": value}
+    name = settings.get("name")
+    if isinstance(name, str) and not re.fullmatch(_NAME, name):
+        raise InputError(f"--{field}={shown(name)}: is not a name.")
     try:
         if all(isinstance(key, str) for key in settings):
             return Part(settings.pop("name", None), **settings)

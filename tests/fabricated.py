@@ -1,13 +1,12 @@
 """Run directories that nobody trained, written as a run writes them, so that the numbers in them are known."""
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cnn_jax.config import Config
+from cnn_jax.experiment import Experiment
 from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.result import Result
 
@@ -26,20 +25,25 @@ LABELS = np.resize(np.arange(10, dtype=np.int32), 1000)
 
 def run(
     folder: Path,
-    config: Config,
+    experiment: Experiment,
     wrong: Sequence[int],
     *,
     loss: float = 0.5,
     train_seconds: float = 10.0,
     status: str = "done",
     labels: np.ndarray = LABELS,
+    metrics: Mapping[str, float] | None = None,
     machine: dict[str, Any] = MACHINE,
 ) -> Path:
-    """A finished run that takes the `wrong` test images for the class after their own."""
+    """A finished run that takes the `wrong` test images for the class after their own.
+
+    metrics: the experiment's own, beside loss and accuracy.
+    """
+    config = experiment.config
     predicted = labels.copy()
     predicted[list(wrong)] = (predicted[list(wrong)] + 1) % 10
     directory = RunDirectory(folder)
-    directory.start(config, machine)
+    directory.start(experiment, machine)
     for epoch in (1, 2):
         directory.append_row({"epoch": epoch, "train_loss": loss / epoch, "train_accuracy": 0.8 + epoch / 10})
     directory.write_predictions(np.eye(10, dtype=np.float32)[predicted], labels)
@@ -47,8 +51,8 @@ def run(
         Result(
             status=status,
             experiment=config.experiment,
-            dataset=config.dataset,
-            model=config.model,
+            dataset=config.dataset.name,
+            model=config.model.name,
             parameters=7850,
             seed=config.seed,
             epochs=2,
@@ -58,6 +62,7 @@ def run(
             test_loss=loss,
             test_accuracy=1 - len(wrong) / len(labels),
             test_examples=len(labels),
+            test_metrics={"cross_entropy": loss, **(metrics or {})},
             compile_seconds=1.0,
             train_seconds=train_seconds,
             host_seconds=0.1,
@@ -70,8 +75,8 @@ def run(
     return folder
 
 
-def seeds(folder: Path, config: Config, wrong: Sequence[Sequence[int]], **changes: Any) -> Path:
+def seeds(folder: Path, experiment: Experiment, wrong: Sequence[Sequence[int]], **changes: Any) -> Path:
     """A many-seed run: seed i takes the images `wrong[i]` for others."""
     for seed, indices in enumerate(wrong):
-        run(folder / f"seed-{seed}", dataclasses.replace(config, seed=seed), indices, **changes)
+        run(folder / f"seed-{seed}", experiment.replace(seed=seed), indices, **changes)
     return folder

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cnn_jax.config import Config
-from cnn_jax.runs.finished import finished_seeds
+from cnn_jax.experiment import Experiment
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.compare import run as compare
 from tests import fabricated
@@ -35,9 +34,9 @@ def test_table_is_written_and_a_changed_number_is_noticed_and_mended(
 ) -> None:
     runs = {"plain": [range(60), range(63)], "deep": [range(10), range(12)]}
     for name, wrong in runs.items():
-        fabricated.seeds(tmp_path / name, Config(experiment=name, model="logistic"), wrong)
-    found = [finished_seeds(tmp_path / name) for name in runs]
-    compare.compare(found, RunOptions(workdir=tmp_path, data_dir=drawn_data_dir))
+        fabricated.seeds(tmp_path / name, Experiment().vary(experiment=name, model="logistic"), wrong)
+    folders = [tmp_path / name for name in runs]
+    compare.run([], RunOptions(workdir=tmp_path, data_dir=drawn_data_dir), runs=folders)
     readme, flags = tmp_path / "README.md", (f"--results={tmp_path / 'compare.json'}", f"--readme={tmp_path}/README.md")
     readme.write_text(README)
     assert table("--check", *flags).returncode == 1

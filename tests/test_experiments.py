@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 import experiments
-from cnn_jax import data
-from cnn_jax.config import Config
 from cnn_jax.errors import InputError
+from cnn_jax.experiment import Experiment
 from cnn_jax.report.console import Console
 from cnn_jax.runs import execute as executing
 from cnn_jax.runs.execute import execute
@@ -55,22 +54,23 @@ def losses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_experiment_trains_as_ever_and_resumes_to_the_same_bits(
     name: str, drawn_data_dir: Path, tmp_path: Path, losses: list[float]
 ) -> None:
-    config = dataclasses.replace(experiments.load(name), **SHRUNK.get(name, _FEW))
+    experiment = experiments.load(name).vary(SHRUNK.get(name, _FEW))
+    config = experiment.config
     whole, ended = (RunOptions(workdir=tmp_path / folder, data_dir=drawn_data_dir) for folder in ("whole", "ended"))
     console = Console(progress=False)
-    result = execute(config, whole, console)
+    result = execute(experiment, whole, console)
     np.testing.assert_allclose(losses[:20], json.loads(LOSSES.read_text())["losses"][name], rtol=0, atol=1e-5)
     first = json.loads((whole.workdir / "metrics.jsonl").read_text().splitlines()[0])
     assert result.status == "done"
     assert result.train_loss is not None and result.train_loss < first["train_loss"]
     accuracy = result.train_accuracy if name == "rgb200" else result.test_accuracy
     # Chance is half of two classes, and a tenth of ten; a permuted block is no block any more.
-    ten_classes = 0.3 if config.view == "permuted" else 0.5
-    assert accuracy is not None and accuracy > (0.75 if len(data.spec(config.dataset).classes) == 2 else ten_classes)
+    ten_classes = 0.3 if config.task.name == "permuted" else 0.5
+    assert accuracy is not None and accuracy > (0.75 if len(experiment.spec.classes) == 2 else ten_classes)
     if name not in QUICK:
         return
-    assert execute(config, dataclasses.replace(ended, max_time=1e-3), console).status == "stopped"
-    assert execute(config, ended, console).status == "done"
+    assert execute(experiment, dataclasses.replace(ended, max_time=1e-3), console).status == "stopped"
+    assert execute(experiment, ended, console).status == "done"
     assert list(bitwise_diff.differences(whole.workdir, ended.workdir)) == []
 
 
@@ -83,28 +83,29 @@ def test_experiment_says_its_command(name: str) -> None:
 
 
 def test_experiment_names_its_config() -> None:
-    assert experiments.load("lecture_cnn") == Config()
-    assert experiments.load("lecture_cnn_no_pooling") == Config(experiment="lecture_cnn_no_pooling", pooling=False)
+    assert experiments.load("lecture_cnn").config == Experiment().config
+    no_pooling = Experiment().vary(experiment="lecture_cnn_no_pooling", pooling=False)
+    assert experiments.load("lecture_cnn_no_pooling").config == no_pooling.config
 
 
 def test_own_file_is_an_experiment(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(
-        "from dataclasses import replace\nfrom experiments import lecture_cnn\n\n"
-        "def config():\n    return replace(lecture_cnn.config(), epochs=2)\n"
+        "from experiments import lecture_cnn\n\n"
+        "def experiment():\n    return lecture_cnn.experiment().replace(epochs=2)\n"
     )
-    assert experiments.load(str(file)) == Config(experiment="mine", epochs=2)
+    assert experiments.load(str(file)).config == Experiment().vary(experiment="mine", epochs=2).config
 
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("def config(:", "line 1: SyntaxError"),
-        ("x = 1", "has no attribute 'config'"),
-        ("def config():\n    return 1 / 0", "line 2: ZeroDivisionError"),
-        ("def config():\n    return 3", "returns int, not a Config"),
-        ("from cnn_jax.config import Config\ndef config(): return Config(epochs=0)", "--epochs=0: must be at least 1"),
-        ("from cnn_jax.config import Config\ndef config(): return Config(epoch=3)", "line 2: TypeError"),
+        ("def experiment(:", "line 1: SyntaxError"),
+        ("x = 1", r"has no function experiment\(\)"),
+        ("def experiment():\n    return 1 / 0", "line 2: ZeroDivisionError"),
+        ("def experiment():\n    return 3", r"experiment\(\) returns int, not an Experiment"),
+        ("from cnn_jax import *\ndef experiment(): return Experiment(Config(epochs=0))", "--epochs=0: must be"),
+        ("from cnn_jax import *\ndef experiment(): return Experiment(Config(epoch=3))", "line 2: TypeError"),
         ("import not_there", "line 1: ModuleNotFoundError"),
     ],
 )

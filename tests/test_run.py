@@ -23,7 +23,8 @@ from xml.etree import ElementTree
 import pytest
 
 import run
-from cnn_jax.config import FIELDS, Config
+from cnn_jax.config import FIELDS
+from cnn_jax.experiment import TABLES, Experiment
 from cnn_jax.runs.options import RunOptions
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -53,11 +54,13 @@ def test_helpfull_shows_the_flags_of_jax(run_py: Run) -> None:
     assert "--jax_debug_nans" in run_py("--helpfull").stdout
 
 
-def test_list_names_experiments_datasets_and_models(run_py: Run) -> None:
+def test_list_names_experiments_and_every_entry_of_every_table_with_a_description(run_py: Run) -> None:
     finished = run_py("--list")
     assert finished.returncode == 0
-    for name in ("lecture_cnn_no_pooling", "smoke", "fashion_mnist", "kmnist", "logistic"):
+    for name in ("lecture_cnn_no_pooling", "smoke", *(name for table in TABLES.values() for name in table.shipped)):
         assert re.search(rf"^  {name} .*[a-z]", finished.stdout, re.MULTILINE), name
+    for table in TABLES.values():
+        assert f"--{table.field}=\n" in finished.stdout
 
 
 def test_summary_prints_the_layer_table_without_data(run_py: Run) -> None:
@@ -120,9 +123,17 @@ def test_seeds_that_diverge_exit_3_and_are_named(run_py: Run, tmp_path: Path) ->
 def test_flag_wins_over_the_experiment(run_py: Run, tmp_path: Path) -> None:
     run_py(*SHORT, "--epochs=2", "--widths=4,4", "--nopooling", "--learning_rate=3e-4", "--seed=7", "--workdir=run")
     config = json.loads((tmp_path / "run/config.json").read_text())
-    assert [config[name] for name in ("epochs", "widths", "pooling", "learning_rate", "seed", "experiment")] == [
-        *(2, [4, 4], False, 3e-4, 7, "x_and_o")
-    ]
+    assert [config[name] for name in ("epochs", "learning_rate", "seed", "experiment")] == [2, 3e-4, 7, "x_and_o"]
+    assert config["model"] == {"name": "cnn", "kernel_size": 3, "pooling": False, "widths": [4, 4]}
+
+
+def test_full_and_short_names_of_settings_and_a_config_file_mean_the_same(run_py: Run, tmp_path: Path) -> None:
+    for changes in (("--widths=4,4", "--decay=0.8"), ("--model.widths=4,4", "--optimizer.decay", "0.8")):
+        assert run_py(*SHORT, *changes).returncode == 0
+    [folder] = (tmp_path / "runs").iterdir()
+    assert folder.name == "x_and_o-x_and_o-seed0-train_examples=640-model.widths=4,4-optimizer.decay=0.8-epochs=1"
+    summary = run_py("--mode=summary", f"--config={folder / 'config.json'}", "--model.pooling=false")
+    assert "(None, 5, 5, 4)" in summary.stdout, summary.stderr
 
 
 def test_config_file_repeats_a_run_in_a_new_directory(run_py: Run, tmp_path: Path) -> None:
@@ -171,7 +182,7 @@ def test_compare_writes_its_record_table_and_page(run_py: Run, tmp_path: Path) -
     folder = tmp_path / "runs/compare-smoke"
     assert sorted(path.name for path in folder.iterdir()) == ["compare.csv", "compare.html", "compare.json"]
     record = json.loads((folder / "compare.json").read_text())
-    assert [model["name"] for model in record["models"]] == ["smoke widths=8,16,32", "smoke widths=4,8"]
+    assert [model["name"] for model in record["models"]] == ["smoke model.widths=8,16,32", "smoke model.widths=4,8"]
     result = json.loads((tmp_path / "widths=4,8/result.json").read_text())
     assert record["models"][1]["test_accuracy"]["values"] == [result["test_accuracy"]]
     assert f"{100 * result['test_accuracy']:.2f} %" in finished.stdout
@@ -216,10 +227,23 @@ def test_overfitting_trains_on_few_images_and_goes_on_with_them(run_py: Run, tmp
     assert json.loads((tmp_path / "out/overfitting.json").read_text())["learners"] == record["learners"]
 
 
+def test_overfitting_of_a_model_with_several_outputs_counts_its_main_output(run_py: Run, tmp_path: Path) -> None:
+    finished = run_py(
+        *("--mode=overfitting", "--experiments=two_inputs_two_outputs", "--widths=4,8", "--sizes=20", "--seeds=1"),
+        *("--batch_size=5", "--workdir=out"),
+    )
+    assert finished.returncode == 0, finished.stderr
+    [learner] = json.loads((tmp_path / "out/overfitting.json").read_text())["learners"]
+    folder = tmp_path / "out/two_inputs_two_outputs/train_examples=20/seed-0"
+    digit = json.loads((folder / "result.json").read_text())["outputs"]["digit"]
+    assert learner["test_accuracy"]["values"] == [digit["test_accuracy"]]
+    assert learner["test_loss"]["values"] == [digit["test_loss"]]
+
+
 def test_own_experiment_outside_the_project_runs(run_py: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
-        "from dataclasses import replace\nfrom experiments import x_and_o\n\n"
-        "def config():\n    return replace(x_and_o.config(), train_examples=640, epochs=1)\n"
+        "from experiments import x_and_o\n\n"
+        "def experiment():\n    return x_and_o.experiment().vary(train_examples=640, epochs=1)\n"
     )
     finished = run_py("--experiment=mine.py")
     assert finished.returncode == 0, finished.stderr
@@ -227,11 +251,13 @@ def test_own_experiment_outside_the_project_runs(run_py: Run, tmp_path: Path) ->
 
 
 def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(run_py: Run, tmp_path: Path) -> None:
-    changes = {"experiment": "x_and_o", "dataset": "x_and_o", "widths": (4, 8), "train_examples": 640, "epochs": 10}
+    measured_before = Experiment().vary(
+        experiment="x_and_o", dataset="x_and_o", widths=(4, 8), train_examples=640, epochs=10
+    )
     cases = [("training step", 1.0), ("training epoch", 1.0), ("inference", 1e12)]
     baseline = {
         "format": 1,
-        "config": json.loads(dataclasses.replace(Config(), **changes).to_json()),
+        "config": measured_before.config.as_mapping(),
         "machine": {"device": "1 x abacus"},
         "measurements": [
             {"what": what, "dtype": "float32", "batch_size": 64, "images_per_second": rate} for what, rate in cases
@@ -273,7 +299,7 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--dataset=../../etc"], "--dataset=../../etc: is not a name"),
         (["--model=dens"], "--model=dens: no such model. Did you mean dense?"),
         (["--mode=trian"], "Did you mean train?"),
-        (["--epoch=3"], "Did you mean --epochs?"),
+        (["--epoch=3"], "no such flag, and no chosen part has such a setting. Did you mean --epochs?"),
         (["--epochs=1.5"], "--epochs=1.5: must be a whole number"),
         (["--epochs=0"], "--epochs=0: must be at least 1"),
         (["--epochs"], "Missing value for flag --epochs"),
@@ -282,6 +308,16 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--learning_rate=nan"], "must be a finite number"),
         (["--learning_rate=inf"], "must be a finite number"),
         (["--pooling=perhaps"], "--pooling=perhaps: must be true or false"),
+        (["--model.pooling=perhaps"], "--model.pooling=perhaps: must be true or false"),
+        (["--model=dense", "--pooling"], "--pooling: no such flag, and no chosen part has such a setting"),
+        (["--model.width=3"], "the model cnn has no setting width. It has widths, kernel_size, pooling"),
+        (["--widths=none"], "--widths=none: must be a whole number"),
+        (["--view=permuted"], "--view: no such flag"),
+        (["--optimizer=adan"], "--optimizer=adan: no such optimizer. Did you mean adam?"),
+        (["--optimizer=momentum", "--optimizer.momentum=1.5"], "--optimizer.momentum=1.5: must be at most 1"),
+        (["--augment=shift,flop"], "--augment=flop: no such augmentation. Did you mean flip?"),
+        (["--augment=shift,shift"], "--augment: shift is named twice"),
+        (["--augment=shift", "--pixels=-1"], "--pixels=-1: must be at least 0"),
         (["--train_examples=60001"], "has only 60,000 training images"),
         (["--validation_examples=60000"], "some of them must remain to train on"),
         (["hello"], "'hello' is no flag"),
@@ -370,17 +406,26 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
             ["--mode=compare", "--runs=full,words.txt", "--seeds=3"],
             "--seeds: can only be used with --experiments",
         ),
-        (["--mode=compare", "--experiment=dense"], "--experiment: has no meaning with --mode=compare"),
+        (["--mode=compare", "--experiment=dense"], "name two runs or more"),
+        (
+            ["--mode=compare", "--experiments=dense,logistic", "--experiment=dense"],
+            "--experiment: can only be used with --runs",
+        ),
         (["--mode=compare", "--experiments=dense"], "name two experiments or more"),
         (["--mode=compare", "--experiments=dense,dense"], "dense is named twice"),
         (["--mode=compare", "--experiments=dense,logistics"], "no such experiment. Did you mean logistic?"),
         (["--mode=compare", "--experiments=dense,logistic", "--runs=full"], "not both"),
         (["--mode=compare", "--experiments=dense,x_and_o"], "x_and_o is of x_and_o, but dense of mnist"),
-        (["--mode=compare", "--experiments=dense,two_inputs_two_outputs"], "has several outputs"),
-        (["--mode=compare", "--experiments=dense,logistic", "--widths=8"], "the model logistic has no such setting"),
+        (
+            ["--mode=compare", "--experiments=dense,logistic", "--widths=8"],
+            "logistic: --widths: no such flag, and no chosen part has such a setting",
+        ),
         (["--mode=sweep"], "--sweep: names no field"),
         (["--mode=sweep", "--sweep= ; "], "--sweep: names no field"),
-        (["--mode=sweep", "--sweep=learning_rat=1,2"], "field=learning_rat: no such field of a config. Did you mean"),
+        (
+            ["--mode=sweep", "--sweep=learning_rat=1,2"],
+            "--learning_rat: no such flag, and no chosen part has such a setting. Did you mean",
+        ),
         (["--mode=sweep", "--sweep=learning_rate=1e-2:1e-4:log5"], "is empty: 0.01 is not below 0.0001"),
         (["--mode=sweep", "--sweep=learning_rate=1e-4:1e-2:log"], "give the number of points as in 0.0001:0.01:log5"),
         (["--mode=sweep", "--sweep=epochs=1,two"], "--sweep: epochs=two: must be a whole number"),
@@ -413,8 +458,10 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         ),
         (["--mode=overfitting", "--experiments=dense", "--validation_examples=60000"], "leaves no image to train on"),
         (["--mode=overfitting", "--experiments=dense,x_and_o"], "x_and_o is of x_and_o, but dense of mnist"),
-        (["--mode=overfitting", "--experiments=dense,logistic", "--widths=8"], "logistic has no such setting"),
-        (["--mode=overfitting", "--experiments=two_inputs_two_outputs"], "has several outputs"),
+        (
+            ["--mode=overfitting", "--experiments=dense,logistic", "--widths=8"],
+            "logistic: --widths: no such flag, and no chosen part has such a setting",
+        ),
         (["--mode=overfitting", "--experiments=dense", "--seeds=0"], "--seeds=0: must be between 1 and 10,000"),
         (["--mode=overfitting", "--experiments=dense", "--workdir=words.txt"], "words.txt is a file"),
         (["--mode=compare", "--experiments=dense,logistic", "--seeds=0"], "--seeds=0: must be between 1 and 10,000"),
@@ -451,7 +498,9 @@ def test_bad_input_is_one_clear_line_exit_2_and_nothing_written(
 def test_unknown_flag_ends_the_process_with_2_and_one_line(run_process: Run) -> None:
     finished = run_process("--epoch=3")
     assert (finished.returncode, finished.stdout) == (2, "")
-    assert finished.stderr == "run.py: --epoch: no such flag. Did you mean --epochs? See --help.\n"
+    assert finished.stderr == (
+        "run.py: --epoch: no such flag, and no chosen part has such a setting. Did you mean --epochs? See --help.\n"
+    )
 
 
 def test_divergence_exits_3_and_names_epoch_and_step(run_py: Run, tmp_path: Path) -> None:
@@ -563,7 +612,7 @@ def test_without_network_the_first_command_trains_on_glyphs_and_says_so(
     nowhere = "http://127.0.0.1:9"
     command_environment["TFDS_DATA_DIR"] = str(tmp_path / "data")
     command_environment.update(dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), nowhere))
-    first_command = ("--model=logistic", "--widths=none", "--train_examples=640", "--epochs=1")
+    first_command = ("--model=logistic", "--train_examples=640", "--epochs=1")
     named = run_py(*first_command, "--dataset=mnist")
     assert named.returncode == 2
     assert "--manual_dir=FOLDER, or use --dataset=glyphs" in named.stderr
@@ -574,7 +623,7 @@ def test_without_network_the_first_command_trains_on_glyphs_and_says_so(
     assert "glyphs test loss" in first.stdout
     [workdir] = (tmp_path / "runs").iterdir()
     assert workdir.name.startswith("lecture_cnn-glyphs-seed0")
-    assert json.loads((workdir / "config.json").read_text())["dataset"] == "glyphs"
+    assert json.loads((workdir / "config.json").read_text())["dataset"] == {"name": "glyphs", "seed": 0}
     assert json.loads((workdir / "result.json").read_text())["dataset"] == "glyphs"
     assert "mnist is out of reach" in json.loads((workdir / "machine.json").read_text())["remark"]
 
@@ -590,5 +639,5 @@ def test_real_mnist_from_its_four_files(run_py: Run, mnist_dir: Path, mnist_data
 def test_each_mode_takes_the_flags_that_its_command_has(name: str) -> None:
     mode, options = run.MODES[name], {field.name for field in dataclasses.fields(RunOptions)}
     parameters = set(inspect.signature(importlib.import_module(mode.module).run).parameters)
-    configs = {"one": {"config"}, "list": {"configs"}, "none": set()}[mode.configs]
+    configs = {"one": {"experiment"}, "list": {"experiments"}, "none": set()}[mode.configs]
     assert parameters == configs | {"options"} | (set(mode.flags) - options)

@@ -1,6 +1,6 @@
 """Tables of text: one class for the console and for pages, and the tables that several studies show."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,12 +59,27 @@ def _fact(value: Any) -> str:
 def settings_table(title: str, settings: Mapping[str, Mapping[str, Any]], *, only_different: bool = False) -> Table:
     """Settings of one or several models: a column for each model, a row for each setting.
 
-    settings: by the model's name. only_different: leave out the settings that are the same in all models.
+    settings: by the model's name, as a config has them in JSON. A model that does not have a setting has a dash.
+    only_different: leave out the settings that are the same in all models.
     """
-    first, *others = settings.values()
-    names = [name for name in first if not only_different or any(other[name] != first[name] for other in others)]
-    rows = [[name, *(setting_text(of_model[name]) for of_model in settings.values())] for name in names]
+    columns = [dict(flat_settings(of_model)) for of_model in settings.values()]
+    names = list(dict.fromkeys(name for column in columns for name in column))
+    cells = {name: [setting_text(column[name]) if name in column else MISSING for column in columns] for name in names}
+    rows = [[name, *texts] for name, texts in cells.items() if not only_different or len(set(texts)) > 1]
     return Table(title, ["setting", *settings], rows)
+
+
+def flat_settings(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The settings of a config as JSON has it, by their full names, as in `model.width`; a part itself is its name."""
+    for field, value in config.items():
+        parts = [part for part in (value if isinstance(value, list) else [value]) if isinstance(part, Mapping)]
+        if not parts:
+            yield field, value
+            continue
+        yield field, tuple(part["name"] for part in parts) if isinstance(value, list) else parts[0]["name"]
+        for part in parts:
+            prefix = f"{field}.{part['name']}" if isinstance(value, list) else field
+            yield from ((f"{prefix}.{name}", setting) for name, setting in part.items() if name != "name")
 
 
 def setting_text(value: Any) -> str:

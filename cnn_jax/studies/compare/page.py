@@ -37,7 +37,8 @@ _COSTS = {"train_seconds": "seconds to train", "parameters": "parameters"}
 
 def console_tables(record: Record) -> list[Table]:
     """The tables that the console shows."""
-    return [_scores(record), _costs(record), _accuracy_differences(record), _other_differences(record)]
+    differences = [_accuracy_differences(record), _other_differences(record)]
+    return [_scores(record), *_own_metrics(record), _costs(record), *differences]
 
 
 def _scores(record: Record) -> Table:
@@ -57,6 +58,23 @@ def _scores(record: Record) -> Table:
         f"Scores on {record['settings']['test_examples']:,} test images of {record['dataset']}: means over the seeds"
     )
     return Table(title, ["model", "seeds", *accuracy, *test_loss], rows)
+
+
+def _own_metrics(record: Record) -> list[Table]:
+    """A table of the metrics that the experiments define; none where they define none."""
+    rows = [
+        [model["name"], name, _number(estimate["mean"]), *_std_and_interval(estimate, _number)]
+        for model in record["models"]
+        for name, estimate in model.get("metrics", {}).items()
+    ]
+    headings = ["model", "metric", "mean", "standard deviation", "95 % interval"]
+    title = "The experiments' own metrics on the test images: means over the seeds"
+    return [Table(title, headings, rows)] if rows else []
+
+
+def _number(value: float) -> str:
+    """A number of unknown size, with four digits."""
+    return f"{value:.4g}"
 
 
 def _costs(record: Record) -> Table:
@@ -203,7 +221,7 @@ def render_page(record: Record, images: Images | None) -> str:
     number_of_runs = [["runs", *(str(machine["runs"]) for machine in machines)]]
     sections = [
         Section("Result", [*sentences(record), timing_note(record)]),
-        Section("The models", [_scores(record), _accuracy_by_seed(record), _costs(record)]),
+        Section("The models", [_scores(record), *_notes(record), _accuracy_by_seed(record), _costs(record)]),
         Section("Pairs of models", details),
         Section("Accuracy and cost", [timing_note(record), *_accuracy_by_cost(record)]),
         Section("Training", list(_training_curves(record))),
@@ -221,6 +239,18 @@ def render_page(record: Record, images: Images | None) -> str:
     number = sum(len(model["seeds"]) for model in record["models"])
     lead = f"{number} finished runs on {record['dataset']}. Models are compared by the runs with the same seed."
     return render(Page(title, lead, sections, f"Made by run.py --mode=compare, {record['date']}."))
+
+
+def _notes(record: Record) -> list[Block]:
+    """What the table of scores does not say: how other losses compare, and the experiments' own metrics."""
+    notes: list[Block] = []
+    if any(
+        model["config"].get("loss", {"name": "cross_entropy"})["name"] != "cross_entropy" for model in record["models"]
+    ):
+        notes.append("The test loss is the cross-entropy in every row, whatever loss a model was trained with.")
+    if metrics := _own_metrics(record):
+        notes += [*metrics, "These metrics are shown as they are: they take no part in any test or verdict."]
+    return notes
 
 
 def _accuracy_by_seed(record: Record) -> Figure:

@@ -61,6 +61,8 @@ def run(
         require_free(options.workdir, "compare.json", overwrite=options.overwrite)
     if experiments and runs:
         raise InputError("--mode=compare: name experiments to train, or finished runs, not both.")
+    if experiments and experiment:
+        raise InputError("--experiment: can only be used with --runs, for their parts, not with --experiments.")
     return compare(_trained(experiments, options) if experiments else _finished(runs, experiment, options), options)
 
 
@@ -231,11 +233,16 @@ def _images(
 
 
 def _as_csv(record: Mapping[str, Any]) -> str:
-    """A line for each run, from which all statistics can be computed again."""
+    """A line for each run, from which all statistics can be computed again. A metric that it lacks is empty."""
     stream = io.StringIO()
     lines = csv.writer(stream, lineterminator="\n")
-    lines.writerow(["model", "parameters", "multiply_adds", "seed", *NUMBERS])
+    metrics = list(dict.fromkeys(name for model in record["models"] for name in model["metrics"]))
+    headings = ["model", "parameters", "multiply_adds", "seed", *NUMBERS, *(f"metrics.{name}" for name in metrics)]
+    lines.writerow(headings)
     for model in record["models"]:
-        for values in zip(model["seeds"], *(model[number]["values"] for number in NUMBERS), strict=True):
+        columns = [model["seeds"], *(model[number]["values"] for number in NUMBERS)]
+        nothing = {"values": [""] * len(model["seeds"])}
+        columns += [model["metrics"].get(name, nothing)["values"] for name in metrics]
+        for values in zip(*columns, strict=True):
             lines.writerow([model["name"], model["parameters"], model["multiply_adds"], *values])
     return stream.getvalue()

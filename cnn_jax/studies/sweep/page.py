@@ -5,7 +5,7 @@ from typing import Any
 
 from cnn_jax.report.format import MISSING, counted, duration, interval, listed, loss, percent, percent_estimate
 from cnn_jax.report.page import Figure, Page, Section, render
-from cnn_jax.report.tables import Table, machine_table, seeds_table, setting_text, settings_table
+from cnn_jax.report.tables import Table, flat_settings, machine_table, seeds_table, setting_text, settings_table
 from cnn_jax.studies.sweep import figures
 from cnn_jax.studies.sweep.space import setting_words
 
@@ -161,5 +161,9 @@ def _search(record: Record) -> Table:
 
 def _base(record: Record) -> Table:
     swept = {field["name"] for field in record["fields"]}
-    settings = {name: value for name, value in record["base"].items() if name not in swept}
+    settings = {
+        name: value
+        for name, value in flat_settings(record["base"])
+        if name not in swept and name.rpartition(".")[0] not in swept  # the settings of a swept part are not in common
+    }
     return settings_table("Settings that all trials have in common", {"value": settings})

@@ -115,12 +115,21 @@ def parse_dimensions(text: str, experiment: Experiment) -> list[Dimension]:
     for part in parts:
         dimensions.append(_dimension(part, experiment))
         if dimensions[-1].field in PART_FIELDS:  # settings that follow may be those of the new part
-            experiment = experiment.vary({dimensions[-1].field: dimensions[-1].values[0]})
+            experiment = _with_first(dimensions[-1], experiment)
     names = [dimension.field for dimension in dimensions]
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"--sweep: {name} is named twice.")
     return dimensions
+
+
+def _with_first(dimension: Dimension, experiment: Experiment) -> Experiment:
+    """The experiment with the first of some parts. Raises InputError where one of them is in no table."""
+    try:
+        first, *_ = [experiment.vary({dimension.field: value}) for value in dimension.values]
+    except InputError as error:
+        raise InputError(f"--sweep: {error}") from None
+    return first
 
 
 def grid(dimensions: Sequence[Dimension]) -> list[Setting]:

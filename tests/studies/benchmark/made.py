@@ -4,7 +4,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from cnn_jax.config import Config
+from cnn_jax.experiment import Experiment
 from cnn_jax.runs import machine
 from cnn_jax.studies.benchmark import cases, record
 from cnn_jax.studies.benchmark.cases import BenchmarkModel, Measurement, build_model
@@ -19,7 +19,7 @@ _PEAKS = DevicePeaks(multiply_adds_per_second=1e11, bytes_per_second=1e10)
 @functools.cache
 def _model() -> BenchmarkModel:
     """The lecture's CNN."""
-    return build_model(Config())
+    return build_model(Experiment())
 
 
 def measurement(what: str = "inference", *, images: int = 64_000, batch_size: int = 64) -> Measurement:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cnn_jax.config import Config
 from cnn_jax.errors import InputError
+from cnn_jax.experiment import Experiment
 from cnn_jax.studies.benchmark import record
 from tests.studies.benchmark.made import DEVICE, content, measurement
 
@@ -29,17 +29,17 @@ def test_slower_is_below_the_tolerance(tmp_path: Path, images: int, slower: bool
 
 def test_baseline_of_another_experiment_is_refused_and_the_fields_named(tmp_path: Path) -> None:
     path = stored(tmp_path)
-    other = Config(batch_size=7, dtype="bfloat16", seed=3)
+    other = Experiment().vary(batch_size=7, dtype="bfloat16", seed=3)
     record.require_comparable(record.read(path), other, [64], ["float32"])
-    with pytest.raises(InputError, match=r"another experiment \(pooling: True in the baseline, False now"):
-        record.require_comparable(record.read(path), Config(pooling=False), [64], ["float32"])
+    with pytest.raises(InputError, match=r"another experiment \(model.pooling: true there, false now"):
+        record.require_comparable(record.read(path), Experiment().vary(pooling=False), [64], ["float32"])
 
 
 @pytest.mark.parametrize(("batch_size", "dtype"), [(65, "float32"), (64, "bfloat16")])
 def test_baseline_without_a_common_case_is_refused(tmp_path: Path, batch_size: int, dtype: str) -> None:
     path = stored(tmp_path)
     with pytest.raises(InputError, match="nothing to compare"):
-        record.require_comparable(record.read(path), Config(), [batch_size], [dtype])
+        record.require_comparable(record.read(path), Experiment(), [batch_size], [dtype])
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import compilation
-from cnn_jax.config import Config
-from cnn_jax.experiment import build_module
+from cnn_jax.experiment import Experiment, build_module
 from cnn_jax.models.summary import Layer, layers
 from cnn_jax.studies.benchmark.cases import build_model
 from cnn_jax.studies.benchmark.layers import (
@@ -24,7 +23,7 @@ PEAKS = DevicePeaks(multiply_adds_per_second=100.0, bytes_per_second=10.0)
 
 
 def table(**settings: object) -> list[Layer]:
-    return layers(build_module(Config(**settings), 10), jax.ShapeDtypeStruct((1, 28, 28, 1), "float32"))
+    return layers(build_module(Experiment().vary(settings), 10), jax.ShapeDtypeStruct((1, 28, 28, 1), "float32"))
 
 
 def test_high_intensity_is_bound_by_compute_and_low_intensity_by_memory() -> None:
@@ -76,7 +75,7 @@ def test_first_layer_needs_no_gradient_for_the_images() -> None:
 
 @pytest.mark.parametrize("name", ["cnn", "dense", "logistic"])
 def test_training_step_has_the_multiply_adds_of_its_layers(name: str) -> None:
-    model = build_model(Config(model=name, train_examples=16))
+    model = build_model(Experiment().vary(model=name, train_examples=16))
     layers = [training_multiply_adds(layer, is_first=is_first) for layer, is_first in working_layers(model.layers)]
     assert model.training_multiply_adds == sum(layers)
     assert layers[0] == 2 * next(layer.multiply_adds for layer in model.layers if layer.multiply_adds)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from cnn_jax.config import Config
+from cnn_jax.experiment import Experiment
 from cnn_jax.studies.compare.numbers import Variant, comparison_record, variant_names
 
 LABELS = np.zeros(1000, np.int64)
@@ -22,7 +22,8 @@ def variant(name: str, wrong: Sequence[Sequence[int]], seeds: Sequence[int] | No
     values = {"test_loss": 0.1, "train_seconds": 10.0, "images_per_second": 100.0} | numbers
     return Variant(
         name=name,
-        config=Config(),
+        config=Experiment().config,
+        classes=[str(label) for label in range(10)],
         parameters=1,
         multiply_adds=1,
         seeds=tuple(seeds or range(count)),
@@ -30,6 +31,7 @@ def variant(name: str, wrong: Sequence[Sequence[int]], seeds: Sequence[int] | No
             **{number: np.full(count, value) * (1 + 0.01 * np.arange(count)) for number, value in values.items()},
             "test_accuracy": np.mean(predicted == LABELS, axis=1),
         },
+        metrics={},
         predicted=predicted,
         rows=[[{"train_loss": 1.0 + seed}, {"train_loss": 0.5}] for seed in range(count)],
         machines=[{}] * count,
@@ -120,8 +122,11 @@ def test_curves_are_bands_over_the_epochs_that_all_seeds_reached() -> None:
 
 
 def test_names_tell_models_apart() -> None:
-    base = Config()
-    assert variant_names([base, Config(experiment="dense", seed=3)]) == ["lecture_cnn", "dense"]
-    changed = [base, dataclasses.replace(base, pooling=False, seed=4)]
-    assert variant_names(changed) == ["lecture_cnn pooling=true", "lecture_cnn pooling=false"]
+    experiment = Experiment()
+    base = experiment.config
+    assert variant_names([base, experiment.replace(experiment="dense", seed=3).config]) == ["lecture_cnn", "dense"]
+    changed = [base, experiment.vary(pooling=False, seed=4).config]
+    assert variant_names(changed) == ["lecture_cnn model.pooling=true", "lecture_cnn model.pooling=false"]
+    other_model = [base, experiment.vary(model="logistic").config]
+    assert variant_names(other_model) == ["lecture_cnn model=cnn", "lecture_cnn model=logistic"]
     assert variant_names([base, base]) == ["lecture_cnn (1)", "lecture_cnn (2)"]

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from cnn_jax import data
-from cnn_jax.config import Config
+from cnn_jax.experiment import Experiment
 from cnn_jax.runs.finished import finished_seeds
 from cnn_jax.studies.compare.numbers import comparison_record
 from cnn_jax.studies.compare.page import console_tables, images_shown, render_page, sentences
+from cnn_jax.studies.compare.run import Model as Found
 from cnn_jax.studies.compare.run import read_variants
 from tests import fabricated
 
@@ -30,11 +31,12 @@ def compared(tmp_path: Path) -> Compared:
     """The record of fabricated runs of these models."""
 
     def record(*models: Model) -> dict[str, Any]:
-        runs = []
+        found = []
         for number, (name, wrong, changes) in enumerate(models):
-            config = Config(experiment=name, model="logistic", dataset="fashion_mnist")
-            runs.append(finished_seeds(fabricated.seeds(tmp_path / str(number), config, wrong, **changes)))
-        return comparison_record(*read_variants(runs))
+            experiment = Experiment().vary(experiment=name, model="logistic", dataset="fashion_mnist")
+            runs = finished_seeds(fabricated.seeds(tmp_path / str(number), experiment, wrong, **changes))
+            found.append(Found(experiment, runs))
+        return comparison_record(*read_variants(found))
 
     return record
 
@@ -103,6 +105,32 @@ def test_wilcoxon_s_test_of_few_seeds_is_marked(compared: Compared) -> None:
     assert "(too few seeds)" in page
     many = compared(model("a", [1], seeds=6), model("b", [1, 2], seeds=6))
     assert "few seeds" not in render_page(many, None) and "six seeds" not in render_page(many, None)
+
+
+def test_own_metrics_have_an_interval_and_no_verdict(compared: Compared) -> None:
+    without = compared(model("a", [1]), model("b", [1, 2]))
+    assert "own metrics" not in render_page(without, None) and len(console_tables(without)) == 4
+    record = compared(model("c", [1], metrics={"confidence": 0.75}), model("d", [1, 2]))
+    _, table, *_ = console_tables(record)
+    assert [list(row) for row in table.rows] == [["c", "confidence", "0.75", "0", "0.75 to 0.75"]]
+    assert [[*pair["test_accuracy"], *pair["test_loss"]] for pair in record["pairs"]] == [
+        [*pair["test_accuracy"], *pair["test_loss"]] for pair in without["pairs"]
+    ]
+    page = render_page(record, None).replace("&#39;", "'")
+    assert table.title in page and "<td>0.75 to 0.75</td>" in page
+    assert "they take no part in any test or verdict" in page
+
+
+def test_settings_of_parts_are_rows_of_their_own(compared: Compared) -> None:
+    record = compared(ONE, OTHER)
+    record["models"][0]["config"]["model"] = {"name": "cnn", "pooling": True, "widths": [4, 8]}
+    record["models"][1]["config"]["augment"] = [{"name": "shift", "pixels": 3}]
+    page = render_page(record, None)
+    rows = [("model", "cnn", "logistic"), ("model.pooling", "true", "-"), ("model.widths", "4,8", "-")]
+    for row in [*rows, ("augment.shift.pixels", "-", "3")]:
+        cells = "".join(f"<td[^>]*>{cell}</td>" for cell in row)
+        assert re.search(cells, page), row
+    assert "{" not in page.partition("Settings in which the models differ")[2].partition("</table>")[0]
 
 
 def test_every_model_and_pair_is_a_row_of_the_console_s_tables(compared: Compared) -> None:

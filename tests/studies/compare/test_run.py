@@ -1,7 +1,6 @@
 """The command compares runs that can be compared, and refuses all others before it writes anything."""
 
 import csv
-import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +10,8 @@ import numpy as np
 import pytest
 
 from cnn_jax import data
-from cnn_jax.config import Config
 from cnn_jax.errors import InputError, OutOfReachError
+from cnn_jax.experiment import Experiment
 from cnn_jax.report.console import Console
 from cnn_jax.runs.execute import execute
 from cnn_jax.runs.finished import finished_seeds
@@ -20,8 +19,8 @@ from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.compare import run as compare
 from tests import fabricated
 
-PLAIN = Config(experiment="plain", model="logistic")
-DEEP = Config(experiment="deep", model="dense", widths=(8,))
+PLAIN = Experiment().vary(experiment="plain", model="logistic")
+DEEP = Experiment().vary(experiment="deep", model="dense", widths=(8,))
 FEW, MANY = [range(10), range(11), range(12)], [range(60), range(63), range(58)]
 
 
@@ -32,7 +31,7 @@ def without_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def load(*_: Any, **__: Any) -> None:
         raise OutOfReachError("there are none")
 
-    monkeypatch.setattr(data, "load", load)
+    monkeypatch.setattr(data, "load_from", load)
     monkeypatch.chdir(tmp_path)
 
 
@@ -74,7 +73,7 @@ def test_swapping_the_folders_swaps_the_verdict(folders: list[Path]) -> None:
 
 def test_record_names_the_machines_and_no_folder_and_no_command_line(folders: list[Path]) -> None:
     other = fabricated.MACHINE | {"device": "1 x slide rule", "versions": {"jax": "0.11"}}
-    fabricated.run(Path("deep/seed-1"), dataclasses.replace(DEEP, seed=1), FEW[1], machine=other)
+    fabricated.run(Path("deep/seed-1"), DEEP.replace(seed=1), FEW[1], machine=other)
     content = compare.run([], RunOptions(workdir=Path("out")), runs=folders)
     assert [machine["runs"] for machine in content["machines"]] == [5, 1]
     assert content["machines_differ_in"] == ["device", "versions"]
@@ -107,13 +106,7 @@ def test_everything_from_files_is_escaped(folders: list[Path]) -> None:
 
 
 def other_dataset() -> None:
-    fabricated.seeds(Path("plain"), dataclasses.replace(PLAIN, dataset="fashion_mnist"), MANY)
-
-
-def several_outputs() -> None:
-    file = Path("plain/seed-1/result.json")
-    scores = {"test_loss": 0.5, "test_accuracy": 0.9}
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"outputs": {"digit": scores, "size": scores}}))
+    fabricated.seeds(Path("plain"), PLAIN.replace(dataset="fashion_mnist"), MANY)
 
 
 def other_data() -> None:
@@ -130,7 +123,7 @@ def other_test_images() -> None:
 
 def other_seeds() -> None:
     for seed in range(3):
-        fabricated.run(Path(f"plain/seed-{seed + 5}"), dataclasses.replace(PLAIN, seed=seed + 5), [])
+        fabricated.run(Path(f"plain/seed-{seed + 5}"), PLAIN.replace(seed=seed + 5), [])
         Path(f"plain/seed-{seed}/result.json").unlink()
 
 
@@ -186,7 +179,6 @@ def a_comparison_there() -> None:
     ("damage", "said"),
     [
         (other_dataset, "trained on fashion_mnist, but .* on mnist. Only runs on the same dataset can be compared"),
-        (several_outputs, "its model has several outputs"),
         (other_data, "used other data than"),
         (no_fingerprint, "machine.json does not say which data"),
         (other_test_images, "was scored on other test images"),
@@ -220,19 +212,36 @@ def test_overwrite_replaces_a_comparison(folders: list[Path]) -> None:
     assert json.loads(Path("out/compare.json").read_text()) == content
 
 
+def test_models_with_several_outputs_are_compared_by_their_main_output(
+    monkeypatch: pytest.MonkeyPatch, drawn_data_dir: Path, tmp_path: Path
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    several = Experiment().vary(experiment="several", model="two_inputs_two_outputs", task="with_metadata")
+    for experiment in (PLAIN, several.vary(widths=(4, 8))):
+        place = RunOptions(workdir=tmp_path / experiment.config.experiment, data_dir=drawn_data_dir)
+        execute(experiment.replace(train_examples=256, epochs=1), place, Console(progress=False))
+    content = compare.run([], RunOptions(data_dir=drawn_data_dir), runs=[tmp_path / "plain", tmp_path / "several"])
+    digit = json.loads((tmp_path / "several/result.json").read_text())["outputs"]["digit"]
+    model = content["models"][1]
+    assert model["test_accuracy"]["values"] == [digit["test_accuracy"]]
+    assert model["test_loss"]["values"] == [digit["test_loss"]]
+    assert content["pairs"][0]["mcnemar"] is not None
+
+
 def test_real_runs_are_compared_with_pictures_of_their_images(
     monkeypatch: pytest.MonkeyPatch, drawn_data_dir: Path, tmp_path: Path
 ) -> None:
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
-    for config in (PLAIN, DEEP):
+    for name, experiment in (("plain", PLAIN), ("deep", DEEP)):
         for seed in range(2):
-            tiny = dataclasses.replace(config, train_examples=256, epochs=2, seed=seed)
-            place = RunOptions(workdir=tmp_path / config.experiment / f"seed-{seed}", data_dir=drawn_data_dir)
+            tiny = experiment.replace(train_examples=256, epochs=2, seed=seed)
+            place = RunOptions(workdir=tmp_path / name / f"seed-{seed}", data_dir=drawn_data_dir)
             execute(tiny, place, Console(progress=False))
-    found = [finished_seeds(tmp_path / config.experiment) for config in (PLAIN, DEEP)]
-    content = compare.compare(found, RunOptions(data_dir=drawn_data_dir, workdir=tmp_path / "out"))
-    results = [run.finished_result().test_accuracy for run in found[1].values()]
+    folders = [tmp_path / name for name in ("plain", "deep")]
+    content = compare.run([], RunOptions(data_dir=drawn_data_dir, workdir=tmp_path / "out"), runs=folders)
+    results = [run.finished_result().test_accuracy for run in finished_seeds(tmp_path / "deep").values()]
     assert content["models"][1]["test_accuracy"]["values"] == results
     assert len(content["models"][0]["curves"]["train_loss"]) == 2
     page = (tmp_path / "out/compare.html").read_text()

@@ -33,6 +33,7 @@ def result(seed: int) -> Result:
         train_accuracy=0.9,
         test_loss=0.125,
         test_accuracy=0.875,
+        test_metrics={"cross_entropy": 0.125},
         images_per_second=100.0,
         device="abacus",
         **numbers,
@@ -47,7 +48,7 @@ def logits(seeds: int) -> np.ndarray:
 
 def record(name: str = "net", seeds: int = 2, *, same_dataset: bool = False) -> dict[str, Any]:
     results = {seed: result(seed) for seed in range(seeds)}
-    run = run_record(name, f"runs/{name}", TASKS["plain"], results, logits(seeds), LABELS, same_dataset=same_dataset)
+    run = run_record(name, f"runs/{name}", TASKS["plain"](), results, logits(seeds), LABELS, same_dataset=same_dataset)
     return evaluation_record("mnist", len(LABELS), fabricated.MACHINE | {"command_line": ["--mode=evaluate"]}, [run])
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnn_jax.config import Config
 from cnn_jax.errors import InputError
+from cnn_jax.experiment import Experiment
 from cnn_jax.report.console import Console
 from cnn_jax.runs.execute import execute
 from cnn_jax.runs.options import RunOptions
@@ -35,8 +35,8 @@ def trained(drawn_data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def train(workdir: Path, data_dir: Path, **settings: Any) -> None:
-    config = Config(train_examples=300, epochs=1, **settings)
-    execute(config, RunOptions(workdir=workdir, data_dir=data_dir), Console(progress=False))
+    experiment = Experiment().vary(train_examples=300, epochs=1, **settings)
+    execute(experiment, RunOptions(workdir=workdir, data_dir=data_dir), Console(progress=False))
 
 
 @pytest.fixture
@@ -137,9 +137,8 @@ def test_model_with_several_outputs_is_scored_by_its_main_output_and_shows_every
     drawn_data_dir: Path, evaluated: Evaluate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for seed in (0, 1):
-        train(
-            tmp_path / f"run/seed-{seed}", drawn_data_dir, model="graph", view="with_metadata", widths=(4, 8), seed=seed
-        )
+        several: dict[str, Any] = {"model": "two_inputs_two_outputs", "task": "with_metadata", "widths": (4, 8)}
+        train(tmp_path / f"run/seed-{seed}", drawn_data_dir, seed=seed, **several)
     results = [json.loads((tmp_path / f"run/seed-{seed}/result.json").read_text()) for seed in (0, 1)]
     [run] = evaluated(tmp_path / "run/seed-0")["runs"]
     printed = capsys.readouterr().out

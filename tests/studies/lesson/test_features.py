@@ -8,18 +8,17 @@ import pytest
 
 from cnn_jax import data
 from cnn_jax.compilation import jit
-from cnn_jax.config import Config
 from cnn_jax.data.dataset import Spec
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.studies.lesson import features
 from tests.studies.lesson.sections import figures, require_described_figures, require_documented_arrays, tables, words
 
 
 def computed(spec: Spec, **settings: Any) -> tuple[dict[str, Any], Any]:
-    config = Config(**settings)
-    params = jit(build(config, spec).init, runs_once=True)(jax.random.key(0))
+    experiment = Experiment().vary(**settings)
+    variables = jit(build(experiment, spec).init, runs_once=True)(jax.random.key(0))
     image = np.random.default_rng(0).integers(0, 256, spec.image_shape, dtype=np.uint8)
-    return features.compute(config, spec, params, image, 7), params
+    return features.compute(experiment, spec, variables, image, 7), variables["params"]
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +64,6 @@ def test_filters_of_a_dense_network_have_the_image_s_form(drawn_spec: Spec) -> N
 
 
 def test_model_with_two_inputs_and_outputs_has_maps_too(drawn_spec: Spec) -> None:
-    record, _ = computed(drawn_spec, model="graph", view="with_metadata", widths=(4, 8))
+    record, _ = computed(drawn_spec, model="two_inputs_two_outputs", task="with_metadata", widths=(4, 8))
     assert record["maps"]["Conv_0"].shape == (26, 26, 4)
     assert record["probabilities"].shape == (10,)

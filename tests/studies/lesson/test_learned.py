@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.report.page import Section
 from cnn_jax.studies.lesson import learned, template_matching
 from cnn_jax.training.compiled import compile_training
@@ -98,8 +97,8 @@ def test_section_shows_the_filters_beside_the_templates(record: dict[str, Any], 
 
 
 def test_fewer_images_are_repeated_and_train_with_the_same_program(x_and_o: Dataset) -> None:
-    config = Config(dataset="x_and_o", model="logistic")
-    training = compile_training(build(config, x_and_o.spec), x_and_o.train[:100], make_mesh())
+    experiment = Experiment().vary(dataset="x_and_o", model="logistic")
+    training = compile_training(build(experiment), x_and_o.train[:100], make_mesh())
     few = learned._on(training, x_and_o.train[200:240])
     np.testing.assert_array_equal(few.images[:40], x_and_o.train.images[200:240])
     np.testing.assert_array_equal(few.images[80:], x_and_o.train.images[200:220])

@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.studies.lesson import permutation
 from cnn_jax.training.compiled import compile_inference, compile_training
 from cnn_jax.training.mesh import make_mesh
@@ -45,10 +44,10 @@ def test_section_reports_the_lead_of_the_cnn(record: dict[str, Any]) -> None:
     require_described_figures(section)
 
 
-def test_permuting_beforehand_is_what_the_view_does_in_the_step(drawn_digits: Dataset) -> None:
-    plain, permuted = (build(Config(model="logistic", view=view), drawn_digits.spec) for view in ("plain", "permuted"))
-    params = compile_training(plain, drawn_digits.train, make_mesh()).create_state(0).params
-    params["Dense_0"]["bias"] += np.arange(10, dtype=np.float32)
+def test_permuting_beforehand_is_what_the_task_does_in_the_step(drawn_digits: Dataset) -> None:
+    plain, permuted = (build(Experiment().vary(model="logistic", task=task)) for task in ("plain", "permuted"))
+    variables = compile_training(plain, drawn_digits.train, make_mesh()).create_state(0).variables
+    variables["params"]["Dense_0"]["bias"] += np.arange(10, dtype=np.float32)
     beforehand = permutation._permuted(compile_inference(plain, drawn_digits.test, make_mesh()))
     in_step = compile_inference(permuted, drawn_digits.test, make_mesh())
-    np.testing.assert_array_equal(beforehand.logits(params), in_step.logits(params))
+    np.testing.assert_array_equal(beforehand.logits(variables), in_step.logits(variables))

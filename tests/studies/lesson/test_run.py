@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from cnn_jax import data
-from cnn_jax.config import Config
 from cnn_jax.errors import InputError
+from cnn_jax.experiment import Experiment
 from cnn_jax.models import receptive_field
 from cnn_jax.report.console import Console
 from cnn_jax.runs.execute import execute
@@ -20,7 +20,7 @@ from cnn_jax.studies.lesson.parts import documented_arrays
 from cnn_jax.studies.lesson.run import run as make_lesson
 from tests.browser import Browser, require_sound
 
-CONFIG = Config(experiment="tiny", widths=(4, 8), train_examples=320, epochs=2)
+TINY = Experiment().vary(experiment="tiny", widths=(4, 8), train_examples=320, epochs=2)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def finished_run(drawn_data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     workdir = tmp_path_factory.mktemp("finished") / "my-run"
-    execute(CONFIG, RunOptions(workdir=workdir, data_dir=drawn_data_dir, checkpoint_every=0), Console(progress=False))
+    execute(TINY, RunOptions(workdir=workdir, data_dir=drawn_data_dir, checkpoint_every=0), Console(progress=False))
     return workdir
 
 
@@ -72,9 +72,9 @@ def test_short_run_stands_in_where_none_is_given(drawn_data_dir: Path, monkeypat
     monkeypatch.setattr(short_run, "TRAIN_EXAMPLES", 128)
     monkeypatch.setattr(short_run, "EPOCHS", 1)
     dataset = data.load("mnist", data_dir=drawn_data_dir)
-    config, params, [run] = short_run.trained_network(dataset)
-    assert (config.train_examples, len(run.rows), run.parameters) == (128, 1, 104_202)
-    assert params["Conv_0"]["kernel"].shape == (3, 3, 1, 32)
+    experiment, variables, [run] = short_run.trained_network(dataset)
+    assert (experiment.config.train_examples, len(run.rows), run.parameters) == (128, 1, 104_202)
+    assert variables["params"]["Conv_0"]["kernel"].shape == (3, 3, 1, 32)
     assert run.test_accuracy == np.mean(run.logits.argmax(axis=-1) == dataset.test.labels)
 
 

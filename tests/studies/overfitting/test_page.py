@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from cnn_jax import data
-from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset, Split
+from cnn_jax.experiment import Experiment
 from cnn_jax.studies.overfitting.numbers import DataSizeResult
 from cnn_jax.studies.overfitting.page import console_tables, render_page, sentences
 from cnn_jax.studies.overfitting.run import overfitting_record
@@ -36,7 +36,7 @@ def record(*names: str) -> dict[str, Any]:
         for index, name in enumerate(names)
         for size in SIZES
     ]
-    return overfitting_record([Config(experiment=name) for name in names], results, dataset, NASTY)
+    return overfitting_record([Experiment().replace(experiment=name) for name in names], results, dataset, NASTY)
 
 
 def test_page_shows_sentence_figure_and_tables_and_is_sound(tmp_path: Path, browser: Browser) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 import run
 from cnn_jax import compilation, data
-from cnn_jax.config import Config
+from cnn_jax.experiment import Experiment
 from cnn_jax.report.console import Console
 from cnn_jax.runs.execute import execute
 from cnn_jax.runs.options import RunOptions
@@ -22,13 +22,13 @@ from tests.browser import Browser, require_sound
 
 RunPy = Callable[..., subprocess.CompletedProcess[str]]
 NASTY = "<img src=x onerror=alert(1)>.png"
-CONFIG = Config(experiment="tiny", widths=(8, 16), train_examples=640, epochs=1)
+TINY = Experiment().vary(experiment="tiny", widths=(8, 16), train_examples=640, epochs=1)
 
 
 @pytest.fixture(scope="module")
 def finished_run(drawn_data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     workdir = tmp_path_factory.mktemp("finished") / "run"
-    execute(CONFIG, RunOptions(workdir=workdir, data_dir=drawn_data_dir, checkpoint_every=0), Console(progress=False))
+    execute(TINY, RunOptions(workdir=workdir, data_dir=drawn_data_dir, checkpoint_every=0), Console(progress=False))
     return workdir
 
 
@@ -144,8 +144,8 @@ def test_bad_input_is_one_clear_line_exit_2_and_nothing_written(
 
 def test_trained_model_recognizes_most_digits_on_pages(mnist_data_dir: Path, tmp_path: Path) -> None:
     compilation.start(persistent_cache=True)
-    config = Config(experiment="tiny", widths=(8, 16), train_examples=12_800, epochs=2)
-    execute(config, RunOptions(workdir=tmp_path / "run", data_dir=mnist_data_dir), Console(progress=False))
+    experiment = Experiment().vary(experiment="tiny", widths=(8, 16), train_examples=12_800, epochs=2)
+    execute(experiment, RunOptions(workdir=tmp_path / "run", data_dir=mnist_data_dir), Console(progress=False))
     test = data.load("mnist", data_dir=mnist_data_dir).test
     rng, pages = np.random.default_rng(0), tmp_path / "pages"
     pages.mkdir()

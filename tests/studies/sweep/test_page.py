@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cnn_jax.config import Config
+from cnn_jax.experiment import Experiment
 from cnn_jax.runs.result import Result
 from cnn_jax.runs.seeds_result import summarized
 from cnn_jax.studies.sweep.numbers import NUMBERS, sweep_record, with_test_scores
@@ -16,10 +16,10 @@ from cnn_jax.studies.sweep.space import Choice, Range
 from tests import fabricated
 from tests.browser import Browser, require_sound
 
-BASE = Config(experiment="tiny", validation_examples=100)
+BASE = Experiment().vary(experiment="tiny", validation_examples=100).config
 DIMENSIONS = [
     Range("learning_rate", 1e-25, 1e4, is_logarithmic=True),
-    Choice("widths", ((4, 8), (16,))),
+    Choice("model.widths", ((4, 8), (16,))),
     Choice("train_examples", (None, 100)),
 ]
 
@@ -40,6 +40,7 @@ def result(seed: int, accuracy: float | None) -> Result:
         train_accuracy=0.9,
         test_loss=accuracy and 0.3,
         test_accuracy=accuracy,
+        test_metrics=accuracy and {"cross_entropy": 0.3},
         images_per_second=100.0,
         device="abacus",
         **numbers,
@@ -65,8 +66,8 @@ def rows() -> list[dict[str, Any]]:
     """Thirty settings over many powers of ten, the last of which diverge. The best has the smallest learning rate."""
     rng = random.Random(0)
     settings = [
-        {"learning_rate": 10.0 ** (i - 25), "widths": [[4, 8], [16]][i % 2], "train_examples": [None, 100][i // 2 % 2]}
-        for i in range(30)
+        {"learning_rate": 10.0 ** (i - 25), "model.widths": widths, "train_examples": [None, 100][i // 2 % 2]}
+        for i, widths in enumerate(15 * [[4, 8], [16]])
     ]
     accuracies = [0.99 if i == 0 else 0.98 * rng.random() for i in range(30) for _ in (0, 1)]
     trials = [(s, seed) for s in settings for seed in (0, 1)]
@@ -86,7 +87,7 @@ def test_page_of_many_settings_is_sound_and_names_the_winner(
     text = page.read_text()
     assert "<script>" not in text and "&lt;script&gt;alert(1)" in text
     rate = found["winner"]["settings"]["learning_rate"]
-    assert f"The best of 30 settings is learning_rate={rate}, widths=" in text
+    assert f"The best of 30 settings is learning_rate={rate}, model.widths=" in text
     assert "The best of many tries looks better than it is" in text
     assert f"learning_rate={rate} is the smallest or largest value that was tried" in text
     assert "Diverged: 10 of 60 trials." in text

@@ -1,6 +1,5 @@
 """The command chooses by held-out images, tests only the winner, and resumes where it was interrupted."""
 
-import dataclasses
 import json
 import subprocess
 from collections.abc import Callable
@@ -10,13 +9,13 @@ from typing import Any
 import jax
 import pytest
 
-from cnn_jax.config import Config
 from cnn_jax.errors import DivergedError, InputError
+from cnn_jax.experiment import Experiment
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.sweep.run import run as run_sweep
 from tests.browser import Browser, require_sound
 
-TINY = Config(
+TINY = Experiment().vary(
     experiment="tiny",
     dataset="x_and_o",
     model="dense",
@@ -34,10 +33,10 @@ Swept = Callable[..., dict[str, Any]]
 @pytest.fixture
 def swept(drawn_data_dir: Path, tmp_path: Path) -> Swept:
     def run(
-        text: str = RATES, *, config: Config = TINY, samples: int | None = None, jobs: int = 1, **options: Any
+        text: str = RATES, *, base: Experiment = TINY, samples: int | None = None, jobs: int = 1, **options: Any
     ) -> dict[str, Any]:
         options = {"seeds": 2, "workdir": tmp_path / "sweep", "data_dir": drawn_data_dir, "progress": False} | options
-        return run_sweep(config, RunOptions(**options), sweep=text, samples=samples, jobs=jobs)
+        return run_sweep(base, RunOptions(**options), sweep=text, samples=samples, jobs=jobs)
 
     return run
 
@@ -75,19 +74,19 @@ def test_winner_is_chosen_on_held_out_images_and_trained_again_with_other_seeds(
 
 
 def test_one_sixth_of_the_training_images_is_held_out_by_default(swept: Swept) -> None:
-    record = swept("epochs=1", config=dataclasses.replace(TINY, validation_examples=0), seeds=1)
+    record = swept("epochs=1", base=TINY.replace(validation_examples=0), seeds=1)
     assert record["base"]["validation_examples"] == record["search"]["validation_examples"] == 1_000
 
 
 def test_more_settings_may_win_and_the_earlier_winner_stays(swept: Swept, tmp_path: Path) -> None:
-    first = swept("learning_rate=1e-5", config=dataclasses.replace(TINY, epochs=3))
-    again = swept("learning_rate=1e-5", config=dataclasses.replace(TINY, epochs=3))
+    first = swept("learning_rate=1e-5", base=TINY.replace(epochs=3))
+    again = swept("learning_rate=1e-5", base=TINY.replace(epochs=3))
     assert again == first
-    more = swept("learning_rate=1e-5,1e-2", config=dataclasses.replace(TINY, epochs=3))
+    more = swept("learning_rate=1e-5,1e-2", base=TINY.replace(epochs=3))
     assert (first["winner"]["folder"], more["winner"]["folder"]) == ("winner", "winner-2")
     assert more["winner"]["settings"] == {"learning_rate": 1e-2}
     assert [row["seeds"] for row in more["settings"]] == [[0, 1], [0, 1]]
-    anew = swept("learning_rate=1e-2", config=TINY, overwrite=True)
+    anew = swept("learning_rate=1e-2", base=TINY, overwrite=True)
     assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == [
         *(".lock", "base.json", "machine.json", "sweep.html", "sweep.json", "sweep.jsonl", "winner")
     ]
@@ -104,7 +103,7 @@ def test_samples_are_drawn_by_the_seed(swept: Swept) -> None:
 
 def test_sweep_in_which_all_trials_diverge_stores_its_record_and_fails(swept: Swept, tmp_path: Path) -> None:
     with pytest.raises(DivergedError, match="Every setting has a seed that diverged") as error:
-        swept("learning_rate=1e30", config=dataclasses.replace(TINY, optimizer="sgd"))
+        swept("learning_rate=1e30", base=TINY.replace(optimizer="sgd"))
     assert error.value.exit_code == 3
     record = json.loads((tmp_path / "sweep/sweep.json").read_text())
     assert (record["winner"], record["search"]["diverged"]) == (None, 2)
@@ -117,7 +116,7 @@ def test_sweep_with_another_config_or_other_data_is_refused(
 ) -> None:
     swept("epochs=1", seeds=1)
     with pytest.raises(InputError, match=r"starts from another config \(batch_size: 20 there, 10 now\)"):
-        swept("epochs=1", config=dataclasses.replace(TINY, batch_size=10))
+        swept("epochs=1", base=TINY.replace(batch_size=10))
     machine = tmp_path / "sweep/machine.json"
     machine.write_text(json.dumps(json.loads(machine.read_text()) | {"data_fingerprint": "other"}))
     with pytest.raises(InputError, match="was started on other data"):

@@ -15,10 +15,9 @@ from typing import Any
 import pytest
 
 from cnn_jax import compilation, data
-from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset, split_training_images
 from cnn_jax.errors import InputError, Interrupted, MachineError
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.report.console import Console
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.sweep import trials as sweep_trials
@@ -29,7 +28,7 @@ from cnn_jax.training import loop
 from cnn_jax.training.compiled import compile_inference, compile_training
 from cnn_jax.training.mesh import make_mesh
 
-BASE = Config(
+BASE = Experiment().vary(
     experiment="tiny", model="dense", widths=(8,), train_examples=100, validation_examples=50, batch_size=20, epochs=1
 )
 RATES = "learning_rate=1e-3,1e-2"
@@ -50,20 +49,20 @@ def tried(dataset: Dataset, drawn_data_dir: Path, tmp_path: Path) -> Try:
         text: str,
         *,
         seeds: int = 2,
-        base: Config = BASE,
+        base: Experiment = BASE,
         folder: str = "sweep",
         images: Dataset = dataset,
         jobs: int = 1,
     ) -> list[Row]:
         directory, trials = (
             SweepDirectory(tmp_path / folder),
-            all_trials(base, grid(parse_dimensions(text)), seeds),
+            all_trials(base, grid(parse_dimensions(text, base)), seeds),
         )
         with directory.locked():
             directory.begin(base, {"data_fingerprint": images.fingerprint}, overwrite=False)
             known = directory.finished_rows(base)
             left = [trial for trial in trials if trial.config not in known]
-            workload = Workload(left, len(trials), directory, RunOptions(data_dir=drawn_data_dir))
+            workload = Workload(base, left, len(trials), directory, RunOptions(data_dir=drawn_data_dir))
             run_trials(workload, images, jobs, Console(progress=False))
             known = directory.finished_rows(base)
         return [known[trial.config] for trial in trials]
@@ -89,12 +88,12 @@ def test_trial_equals_a_run_of_its_own_config_to_the_bit(tried: Try, dataset: Da
     assert [(row["settings"], row["seed"]) for row in rows] == [
         ({"learning_rate": rate}, seed) for rate in (1e-3, 1e-2) for seed in (0, 1)
     ]
-    config = dataclasses.replace(BASE, learning_rate=1e-2, seed=1)
+    experiment = BASE.replace(learning_rate=1e-2, seed=1)
     train, held_out = split_training_images(dataset, 100, 50)
     assert held_out is not None
-    learner = build(config, dataset.spec)
+    learner = build(experiment, dataset.spec)
     last, _ = loop.train(compile_training(learner, train, make_mesh()), seed=1)
-    validation = compile_inference(learner, held_out, make_mesh()).score(last.state.params)
+    validation = compile_inference(learner, held_out, make_mesh()).score(last.state.variables)
     assert (rows[3]["validation_loss"], rows[3]["validation_accuracy"]) == (validation.loss, validation.accuracy)
     assert (rows[3]["train_loss"], rows[3]["steps"], rows[3]["epochs"]) == (last.train.loss, 5, 1)
     assert len({row["validation_loss"] for row in rows}) == 4
@@ -105,12 +104,12 @@ def test_learning_rates_seeds_and_epochs_share_compiled_functions(tried: Try, co
     assert len(compilations) == 4  # start, order and chunk of training, and inference on the held-out images
     tried("learning_rate=1e-4:1e-2:log3; widths=8|16; batch_size=20", seeds=2, folder="other")
     assert len(compilations) == 4 + 2 * 4
-    tried("epochs=1,2", base=dataclasses.replace(BASE, schedule="cosine"), folder="cosine")
+    tried("epochs=1,2", base=BASE.replace(schedule="cosine"), folder="cosine")
     assert len(compilations) == 4 + 2 * 4 + 2 * 4  # a cosine's length is part of the program
 
 
 def test_divergence_is_recorded_and_the_other_trials_run(tried: Try, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = tried("learning_rate=1e30,1e300,1e-3", seeds=1, base=dataclasses.replace(BASE, optimizer="sgd"))
+    rows = tried("learning_rate=1e30,1e300,1e-3", seeds=1, base=BASE.replace(optimizer="sgd"))
     assert [row["status"] for row in rows] == ["diverged", "diverged", "done"]
     assert [row["validation_loss"] for row in rows[:2]] == [None, None]
     assert 1 <= rows[0]["steps"] <= 5
@@ -153,7 +152,9 @@ def test_trial_with_an_incomplete_row_is_run_again(
         "CHANGED seed -1",
         "CHANGED validation_loss NaN",
         "CHANGED validation_accuracy null",
-        'CHANGED settings {"pooling": 3}',
+        'CHANGED settings {"model.widths": 3}',
+        'CHANGED settings {"pooling": true}',
+        'CHANGED settings {"model": "dens"}',
         "CHANGED settings 3",
         "CHANGED steps 1.5",
     ],
@@ -166,7 +167,7 @@ def test_damaged_rows_are_refused(tmp_path: Path, line: str) -> None:
         numbers, 1
     )
     directory.append(row)
-    assert directory.finished_rows(BASE) == {BASE: row}
+    assert directory.finished_rows(BASE) == {BASE.config: row}
     if line.startswith("CHANGED"):
         _, name, value = line.split(" ", 2)
         changed = json.dumps(row | {name: "MARK"})
