@@ -349,11 +349,24 @@ def build(experiment: Experiment, spec: Spec | None = None, *, fused: bool = Tru
         batch_size=config.batch_size,
         matmul_precision=config.matmul_precision,
     )
+    _require_inputs(experiment, learner)
     if experiment.has_own_parts:
         checks.require_fitting(learner)
     else:
         checks.require_fitting_images(learner)
     return learner
+
+
+def _require_inputs(experiment: Experiment, learner: Learner) -> None:
+    """Raises InputError where a task gives several inputs to one of the project's models that takes images alone."""
+    model = MODELS.get(experiment.config.model.name)
+    with user_errors("the task"):
+        inputs = learner.input_shapes
+    if model and not getattr(model, "tasks", ()) and isinstance(inputs, dict):
+        name, task = experiment.config.model, experiment.config.task
+        raise InputError(
+            f"--task={task}: the model {name} takes one array of images, but this task gives {', '.join(inputs)}."
+        )
 
 
 def _of_steps(function: Callable[..., Any]) -> Callable[[int], Any]:

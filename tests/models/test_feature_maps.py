@@ -5,16 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.compilation import jit
-from cnn_jax.config import Config
-from cnn_jax.experiment import build_module
+from cnn_jax.experiment import Experiment, build_module
 from cnn_jax.models.summary import feature_maps
 from tests.models.branching import INPUTS, Branching
 
 
 def test_lecture_cnn_has_the_lecture_s_maps_in_order() -> None:
-    module, images = build_module(Config(), 10), jax.random.uniform(jax.random.key(1), (2, 28, 28, 1))
+    module, images = build_module(Experiment(), 10), jax.random.uniform(jax.random.key(1), (2, 28, 28, 1))
     params = jit(module.init, runs_once=True)(jax.random.key(0), images)["params"]
-    maps = feature_maps(module, params, images)
+    maps = feature_maps(module, {"params": params}, images)
     assert [(name, output.shape[1:]) for name, output in maps.items()] == [
         ("Conv_0", (26, 26, 32)),
         ("MaxPool_0", (13, 13, 32)),
@@ -34,8 +33,8 @@ def test_lecture_cnn_has_the_lecture_s_maps_in_order() -> None:
 
 def test_layer_called_twice_gives_two_maps_of_a_module_with_two_inputs() -> None:
     inputs = jax.tree.map(lambda leaf: jnp.ones((1, *leaf.shape[1:])), INPUTS)
-    params = jit(Branching().init, runs_once=True)(jax.random.key(0), inputs)["params"]
-    maps = feature_maps(Branching(), params, inputs)
+    variables = jit(Branching().init, runs_once=True)(jax.random.key(0), inputs)
+    maps = feature_maps(Branching(), variables, inputs)
     assert [name for name in maps if "same" in name] == ["Residual_0/same", "Residual_0/same (call 2)"]
     assert list(maps)[-2:] == ["digit", "is_large"]
     assert maps["Dense_0"].shape == (1, 5)

@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import pytest
 from flax import linen as nn
 
-from cnn_jax.config import Config
-from cnn_jax.experiment import build_module
+from cnn_jax.experiment import Experiment, build_module
 from cnn_jax.models.graph import Graph, trace_graph
 from cnn_jax.models.layers import Conv, Dense, Flatten, MaxPool
 from tests.models.branching import INPUTS, Branching
@@ -26,7 +25,7 @@ def lines(found: Graph) -> list[str]:
 
 
 def test_lecture_cnn_is_a_chain_with_its_relus() -> None:
-    assert lines(trace_graph(build_module(Config(), 10), images(28, 28, 1))) == [
+    assert lines(trace_graph(build_module(Experiment(), 10), images(28, 28, 1))) == [
         "input (28, 28, 1)",
         "Conv_0 (26, 26, 32) <- input",
         "relu (26, 26, 32) <- Conv_0",
@@ -94,6 +93,6 @@ def test_lifted_layers_are_found_and_what_nobody_reads_is_not_drawn() -> None:
 
 @pytest.mark.parametrize("settings", [{"model": "dense"}, {"model": "logistic"}, {"pooling": False}, {"widths": (2,)}])
 def test_every_edge_leads_on_from_input_to_output(settings: dict) -> None:
-    found = trace_graph(build_module(Config(**settings), 10), images(28, 28, 1))
+    found = trace_graph(build_module(Experiment().vary(settings), 10), images(28, 28, 1))
     assert list(found.edges) == [(place, place + 1) for place in range(len(found.nodes) - 1)]
     assert (found.nodes[0].kind, found.nodes[-1].kind) == ("input", "output")

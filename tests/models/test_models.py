@@ -9,10 +9,10 @@ import pytest
 from flax import linen as nn
 
 from cnn_jax import compilation, models
-from cnn_jax.config import Config
+from cnn_jax.config import Config, Part
 from cnn_jax.data.tasks import TASKS
 from cnn_jax.errors import InputError
-from cnn_jax.experiment import build_module
+from cnn_jax.experiment import Experiment, build_module
 
 MNIST = (28, 28, 1)
 
@@ -37,15 +37,15 @@ def size(params: dict) -> int:
     ],
 )
 def test_parameter_counts(settings: dict, parameters: int) -> None:
-    module = build_module(Config(**settings), 10)
+    module = build_module(Experiment().vary(settings), 10)
     assert size(jax.eval_shape(lambda: initial(module))) == parameters
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (19, 33, 2)])
 @pytest.mark.parametrize("name", sorted(models.MODELS))
 def test_any_input_size_and_channel_count_gives_logits(name: str, shape: tuple[int, int, int]) -> None:
-    view = getattr(models.MODELS[name], "tasks", ["plain"])[0]
-    module, see = build_module(Config(model=name, view=view), 7), TASKS[view].inputs
+    task = getattr(models.MODELS[name], "tasks", ["plain"])[0]
+    module, see = build_module(Experiment().vary(model=name, task=task), 7), TASKS[task]().inputs
     params = jax.eval_shape(lambda: module.init(jax.random.key(0), see(jnp.zeros((1, *shape))))["params"])
     logits = jax.eval_shape(lambda p: module.apply({"params": p}, see(jnp.ones((5, *shape)))), params)
     for output, classes in zip(jax.tree.leaves(logits), (7, 2), strict=False):
@@ -54,7 +54,7 @@ def test_any_input_size_and_channel_count_gives_logits(name: str, shape: tuple[i
 
 
 def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters() -> None:
-    module = build_module(Config(dtype="bfloat16"), 10)
+    module = build_module(Experiment().vary(dtype="bfloat16"), 10)
     params = jax.eval_shape(lambda: initial(module))
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
     logits, captured = jax.eval_shape(
@@ -70,7 +70,7 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters() -> None:
 
 
 def test_kernels_start_glorot_uniform_and_biases_zero() -> None:
-    params = initial(build_module(Config(), 10))
+    params = initial(build_module(Experiment(), 10))
     for name, fan_in, fan_out in (("Conv_1", 9 * 32, 9 * 64), ("Conv_2", 9 * 64, 9 * 128), ("Dense_0", 1152, 10)):
         limit = np.sqrt(6 / (fan_in + fan_out))  # Glorot and Bengio (2010), eq. 16
         kernel = np.asarray(params[name]["kernel"])
@@ -82,7 +82,7 @@ def test_kernels_start_glorot_uniform_and_biases_zero() -> None:
 
 @pytest.mark.parametrize("shape", [(23, 30, 3)])
 def test_fused_layers_are_the_layers_one_by_one(shape: tuple[int, int, int]) -> None:
-    plain, fused = (build_module(Config(widths=(16, 16, 20)), 10, fused=fused) for fused in (False, True))
+    plain, fused = (build_module(Experiment().vary(widths=(16, 16, 20)), 10, fused=fused) for fused in (False, True))
     params = initial(plain, shape)
     images = jax.random.uniform(jax.random.key(1), (9, *shape))
     weights = jax.random.normal(jax.random.key(2), (9, 10))
@@ -99,16 +99,19 @@ def test_fused_layers_are_the_layers_one_by_one(shape: tuple[int, int, int]) -> 
 
 def test_unknown_model_is_refused_and_the_near_miss_named() -> None:
     with pytest.raises(InputError, match=r"--model=dens: .*Did you mean dense"):
-        build_module(Config(model="dens"), 10)
+        Experiment().vary(model="dens")
 
 
 @pytest.mark.parametrize("settings", [{"pooling": False}, {"kernel_size": 5}])
 def test_setting_that_a_model_does_not_have_is_refused(settings: dict) -> None:
-    with pytest.raises(InputError, match="the model dense has no such setting"):
-        build_module(Config(model="dense", **settings), 10)
+    [name] = settings
+    with pytest.raises(InputError, match=rf"^--model.{name}: the model dense has no setting {name}. It has widths.$"):
+        Experiment(Config(model=Part("dense", **settings)))
+    with pytest.raises(InputError, match=f"^--{name}: no such flag, and no chosen part has such a setting"):
+        Experiment().vary(model="dense", **settings)
 
 
 @pytest.mark.parametrize("settings", [{"kernel_size": 29}, {"kernel_size": 13}, {"widths": (1,) * 14}])
 def test_images_too_small_for_the_layers_are_refused(settings: dict) -> None:
     with pytest.raises(InputError, match="smaller than its filters"):
-        initial(build_module(Config(**settings), 10))
+        initial(build_module(Experiment().vary(settings), 10))

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from cnn_jax.config import Config
-from cnn_jax.experiment import build_module
+from cnn_jax.experiment import Experiment, build_module
 from cnn_jax.models.layers import Conv, MaxPool
 from cnn_jax.models.receptive_field import Field, Window, computed, measured, window
 from tests.models.branching import INPUTS, Branching
@@ -37,8 +36,8 @@ def agree(module: nn.Module, inputs: object) -> dict[str, tuple[int, int]]:
 )
 def test_lecture_cnn_sees_what_the_lecture_says(settings: dict, sizes: list[int]) -> None:
     # Fields do not depend on the number of filters; few of them are measured faster.
-    for widths in (None, (3, 4, 5)):
-        module = build_module(Config(**settings, widths=widths), 10)
+    for fewer in ({}, {"widths": (3, 4, 5)}):
+        module = build_module(Experiment().vary(settings | fewer), 10)
         fields = computed(module, images(28, 28, 1))
         maps = [field.size for field in fields.values() if field.units != (1, 1)]
         assert maps == [(size, size) for size in sizes]
@@ -55,11 +54,11 @@ def test_lecture_cnn_sees_what_the_lecture_says(settings: dict, sizes: list[int]
     ],
 )
 def test_computed_fields_are_the_measured_ones(settings: dict, shape: tuple[int, ...]) -> None:
-    assert agree(build_module(Config(**settings), 10), images(*shape))
+    assert agree(build_module(Experiment().vary(settings), 10), images(*shape))
 
 
 def test_rows_that_pooling_drops_are_seen_by_nothing() -> None:
-    fields = computed(build_module(Config(), 10), images(28, 28, 1))
+    fields = computed(build_module(Experiment(), 10), images(28, 28, 1))
     assert fields["Dense_0"].size == (26, 26)  # 11 x 11 is pooled to 5 x 5, and the last row of the image is lost
 
 

@@ -4,15 +4,14 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from cnn_jax.config import Config
-from cnn_jax.experiment import build_module
+from cnn_jax.experiment import Experiment, build_module
 from cnn_jax.models.summary import Layer, layers
 
 MNIST = jax.ShapeDtypeStruct((1, 28, 28, 1), jnp.float32)
 
 
 def table(**settings: object) -> list[Layer]:
-    return layers(build_module(Config(**settings), 10), MNIST)
+    return layers(build_module(Experiment().vary(**settings), 10), MNIST)
 
 
 def test_lecture_cnn_layer_by_layer() -> None:

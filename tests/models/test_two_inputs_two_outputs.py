@@ -8,21 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax.config import Config
+from cnn_jax.config import Config, Part
 from cnn_jax.errors import InputError
-from cnn_jax.experiment import build_module
+from cnn_jax.experiment import Experiment, build, build_module
 
-CONFIG = Config(model="graph", view="with_metadata", widths=(8, 16))
+EXPERIMENT = Experiment().vary(model="two_inputs_two_outputs", task="with_metadata", widths=(8, 16))
 INPUTS = {"image": jnp.ones((2, 28, 28, 1)), "metadata": jnp.ones((2, 3))}
 
 
 @pytest.fixture(scope="module")
 def params() -> dict:
-    return build_module(CONFIG, 10).init(jax.random.key(0), INPUTS)["params"]
+    return build_module(EXPERIMENT, 10).init(jax.random.key(0), INPUTS)["params"]
 
 
 def test_both_inputs_reach_both_outputs(params: dict) -> None:
-    module = build_module(CONFIG, 10)
+    module = build_module(EXPERIMENT, 10)
 
     def logits(inputs: dict) -> Any:
         return module.apply({"params": params}, inputs)
@@ -34,7 +34,7 @@ def test_both_inputs_reach_both_outputs(params: dict) -> None:
 
 def test_branch_adds_to_the_trunk(params: dict) -> None:
     silent = params | {"Conv_2": jax.tree.map(jnp.zeros_like, params["Conv_2"])}
-    module = build_module(CONFIG, 10)
+    module = build_module(EXPERIMENT, 10)
     logits = module.apply({"params": silent}, INPUTS)
     changed = silent | {"Conv_1": jax.tree.map(lambda leaf: leaf + 1, silent["Conv_1"])}
     without_branch = module.apply({"params": changed}, INPUTS)
@@ -54,22 +54,30 @@ def test_branch_adds_to_the_trunk(params: dict) -> None:
 )
 def test_wrong_input_is_named_with_both_shapes(params: dict, inputs: Any, said: str) -> None:
     with pytest.raises(InputError, match=re.escape(said)):
-        build_module(CONFIG, 10).apply({"params": params}, inputs)
+        build_module(EXPERIMENT, 10).apply({"params": params}, inputs)
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"model": "graph"}, "--view=plain: the model graph needs --view=with_metadata"),
-        ({"view": "with_metadata"}, "--view=with_metadata: the model cnn needs --view=plain or --view=permuted"),
+        (
+            {"model": "two_inputs_two_outputs"},
+            "--task=plain: the model two_inputs_two_outputs needs --task=with_metadata",
+        ),
+        (
+            {"task": "with_metadata"},
+            "--task=with_metadata: the model cnn takes one array of images, but this task gives image, metadata",
+        ),
     ],
 )
-def test_model_and_view_that_do_not_go_together_are_refused(settings: dict, said: str) -> None:
+def test_model_and_task_that_do_not_go_together_are_refused(settings: dict, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        build_module(Config(**settings), 10)
+        build(Experiment().vary(settings))
 
 
 def test_other_than_two_widths_are_refused() -> None:
-    module = build_module(Config(model="graph", view="with_metadata", widths=(8,)), 10)
-    with pytest.raises(InputError, match="--widths=8: the model graph takes two"):
-        module.init(jax.random.key(0), INPUTS)
+    for widths in ((8,), (8, 16, 32)):
+        with pytest.raises(InputError, match=r"--widths=.*: must have 2 members"):
+            EXPERIMENT.vary(widths=widths)
+        with pytest.raises(InputError, match=r"--model.widths=.*: must have 2 members"):
+            Experiment(Config(model=Part("two_inputs_two_outputs", widths=widths), task="with_metadata"))
