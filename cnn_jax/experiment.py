@@ -255,11 +255,10 @@ class Experiment:
         return task
 
     @property
-    def may_grow(self) -> bool:
-        """Whether epochs may be added to a run: nothing in it depends on the number of all steps."""
-        return not any(
-            takes(self._entry(name, getattr(self.config, name)), "steps") for name in ("schedule", "average")
-        )
+    def planned_parts(self) -> list[str]:
+        """The parts that depend on the number of all steps, as in `cosine schedule`: epochs cannot be added to them."""
+        parts = {name: self.config.parts()[name] for name in ("schedule", "average")}
+        return [f"{part} {name}" for name, part in parts.items() if takes(self._entry(name, part), "steps")]
 
 
 def _read(setting: Setting, text: str, flag: str) -> Any:

@@ -8,8 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from cnn_jax import data
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.runs import checkpoint
 from cnn_jax.runs.directory import RunDirectory
 
@@ -18,11 +17,12 @@ def _is_time(name: str) -> bool:
     return "seconds" in name or name == "images_per_second"
 
 
-def differences(one: Path, other: Path) -> Iterator[str]:
+def differences(one: Path, other: Path, experiment: Experiment | None = None) -> Iterator[str]:
     """Yields a line for each difference between two finished runs, and nothing where they are equal.
 
-    It compares the rows and the result without their times, the test logits, and the last checkpoint: params, optimizer
-    state, key and metric sums.
+    It compares the rows and the result without their times, the test logits, and the last checkpoint: params, the
+    module's state, the average, optimizer state, key and metric sums. experiment: has the runs' parts, where they are
+    a user's.
     """
     if _rows(one) != _rows(other):
         yield "the rows of metrics.jsonl"
@@ -31,7 +31,7 @@ def differences(one: Path, other: Path) -> Iterator[str]:
     if (one / "predictions.npz").read_bytes() != (other / "predictions.npz").read_bytes():
         yield "the logits in predictions.npz"
     if mine["steps"] == theirs["steps"]:
-        arrays, others = (_arrays(path, mine["steps"]) for path in (one, other))
+        arrays, others = (_arrays(path, mine["steps"], experiment) for path in (one, other))
         yield from (f"{name} in the last checkpoint" for name in arrays if not _same(arrays[name], others[name]))
 
 
@@ -40,10 +40,9 @@ def _rows(run: Path) -> list[dict]:
     return [{name: value for name, value in json.loads(line).items() if not _is_time(name)} for line in lines]
 
 
-def _arrays(run: Path, step: int) -> dict[str, np.ndarray]:
+def _arrays(run: Path, step: int, experiment: Experiment | None) -> dict[str, np.ndarray]:
     directory = RunDirectory(run)
-    config = directory.config()
-    abstract_state = build(config, data.spec(config.dataset)).abstract_state
+    abstract_state = build((experiment or Experiment()).with_config(directory.config())).abstract_state
     saved = checkpoint.load_step(directory.checkpoints, step, abstract_state)
     tree: Any = (saved.state.replace(key=jax.random.key_data(saved.state.key)), saved.sums)
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}

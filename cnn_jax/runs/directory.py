@@ -243,11 +243,10 @@ def require_same(run: RunDirectory, experiment: Experiment) -> None:
     """Raises InputError if the run cannot be resumed by the experiment. Only epochs may be added."""
     changed, config = experiment.differences(run.config()), experiment.config
     if changed.keys() == {"epochs"} and config.epochs > changed["epochs"][0]:
-        if not experiment.may_grow:
-            parts = " or ".join(dict.fromkeys((f"{config.schedule} schedule", f"{config.average} average")))
+        if experiment.planned_parts:
             raise InputError(
-                f"--epochs={config.epochs}: this run was planned for {changed['epochs'][0]} epochs, and its {parts} "
-                "depends on their number. Name another --workdir, or use --overwrite to delete that run."
+                f"--epochs={config.epochs}: this run was planned for {changed['epochs'][0]} epochs, and its "
+                f"{experiment.planned_parts[0]} depends on their number. Name another --workdir, or use --overwrite to delete that run."
             )
     elif changed:
         raise InputError(

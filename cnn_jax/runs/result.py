@@ -93,8 +93,10 @@ def result_from_mapping(values: dict) -> Result:
     return result
 
 
-def _of_this_version(values: dict) -> dict:
+def _of_this_version(values: Any) -> dict:
     """The fields of a result, also of one from the first version: its loss was always the cross-entropy."""
+    if not isinstance(values, dict):
+        raise TypeError("not a mapping")
     if "test_metrics" in values or not isinstance(values.get("test_loss"), float):
         return values
     added: dict[str, Any] = {"test_metrics": {"cross_entropy": values["test_loss"]}}

@@ -55,7 +55,7 @@ def make_step(learner: Learner, learning_rate: ArrayLike, steps: int) -> Step:
         gradients, (sums, model_state) = jax.grad(mean_loss, has_aux=True)(state.params, state, images, targets, mask)
         is_finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(gradients)]))
         sums = sums.replace(
-            diverged_at=jnp.where(is_finite, sums.diverged_at, number), gradient_norm=optax.global_norm(gradients)
+            diverged_at=jnp.where(is_finite, sums.diverged_at, number), gradient_norm=optax.tree.norm(gradients)
         )
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -96,7 +96,7 @@ def make_chunk(make_step: Callable[[ArrayLike], Step], batch_sharding: NamedShar
             return state, sums + batch_sums
 
         state, sums = jax.lax.fori_loop(first, last, body, (state, sums))
-        return state, sums.replace(parameter_norm=optax.global_norm(state.params))
+        return state, sums.replace(parameter_norm=optax.tree.norm(state.params))
 
     return chunk
 

@@ -32,8 +32,8 @@ TOGETHER = (
     *("--seeds=3", "--seed_strategy=vmap", "--workdir=together"),
 )
 BENCHMARK = (
-    *("--mode=benchmark", "--experiment=x_and_o", "--train_examples=640", "--widths=none", "--batch_sizes=64"),
-    *("--dtypes=float32", "--repeats=1", "--seconds=0.01", "--baseline=benchmark/benchmark.json", "--workdir=again"),
+    *("--mode=benchmark", "--experiment=x_and_o", "--train_examples=640", "--batch_sizes=64", "--dtypes=float32"),
+    *("--repeats=1", "--seconds=0.01", "--baseline=benchmark/benchmark.json", "--workdir=again"),
 )
 
 
@@ -256,9 +256,9 @@ def test_stored_records_hold_the_recorded_numbers(stored: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "flags"),
     [
-        ("glyph_seed", ("--widths=4,8", "--glyph_seed=3")),
-        ("permuted", ("--widths=4,8", "--view=permuted")),
-        ("two_outputs", ("--model=graph", "--view=with_metadata")),
+        ("glyph_seed", ("--widths=4,8", "--dataset.seed=3")),
+        ("permuted", ("--widths=4,8", "--task=permuted")),
+        ("two_outputs", ("--model=two_inputs_two_outputs", "--task=with_metadata")),
     ],
 )
 def test_config_of_a_special_run_gives_its_model_again(command: Command, name: str, flags: tuple[str, ...]) -> None:
@@ -272,9 +272,9 @@ def test_config_of_a_special_run_gives_its_model_again(command: Command, name: s
 @pytest.mark.parametrize(
     ("name", "flag", "said"),
     [
-        ("glyph_seed", "--glyph_seed=4", "3"),
-        ("permuted", "--view=plain", "permuted"),
-        ("two_outputs", "--view=plain", "with_metadata"),
+        ("glyph_seed", "--dataset.seed=4", "3"),
+        ("permuted", "--task=plain", "permuted"),
+        ("two_outputs", "--task=plain", "with_metadata"),
     ],
 )
 def test_special_field_of_a_config_is_read(command: Command, stored: Path, name: str, flag: str, said: str) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from cnn_jax import data
-from cnn_jax.config import Config, read_config
+from cnn_jax.config import read_config
 from cnn_jax.errors import DivergedError, InputError, MachineError
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.files import numbered
 from cnn_jax.report.console import Console
 from cnn_jax.runs import checkpoint
@@ -25,7 +25,7 @@ from cnn_jax.studies.evaluation import run as evaluate
 from cnn_jax.training import metrics
 from cnn_jax.training.loop import Progress
 
-TINY = Config(
+TINY = Experiment().vary(
     experiment="tiny",
     dataset="x_and_o",
     widths=(4, 8),
@@ -36,20 +36,21 @@ TINY = Config(
 )
 
 ROW = (
-    "seed epoch step train_loss train_accuracy validation_loss validation_accuracy learning_rate seconds "
-    "images_per_second"
+    "seed epoch step train_loss train_accuracy validation_loss validation_accuracy learning_rate gradient_norm "
+    "parameter_norm seconds images_per_second"
 )
 RESULT = (
     "status experiment dataset model parameters seed epochs steps train_loss train_accuracy test_loss test_accuracy "
-    "test_examples outputs compile_seconds train_seconds host_seconds saving_seconds evaluate_seconds "
-    "images_per_second device"
+    "test_examples test_metrics outputs main_output compile_seconds train_seconds host_seconds saving_seconds "
+    "evaluate_seconds images_per_second device"
 )
 
 
 @pytest.fixture
 def train(drawn_data_dir: Path, tmp_path: Path) -> Callable[..., Result]:
-    def run(config: Config = TINY, *, workdir: Path = tmp_path / "run", **place: Any) -> Result:
-        return execute(config, RunOptions(workdir=workdir, data_dir=drawn_data_dir, **place), Console(progress=False))
+    def run(experiment: Experiment = TINY, *, workdir: Path = tmp_path / "run", **place: Any) -> Result:
+        options = RunOptions(workdir=workdir, data_dir=drawn_data_dir, **place)
+        return execute(experiment, options, Console(progress=False))
 
     return run
 
@@ -77,7 +78,7 @@ def test_run_directory_has_every_promised_file_and_field(finished_run: Path, dra
     assert {path.name.partition(".out")[0] for path in finished_run.glob("[!.]*")} == {
         *("config.json", "machine.json", "metrics.jsonl", "predictions.npz", "result.json", "checkpoints", "events")
     }
-    assert read_config(finished_run / "config.json") == TINY
+    assert read_config(finished_run / "config.json") == TINY.config
     result = json.loads((finished_run / "result.json").read_text())
     assert " ".join(result) == RESULT
     assert (result["status"], result["epochs"], result["steps"], result["test_examples"]) == ("done", 2, 20, 2_000)
@@ -87,7 +88,7 @@ def test_run_directory_has_every_promised_file_and_field(finished_run: Path, dra
     assert rows[-1]["train_loss"] < rows[0]["train_loss"]
     machine = json.loads((finished_run / "machine.json").read_text())
     assert machine["command_line"] == ["--a"]
-    assert machine["data_fingerprint"] == data.load(TINY.dataset, data_dir=drawn_data_dir).fingerprint
+    assert machine["data_fingerprint"] == data.load("x_and_o", data_dir=drawn_data_dir).fingerprint
     assert machine["versions"]["jax"] == jax.__version__
 
 
@@ -119,14 +120,14 @@ def test_run_of_another_config_is_refused_and_the_fields_named(
 ) -> None:
     before = content(finished_run)
     with pytest.raises(InputError, match=r"epochs: 2 there, 3 now; batch_size: 32 there, 64 now"):
-        train(dataclasses.replace(TINY, epochs=3, batch_size=64), workdir=finished_run)
+        train(TINY.vary(epochs=3, batch_size=64), workdir=finished_run)
     assert content(finished_run) == before
 
 
 def test_overwrite_deletes_the_run_and_nothing_else(train: Callable[..., Result], tmp_path: Path) -> None:
     train()
     (tmp_path / "run" / "notes.txt").write_text("mine")
-    train(dataclasses.replace(TINY, epochs=1), overwrite=True)
+    train(TINY.vary(epochs=1), overwrite=True)
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1
     assert len(list((tmp_path / "run").glob("events.*"))) == 1
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
@@ -149,7 +150,7 @@ def test_same_config_gives_the_same_bits(train: Callable[..., Result], finished_
 
 def test_diverged_run_says_so(train: Callable[..., Result], tmp_path: Path) -> None:
     with pytest.raises(DivergedError, match=r"epoch \d at step \d"):
-        train(dataclasses.replace(TINY, optimizer="sgd", learning_rate=1e30))
+        train(TINY.vary(optimizer="sgd", learning_rate=1e30))
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert (result["status"], result["test_loss"]) == ("diverged", None)
 
@@ -166,8 +167,7 @@ def test_evaluate_changes_when_one_weight_does(
 ) -> None:
     recorded = train()
     folder = tmp_path / "run" / "checkpoints"
-    learner = build(TINY, data.spec(TINY.dataset))
-    saved = checkpoint.load_step(folder, 20, learner.abstract_state)
+    saved = checkpoint.load_step(folder, 20, build(TINY).abstract_state)
     kernel = saved.state.params["Conv_0"]["kernel"]
     saved.state.params["Conv_0"]["kernel"] = kernel.at[1, 1, 0, 0].add(0.5)
     shutil.rmtree(folder / "20")
@@ -189,7 +189,7 @@ def test_evaluate_changes_when_one_weight_does(
 
 
 def test_evaluate_scores_another_dataset(train: Callable[..., Result], drawn_data_dir: Path, tmp_path: Path) -> None:
-    train(Config(model="logistic", train_examples=300, epochs=1))
+    train(Experiment().vary(model="logistic", train_examples=300, epochs=1))
     arguments = {"workdir": tmp_path / "run", "data_dir": drawn_data_dir}
     [own], [other] = scores(**arguments), scores(**arguments, dataset="fashion_mnist")
     assert other["loss"] != own["loss"]
@@ -244,5 +244,5 @@ def test_bad_settings_leave_nothing_behind(
     train: Callable[..., Result], tmp_path: Path, settings: dict, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        train(dataclasses.replace(TINY, **settings))
+        train(TINY.vary(**settings))
     assert not (tmp_path / "run").exists()

@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 
 from cnn_jax import data
-from cnn_jax.config import Config
 from cnn_jax.errors import InputError
-from cnn_jax.experiment import build_module
+from cnn_jax.experiment import Experiment, build_module
 from cnn_jax.models import summary
 from cnn_jax.report.console import Console
 from cnn_jax.runs.execute import execute
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies import export
 
-TINY = Config(experiment="tiny", dataset="x_and_o", widths=(4, 8), train_examples=300, epochs=1)
+TINY = Experiment().vary(experiment="tiny", dataset="x_and_o", widths=(4, 8), train_examples=300, epochs=1)
 
 # This program may import jax and numpy alone. Its number of images differs from all batch sizes in training.
 ELSEWHERE = """
@@ -51,7 +50,7 @@ def test_stablehlo_file_gives_the_same_logits_with_jax_alone(
     finished_run: Path, drawn_data_dir: Path, tmp_path: Path
 ) -> None:
     path = export.run(RunOptions(workdir=finished_run), format="stablehlo", output=tmp_path / "model")
-    images = data.load(TINY.dataset, data_dir=drawn_data_dir).test.images[:37]
+    images = data.load("x_and_o", data_dir=drawn_data_dir).test.images[:37]
     np.save(tmp_path / "images.npy", images)
     command = [sys.executable, "-c", ELSEWHERE, str(path), str(tmp_path / "images.npy"), str(tmp_path / "logits.npy")]
     subprocess.run(command, check=True, timeout=120, cwd=tmp_path)

@@ -14,10 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cnn_jax import data
-from cnn_jax.config import Config
 from cnn_jax.errors import ProjectError
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.report.console import Console
 from cnn_jax.runs import checkpoint
 from cnn_jax.runs.directory import RunDirectory
@@ -25,7 +23,9 @@ from cnn_jax.runs.execute import execute
 from cnn_jax.runs.options import RunOptions
 from tests.conftest import PROJECT
 
-TINY = Config(experiment="tiny", dataset="x_and_o", widths=(4, 8), train_examples=300, epochs=2, batch_size=32)
+TINY = Experiment().vary(
+    experiment="tiny", dataset="x_and_o", widths=(4, 8), train_examples=300, epochs=2, batch_size=32
+)
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -108,7 +108,7 @@ JSON = st.recursive(
 )
 RESULT_FIELDS = [
     *("status", "experiment", "parameters", "seed", "epochs", "steps", "train_loss", "test_loss", "test_accuracy"),
-    *("train_seconds", "host_seconds", "images_per_second", "device"),
+    *("train_seconds", "host_seconds", "images_per_second", "device", "test_metrics", "outputs", "main_output"),
 ]
 FUZZ = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -176,7 +176,7 @@ def test_record_by_somebody_else_is_read_or_refused(finished_run: Path, tmp_path
 
 
 def test_checkpoint_of_another_model_is_refused(finished_run: Path) -> None:
-    other = build(Config(widths=(5, 8)), data.spec("mnist")).abstract_state
+    other = build(TINY.vary(widths=(5, 8))).abstract_state
     with pytest.raises(ProjectError, match="is of another model"):
         checkpoint.load_step(finished_run / "checkpoints", 20, other)
 

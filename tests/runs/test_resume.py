@@ -1,6 +1,5 @@
 """Nothing lost: a run that was ended anywhere goes on as if nothing had happened, to the bit."""
 
-import dataclasses
 import json
 import os
 import shutil
@@ -11,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from cnn_jax.config import Config
 from cnn_jax.errors import InputError, Interrupted, MachineError
+from cnn_jax.experiment import Experiment
 from cnn_jax.report.console import Console
 from cnn_jax.runs import checkpoint, session
 from cnn_jax.runs import execute as executing
@@ -24,7 +23,7 @@ from cnn_jax.training import loop
 from cnn_jax.training.compiled import compile_all
 from tests import bitwise_diff
 
-TINY = Config(
+TINY = Experiment().vary(
     experiment="tiny",
     dataset="x_and_o",
     widths=(4, 8),
@@ -44,9 +43,9 @@ def one_step_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def train(drawn_data_dir: Path, tmp_path: Path) -> Callable[..., Result]:
-    def run(config: Config = TINY, *, workdir: Path = tmp_path / "run", **place: Any) -> Result:
+    def run(experiment: Experiment = TINY, *, workdir: Path = tmp_path / "run", **place: Any) -> Result:
         place = {"data_dir": drawn_data_dir, "checkpoint_every": 1e-9} | place
-        return execute(config, RunOptions(workdir=workdir, **place), Console(progress=False))
+        return execute(experiment, RunOptions(workdir=workdir, **place), Console(progress=False))
 
     return run
 
@@ -192,7 +191,7 @@ def test_zero_seconds_save_at_the_ends_of_epochs_alone(train: Callable[..., Resu
 
 
 def test_epochs_may_be_added(train: Callable[..., Result], copy: Path, tmp_path: Path) -> None:
-    longer = dataclasses.replace(TINY, epochs=3)
+    longer = TINY.vary(epochs=3)
     assert train(longer).epochs == 3
     train(longer, workdir=tmp_path / "at_once")
     assert_same(copy, tmp_path / "at_once")
@@ -204,7 +203,7 @@ def test_epochs_of_a_schedule_may_not_be_added(train: Callable[..., Result], cop
     config = json.loads((copy / "config.json").read_text()) | {"schedule": "cosine"}
     (copy / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="its cosine schedule depends on their number"):
-        train(dataclasses.replace(TINY, schedule="cosine", epochs=3))
+        train(TINY.vary(schedule="cosine", epochs=3))
 
 
 def test_time_that_is_over_stops_with_a_checkpoint_and_an_evaluation(

@@ -31,6 +31,7 @@ def result(seed: int, loss: float = 0.0, accuracy: float = 0.0, status: str = "d
         test_loss=loss if is_scored else None,
         test_accuracy=accuracy if is_scored else None,
         test_examples=10_000 if is_scored else None,
+        test_metrics={"cross_entropy": loss} if is_scored else None,
         compile_seconds=1.0,
         train_seconds=2.0,
         host_seconds=0.1,

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from cnn_jax import compilation
-from cnn_jax.config import Config
 from cnn_jax.errors import DivergedError, InputError, Interrupted
+from cnn_jax.experiment import Experiment
 from cnn_jax.report.console import Console
 from cnn_jax.runs import checkpoint
 from cnn_jax.runs import execute as executing
@@ -27,7 +27,7 @@ from cnn_jax.runs.seeds_result import SeedsResult, read_seeds_result
 from cnn_jax.training import loop
 from tests import bitwise_diff
 
-TINY = Config(
+TINY = Experiment().vary(
     experiment="tiny",
     dataset="x_and_o",
     widths=(4, 8),
@@ -52,10 +52,10 @@ def one_step_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def train(drawn_data_dir: Path, tmp_path: Path) -> Train:
-    def run(seeds: int = 3, strategy: str = "auto", *, config: Config = TINY, **place: Any) -> SeedsResult:
+    def run(seeds: int = 3, strategy: str = "auto", *, experiment: Experiment = TINY, **place: Any) -> SeedsResult:
         place = {"workdir": tmp_path / "run", "data_dir": drawn_data_dir, "checkpoint_every": 1e-9} | place
         options = RunOptions(seeds=seeds, seed_strategy=strategy, **place)
-        return execute_seeds(config, options, Console(progress=False))
+        return execute_seeds(experiment, options, Console(progress=False))
 
     return run
 
@@ -72,7 +72,7 @@ def whole(drawn_data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Cal
         if strategy == "alone":
             for seed in SEEDS:
                 place = RunOptions(workdir=workdir / f"seed-{seed}", data_dir=drawn_data_dir)
-                execute(dataclasses.replace(TINY, seed=seed), place, console)
+                execute(TINY.vary(seed=seed), place, console)
         else:
             options = RunOptions(workdir=workdir, data_dir=drawn_data_dir, seeds=3, seed_strategy=strategy)
             execute_seeds(TINY, options, console)
@@ -157,7 +157,7 @@ def test_directory_of_many_seeds_is_as_agreed(whole: Callable[[str], Path], stra
     folder = whole(strategy)
     expected = {"config.json", "machine.json", "result.json", *(f"seed-{seed}" for seed in SEEDS)}
     assert {path.name for path in folder.glob("[!.]*")} == expected
-    assert json.loads((folder / "config.json").read_text()) == json.loads(TINY.to_json())
+    assert json.loads((folder / "config.json").read_text()) == json.loads(TINY.config.to_json())
     result = read_seeds_result(folder / "result.json")
     assert (result.status, result.n, [seed.seed for seed in result.seeds]) == ("done", 3, list(SEEDS))
     for seed in result.seeds:
@@ -176,11 +176,11 @@ def test_all_seeds_are_compiled_once(
         return original(*arguments)
 
     monkeypatch.setattr(compilation, "compiled", counted)
-    config = dataclasses.replace(TINY, epochs=1)
+    shorter = TINY.vary(epochs=1)
     counts = []
     for seeds in (1, 3):
         compiled.clear()
-        train(seeds, strategy, config=config, workdir=tmp_path / f"{seeds}")
+        train(seeds, strategy, experiment=shorter, workdir=tmp_path / f"{seeds}")
         counts.append(len(compiled))
     assert counts == [5, 5]  # start, order, chunk, inference on validation and test images
 
@@ -313,9 +313,9 @@ def test_seeds_under_way_together_are_added_to(
 
 @pytest.mark.parametrize("strategy", ["loop", "vmap"])
 def test_epochs_may_be_added(train: Train, copy: Path, tmp_path: Path, strategy: str) -> None:
-    longer = dataclasses.replace(TINY, epochs=3)
-    assert [seed.epochs for seed in train(3, strategy, config=longer).seeds] == [3, 3, 3]
-    train(3, "loop", config=longer, workdir=tmp_path / "at_once")
+    longer = TINY.vary(epochs=3)
+    assert [seed.epochs for seed in train(3, strategy, experiment=longer).seeds] == [3, 3, 3]
+    train(3, "loop", experiment=longer, workdir=tmp_path / "at_once")
     assert_same(copy, tmp_path / "at_once")
 
 
@@ -356,9 +356,9 @@ def test_folder_of_something_else_is_never_touched(train: Train, tmp_path: Path)
 
 def test_other_config_is_refused(train: Train, copy: Path) -> None:
     with pytest.raises(InputError, match="batch_size: 32 there, 64 now"):
-        train(config=dataclasses.replace(TINY, batch_size=64))
+        train(experiment=TINY.vary(batch_size=64))
     with pytest.raises(InputError, match="seed: 5 there, 6 now"):
-        train(config=dataclasses.replace(TINY, seed=6))
+        train(experiment=TINY.vary(seed=6))
 
 
 def test_seeds_on_other_data_are_refused(train: Train, copy: Path) -> None:
@@ -372,7 +372,7 @@ def test_seeds_on_other_data_are_refused(train: Train, copy: Path) -> None:
 
 def test_overwrite_deletes_the_seeds_and_nothing_else(train: Train, copy: Path) -> None:
     (copy / "notes.txt").write_text("mine")
-    result = train(1, config=dataclasses.replace(TINY, epochs=1), overwrite=True)
+    result = train(1, experiment=TINY.vary(epochs=1), overwrite=True)
     assert (result.n, result.seeds[0].epochs) == (1, 1)
     assert sorted(path.name for path in copy.glob("[!.]*")) == [
         *("config.json", "machine.json", "notes.txt", "result.json", "seed-5")
@@ -416,10 +416,8 @@ def test_seed_that_diverges_is_recorded_and_the_others_go_on(
 
 def test_seed_that_diverges_together_with_others_is_recorded(train: Train, tmp_path: Path) -> None:
     """Here all do. tests/training/test_several_seeds.py has one that does alone."""
-    result = train(2, "vmap", config=dataclasses.replace(TINY, optimizer="sgd", learning_rate=1e30))
-    alone = train(
-        2, "loop", config=dataclasses.replace(TINY, optimizer="sgd", learning_rate=1e30), workdir=tmp_path / "b"
-    )
+    result = train(2, "vmap", experiment=TINY.vary(optimizer="sgd", learning_rate=1e30))
+    alone = train(2, "loop", experiment=TINY.vary(optimizer="sgd", learning_rate=1e30), workdir=tmp_path / "b")
     assert (result.status, result.n, len(result.seeds)) == ("diverged", 0, 2)
     assert [seed.steps for seed in result.seeds] == [seed.steps for seed in alone.seeds]
 
@@ -435,14 +433,14 @@ def test_auto_does_without_what_the_memory_does_not_hold(
 ) -> None:
     monkeypatch.setattr(running, "_chosen", lambda options: ("vmap", "as they began"))
     monkeypatch.setattr(running, "_memory_limit", lambda: bytes_limit)
-    assert train(2, config=dataclasses.replace(TINY, epochs=1)).n == 2
+    assert train(2, experiment=TINY.vary(epochs=1)).n == 2
     assert said in capsys.readouterr().out
     remark = json.loads((tmp_path / "run/seed-5/machine.json").read_text()).get("remark")
     assert (remark is None) == (bytes_limit == 1)
 
 
 def test_auto_says_what_it_took(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
-    train(2, config=dataclasses.replace(TINY, epochs=1))
+    train(2, experiment=TINY.vary(epochs=1))
     assert "2 seeds with --seed_strategy=loop: " in capsys.readouterr().out
 
 
@@ -462,7 +460,7 @@ def test_seeds_of_an_earlier_version_that_trained_together_are_refused(
         ({"seeds": 0}, "--seeds=0: must be between 1 and 10,000"),
         ({"seeds": -3}, "--seeds=-3: must be between 1"),
         ({"seeds": 10_001}, "must be between 1 and 10,000"),
-        ({"seeds": 2, "config": dataclasses.replace(TINY, seed=2**32 - 1)}, "exceed the largest seed, 4,294,967,295"),
+        ({"seeds": 2, "experiment": TINY.vary(seed=2**32 - 1)}, "exceed the largest seed, 4,294,967,295"),
         ({"strategy": "lop"}, "no such strategy. Did you mean loop?"),
         ({"resume_from": 10}, "--resume_from: has no meaning with --seeds"),
         ({"strategy": "shard"}, "no such strategy. Known: auto, loop, vmap"),
@@ -477,5 +475,5 @@ def test_what_cannot_be_is_refused_and_nothing_written(
 
 
 def test_last_seed_of_all_can_be_trained(train: Train) -> None:
-    config = dataclasses.replace(TINY, seed=2**32 - 2, epochs=1)
-    assert [seed.seed for seed in train(2, config=config).seeds] == [2**32 - 2, 2**32 - 1]
+    last = TINY.vary(seed=2**32 - 2, epochs=1)
+    assert [seed.seed for seed in train(2, experiment=last).seeds] == [2**32 - 2, 2**32 - 1]

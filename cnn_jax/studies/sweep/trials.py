@@ -73,7 +73,7 @@ def all_trials(base: Experiment, settings: Sequence[Setting], seeds: int) -> lis
 
 def compiled_config(experiment: Experiment) -> Config:
     """The Config without the fields that compiled functions take as arguments: equal ones share these functions."""
-    arguments = ["experiment", "seed", "learning_rate", *(["epochs"] if experiment.may_grow else [])]
+    arguments = ["experiment", "seed", "learning_rate", *([] if experiment.planned_parts else ["epochs"])]
     return dataclasses.replace(experiment.config, **{name: getattr(Config, name) for name in arguments})
 
 
