@@ -246,7 +246,8 @@ def require_same(run: RunDirectory, experiment: Experiment) -> None:
         if experiment.planned_parts:
             raise InputError(
                 f"--epochs={config.epochs}: this run was planned for {changed['epochs'][0]} epochs, and its "
-                f"{experiment.planned_parts[0]} depends on their number. Name another --workdir, or use --overwrite to delete that run."
+                f"{experiment.planned_parts[0]} depends on their number. Name another --workdir, or use --overwrite to "
+                "delete that run."
             )
     elif changed:
         raise InputError(
