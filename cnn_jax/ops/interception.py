@@ -1,7 +1,8 @@
 """Stock linen layers with this project's operators: what a user's module calls is changed while it is traced.
 
 `nn.Conv` computes with the operators of `operators.py`, which keep it on XLA's fast path inside a compiled loop.
-`nn.BatchNorm` takes its statistics over real images alone. Everything else is as linen has it.
+`nn.BatchNorm` takes its statistics in training over real images alone, by `normalization.py`. Everything else is as
+linen has it.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from jax import Array, lax
 
 from cnn_jax.errors import InputError
 from cnn_jax.ops import operators
+from cnn_jax.ops.normalization import batch_norm
 
 _NHWC = lax.ConvDimensionNumbers((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))
 
@@ -28,25 +30,43 @@ def stock_layers(*, mask: Array | None = None, own_statistics: bool = False) -> 
     def around(next_function: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
         module = context.module
         if context.method_name == "__call__" and isinstance(module, nn.Conv):
-            _set(module, "conv_general_dilated", module.conv_general_dilated or _convolution)
+            # Such a module is a copy that only this call sees.
+            object.__setattr__(module, "conv_general_dilated", module.conv_general_dilated or _convolution)
         if context.method_name == "__call__" and isinstance(module, nn.BatchNorm):
-            if module.axis_name is not None:
-                raise InputError(
-                    f"{module.name}: BatchNorm's axis_name={module.axis_name!r} has no meaning here: the devices share "
-                    "a batch, and its statistics are over the whole batch already. Leave it out."
-                )
-            if own_statistics:
-                _set(module, "momentum", 0.0)
-            if mask is not None and kwargs.get("mask") is None and args[0].shape[0] == mask.shape[0]:
-                kwargs = {**kwargs, "mask": jnp.reshape(mask, (-1,) + (1,) * (args[0].ndim - 1))}
+            _require_no_axis(module)
+            momentum = 0.0 if own_statistics else module.momentum
+            if args and _trains(module, *args[1:], **kwargs):
+                return _normalized(module, args[0], mask, momentum)
         return next_function(*args, **kwargs)
 
     return nn.intercept_methods(around)
 
 
-def _set(module: nn.Module, name: str, value: Any) -> None:
-    """Sets a field of a module that is being traced. Such a module is a copy that only this call sees."""
-    object.__setattr__(module, name, value)
+def _require_no_axis(module: nn.BatchNorm) -> None:
+    if module.axis_name is not None:
+        raise InputError(
+            f"{module.name}: BatchNorm's axis_name={module.axis_name!r} has no meaning here: the devices share a batch, "
+            "and its statistics are over the whole batch already. Leave it out."
+        )
+
+
+def _trains(module: nn.BatchNorm, use_running_average: bool | None = None, mask: Array | None = None) -> bool:
+    """Whether this call normalizes by the statistics of the batch, with no mask of its own."""
+    scores = nn.merge_param("use_running_average", module.use_running_average, use_running_average)
+    return not scores and not module.is_initializing() and mask is None and module.axis == -1
+
+
+def _normalized(module: nn.BatchNorm, x: Array, mask: Array | None, momentum: float) -> Array:
+    """What a BatchNorm gives in training; it updates the running averages."""
+    ones = jnp.ones(x.shape[-1], jnp.float32)
+    scale = module.get_variable("params", "scale") if module.use_scale else ones
+    bias = module.get_variable("params", "bias") if module.use_bias else 0 * ones
+    mask = jnp.ones(x.shape[0], bool) if mask is None or mask.shape != x.shape[:1] else mask
+    outputs, mean, variance = batch_norm(x, scale, bias, mask, module.epsilon)
+    for name, new in (("mean", mean), ("var", variance)):
+        old = module.get_variable("batch_stats", name)
+        module.put_variable("batch_stats", name, momentum * old + (1 - momentum) * new)
+    return outputs.astype(module.dtype or jnp.result_type(x, scale))
 
 
 def _convolution(
