@@ -7,18 +7,17 @@ import numpy as np
 import pytest
 
 from cnn_jax import data
-from cnn_jax.config import Config
 from cnn_jax.errors import DivergedError
-from cnn_jax.experiment import build
-from cnn_jax.training import loop, metrics
+from cnn_jax.experiment import Experiment, build
+from cnn_jax.training import loop
 from cnn_jax.training.compiled import Inference, Training, compile_inference, compile_training
 from cnn_jax.training.loop import Clock, Progress, fit, initial_progress, progress_at, train
 from cnn_jax.training.mesh import make_mesh
 from tests.conftest import drawn_split
 
 SPEC = data.spec("mnist")
-CONFIG = Config(widths=(4, 8), batch_size=20, epochs=3, schedule="cosine", learning_rate=0.01)
-LEARNER = build(CONFIG, SPEC)
+SETTINGS = {"widths": (4, 8), "batch_size": 20, "epochs": 3, "schedule": "cosine", "learning_rate": 0.01}
+LEARNER = build(Experiment().vary(SETTINGS), SPEC)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +37,27 @@ def test_each_epoch_ends_with_its_row(training: Training) -> None:
     for row in rows:
         np.testing.assert_allclose(row["images_per_second"] * row["seconds"], 90)
     assert rows[2]["train_loss"] < rows[0]["train_loss"]
+
+
+def test_row_has_the_norms_of_gradients_and_parameters(training: Training) -> None:
+    def norm(tree: object) -> float:
+        return math.sqrt(sum(float(np.sum(np.square(leaf, dtype=np.float64))) for leaf in jax.tree.leaves(tree)))
+
+    first, *_ = (progress for progress in run(training) if progress.row)
+    assert first.row is not None
+    np.testing.assert_allclose(first.row["parameter_norm"], norm(jax.device_get(first.state.params)), rtol=1e-5)
+
+    def mean_loss(params: dict, rows: np.ndarray) -> jax.Array:
+        logits = LEARNER.apply({"params": params}, training.images[rows])
+        return LEARNER.measures.loss(logits, training.targets[rows]).mean()
+
+    state, sums, norms = training.create_state(0), training.zeros(), []
+    indices = training.batch_indices(state.key, 1)
+    for step in range(training.epoch_steps):
+        rows = np.asarray(indices[step])
+        norms.append(norm(jax.jit(jax.grad(mean_loss))(state.params, rows[rows >= 0])))
+        state, sums = training.chunk(state, sums, indices, step, step + 1)
+    np.testing.assert_allclose(first.row["gradient_norm"], np.mean(norms), rtol=1e-3)
 
 
 def test_progress_adds_up(training: Training) -> None:
@@ -64,7 +84,7 @@ def test_held_out_images_are_scored_each_epoch_and_change_nothing(training: Trai
     validation = compile_inference(LEARNER, held_out, make_mesh())
     watched, alone = run(training, validation=validation)[-1], run(training)[-1]
     assert watched.row is not None
-    assert watched.row["validation_loss"] == validation.score(watched.state.params).loss
+    assert watched.row["validation_loss"] == validation.score(watched.state.variables).loss
     jax.tree.map(np.testing.assert_array_equal, watched.state.params, alone.state.params)
 
 
@@ -72,7 +92,7 @@ def test_divergence_names_epoch_and_step(training: Training) -> None:
     state = training.create_state(0)
     broken = state.replace(params=jax.tree.map(lambda leaf: leaf * math.nan, state.params))
     with pytest.raises(DivergedError, match="epoch 1 at step 1"):
-        list(fit(training, progress_at(training, broken, metrics.zeros(), Clock())))
+        list(fit(training, progress_at(training, broken, training.zeros(), Clock())))
 
 
 def test_train_is_the_loop_from_the_beginning_to_the_end(training: Training) -> None:

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from cnn_jax.training import metrics
 
+MEASURES = metrics.Measures()
+
 shapes = st.tuples(st.integers(1, 40), st.integers(2, 6), st.integers(0, 2**32 - 1))
 
 
@@ -34,7 +36,7 @@ def test_score_is_mean_cross_entropy_and_share_of_hits(shape: tuple[int, int, in
 def test_sums_count_only_what_the_mask_keeps(shape: tuple[int, int, int]) -> None:
     logits, labels, mask = drawn(*shape)
     with jax.disable_jit():
-        sums = metrics.batch_sums(jnp.asarray(logits), jnp.asarray(labels), jnp.asarray(mask), jnp.int32(3))
+        sums = MEASURES.batch_sums(jnp.asarray(logits), jnp.asarray(labels), jnp.asarray(mask), jnp.int32(3))
     assert sums.count == mask.sum()
     if mask.any():
         score = metrics.score(logits[mask], labels[mask])
@@ -45,15 +47,15 @@ def test_sums_count_only_what_the_mask_keeps(shape: tuple[int, int, int]) -> Non
 
 def test_first_step_with_a_bad_loss_is_remembered() -> None:
     good, bad = jnp.zeros((2, 3)), jnp.full((2, 3), jnp.nan)
-    labels, mask, sums = jnp.zeros(2, jnp.int32), jnp.ones(2, bool), metrics.zeros()
+    labels, mask, sums = jnp.zeros(2, jnp.int32), jnp.ones(2, bool), MEASURES.zeros()
     for step, logits in enumerate([good, good, bad, bad, good], start=1):
-        sums = sums + metrics.batch_sums(logits, labels, mask, jnp.int32(step))
+        sums = sums + MEASURES.batch_sums(logits, labels, mask, jnp.int32(step))
     assert sums.diverged_at == 3
 
 
 def test_bad_loss_of_a_masked_row_does_not_count() -> None:
     logits = jnp.array([[0.0, 0.0], [jnp.nan, 0.0]])
-    sums = metrics.batch_sums(logits, jnp.zeros(2, jnp.int32), jnp.array([True, False]), jnp.int32(1))
+    sums = MEASURES.batch_sums(logits, jnp.zeros(2, jnp.int32), jnp.array([True, False]), jnp.int32(1))
     assert sums.diverged_at == metrics.NEVER
     assert jnp.isfinite(sums.loss)
 
@@ -61,8 +63,8 @@ def test_bad_loss_of_a_masked_row_does_not_count() -> None:
 def test_several_outputs_are_scored_each_and_by_their_mean() -> None:
     (digit, digits, mask), (size, sizes, _) = drawn(30, 10, seed=1), drawn(30, 2, seed=2)
     logits, targets = {"digit": digit, "size": size}, {"digit": digits, "size": sizes}
-    sums = metrics.batch_sums(*jax.tree.map(jnp.asarray, (logits, targets, mask)), jnp.int32(1))
-    by_sums = metrics.compute_metrics(jax.device_get(metrics.zeros(targets) + sums))
+    sums = MEASURES.batch_sums(*jax.tree.map(jnp.asarray, (logits, targets, mask)), jnp.int32(1))
+    by_sums = metrics.compute_metrics(jax.device_get(MEASURES.zeros(targets) + sums))
     exact = metrics.score(*jax.tree.map(lambda leaf: leaf[mask], (logits, targets)))
     assert by_sums is not None
     for score in (by_sums, exact):

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import data
-from cnn_jax.config import Config
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.training import metrics
 from cnn_jax.training.state import TrainState
 from cnn_jax.training.step import make_step
@@ -36,13 +35,13 @@ def weights(reference: dict[str, np.ndarray], prefix: str) -> dict:
 
 @pytest.mark.parametrize(("variant", "pooling"), [("pooling", True), ("no_pooling", False)])
 def test_three_updates_are_those_of_keras(reference: dict[str, np.ndarray], variant: str, pooling: bool) -> None:
-    learner = build(Config(widths=(4, 8, 16), pooling=pooling), data.spec("mnist"))
-    rmsprop = learner.optimizer(learner.schedule(learner.learning_rate, 3))
+    learner = build(Experiment().vary(widths=(4, 8, 16), pooling=pooling), data.spec("mnist"))
     params = weights(reference, f"{variant}/initial")
-    state = TrainState(jnp.int32(0), params, rmsprop.init(params), jax.random.key(0))
+    opt_state = learner.optimizer_for(learner.learning_rate, 3).init(params)
+    state = TrainState(jnp.int32(0), params, {}, {}, opt_state, jax.random.key(0))
     images, labels = reference["images"], reference["labels"]
-    np.testing.assert_allclose(learner.apply(params, images[0]), reference[f"{variant}/logits"], atol=1e-5)
-    step = jax.jit(make_step(learner.apply, rmsprop))
+    np.testing.assert_allclose(learner.apply(state.variables, images[0]), reference[f"{variant}/logits"], atol=1e-5)
+    step = jax.jit(make_step(learner, learner.learning_rate, 3))
     for number in range(3):
         state, sums = step(state, images[number], labels[number], np.ones(16, bool))
         np.testing.assert_allclose(sums.loss / sums.count, reference[f"{variant}/loss"][number], atol=1e-5)

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import data
-from cnn_jax.config import Config
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.training import loop, metrics
 from cnn_jax.training.compiled import Inference, Training, compile_inference, compile_training
 from cnn_jax.training.loop import Clock, Progress, fit, initial_progress, progress_at
@@ -17,18 +16,18 @@ from cnn_jax.training.mesh import make_mesh
 from tests.conftest import drawn_split
 
 SPEC = data.spec("mnist")
-CONFIG = Config(widths=(4, 8), batch_size=20, epochs=2)
-WINOGRAD = Config(widths=(16, 16, 8), batch_size=20, epochs=2)  # in the second layer, from 16 channels to 16
-DENSE = Config(model="dense", batch_size=20, epochs=2)
+CNN = Experiment().vary(widths=(4, 8), batch_size=20, epochs=2)
+WINOGRAD = CNN.vary(widths=(16, 16, 8))  # in the second layer, from 16 channels to 16
+DENSE = CNN.vary(model="dense")
 STEPS = 20
 SEEDS = (3, 4, 5)
 
 
 @functools.cache
-def training(config: Config = CONFIG, num_seeds: int | None = None, devices: int = 1) -> Training:
+def training(experiment: Experiment = CNN, num_seeds: int | None = None, devices: int = 1) -> Training:
     split = drawn_split(SPEC, 190, seed=2)  # ten steps an epoch, the last one smaller
     mesh = make_mesh(num_seeds or 1, jax.devices()[:devices])
-    return compile_training(build(config, SPEC), split, mesh, num_seeds)
+    return compile_training(build(experiment, SPEC), split, mesh, num_seeds)
 
 
 def fitted(training: Training, seeds: tuple[int, ...] = SEEDS, validation: Inference | None = None) -> list[Progress]:
@@ -39,26 +38,26 @@ ON_ONE, ALONG_DATA, ALONG_SEED, ALONG_BOTH = (3, 1, (1, 1)), (3, 4, (1, 4)), (4,
 
 
 @pytest.mark.parametrize(
-    ("config", "num_seeds", "devices", "shape"),
+    ("experiment", "num_seeds", "devices", "shape"),
     [
-        (CONFIG, *ON_ONE),
+        (CNN, *ON_ONE),
         *(
-            pytest.param(config, *mesh, marks=pytest.mark.devices(4))
-            for config, mesh in (
-                *((CONFIG, mesh) for mesh in (ALONG_DATA, ALONG_SEED, ALONG_BOTH)),
-                *((config, ALONG_BOTH) for config in (WINOGRAD, DENSE)),
+            pytest.param(experiment, *mesh, marks=pytest.mark.devices(4))
+            for experiment, mesh in (
+                *((CNN, mesh) for mesh in (ALONG_DATA, ALONG_SEED, ALONG_BOTH)),
+                *((experiment, ALONG_BOTH) for experiment in (WINOGRAD, DENSE)),
             )
         ),
     ],
     ids=["one device", "along data", "along seed", "along both", "winograd", "dense"],
 )
 def test_first_20_steps_are_those_of_each_seed_alone(
-    config: Config, num_seeds: int, devices: int, shape: tuple[int, int]
+    experiment: Experiment, num_seeds: int, devices: int, shape: tuple[int, int]
 ) -> None:
     """To 1e-5. Later they need not be: training amplifies every rounding error."""
     assert tuple(make_mesh(num_seeds, jax.devices()[:devices]).shape.values()) == shape
-    alone, seeds = training(config), tuple(range(3, 3 + num_seeds))
-    last = fitted(training(config, num_seeds, devices), seeds)[-1]
+    alone, seeds = training(experiment), tuple(range(3, 3 + num_seeds))
+    last = fitted(training(experiment, num_seeds, devices), seeds)[-1]
     assert last.step == STEPS
     for index, seed in enumerate(seeds):
         *_, expected = fit(alone, initial_progress(alone, seed))
@@ -88,14 +87,14 @@ def test_each_epoch_ends_with_a_row_of_each_seed_and_their_mean() -> None:
     assert [row["epoch"] for row in last.rows] == [2, 2, 2]
     assert last.row["train_loss"] == pytest.approx(np.mean([row["train_loss"] for row in last.rows]))
     assert last.row["seconds"] == pytest.approx(sum(row["seconds"] for row in last.rows))
-    assert (last.row["epoch"], last.row["step"], last.row["learning_rate"]) == (2, STEPS, CONFIG.learning_rate)
+    assert (last.row["epoch"], last.row["step"], last.row["learning_rate"]) == (2, STEPS, CNN.config.learning_rate)
 
 
 def test_held_out_images_are_scored_for_each_seed() -> None:
     held_out = drawn_split(SPEC, 40, seed=3)
-    validation = compile_inference(build(CONFIG, SPEC), held_out, make_mesh())
+    validation = compile_inference(build(CNN, SPEC), held_out, make_mesh())
     last = fitted(training(num_seeds=3), validation=validation)[-1]
-    scores = [validation.score(last.of_seed(index).state.params) for index in range(3)]
+    scores = [validation.score(last.of_seed(index).state.variables) for index in range(3)]
     assert [row["validation_loss"] for row in last.rows] == [score.loss for score in scores]
     assert len({score.loss for score in scores}) == 3
 
@@ -129,5 +128,5 @@ def test_training_ends_where_all_have_diverged() -> None:
 
 def test_sums_start_at_zero_for_every_seed() -> None:
     assert jax.tree.map(lambda leaf: leaf.shape, training(num_seeds=3).zeros()) == jax.tree.map(
-        lambda leaf: (3,), metrics.zeros()
+        lambda leaf: (3,), metrics.Measures().zeros()
     )

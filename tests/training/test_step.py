@@ -1,7 +1,6 @@
 """Order, step, loop and inference: exact whatever the cut, the batch size or the number of devices."""
 
 import functools
-from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +11,7 @@ from hypothesis import strategies as st
 from jax.sharding import Mesh
 
 from cnn_jax import data
-from cnn_jax.config import Config
-from cnn_jax.experiment import build
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.training import metrics
 from cnn_jax.training.compiled import Training, compile_inference, compile_training
 from cnn_jax.training.mesh import make_mesh, padded
@@ -21,7 +19,7 @@ from cnn_jax.training.step import batch_indices, make_step
 from tests.conftest import drawn_split
 
 SPEC = data.spec("mnist")
-CONFIG = Config(widths=(4, 8), batch_size=10, epochs=1)
+CNN = Experiment().vary(widths=(4, 8), batch_size=10, epochs=1)
 
 
 def mesh_of(devices: int) -> Mesh:
@@ -29,14 +27,14 @@ def mesh_of(devices: int) -> Mesh:
 
 
 @functools.cache
-def training(devices: int, config: Config = CONFIG, examples: int = 73) -> Training:
+def training(devices: int, experiment: Experiment = CNN, examples: int = 73) -> Training:
     split = drawn_split(SPEC, examples, seed=5)
-    return compile_training(build(config, SPEC), split, mesh_of(devices))
+    return compile_training(build(experiment, SPEC), split, mesh_of(devices))
 
 
 def trained(training: Training, cuts: list[int], seed: int = 0) -> tuple[dict, metrics.MetricSums]:
     """Parameters and sums of one epoch that is run in chunks with these ends."""
-    state, sums = training.create_state(seed), metrics.zeros()
+    state, sums = training.create_state(seed), training.zeros()
     indices = training.batch_indices(state.key, 1)
     for first, last in zip([0, *cuts], [*cuts, training.epoch_steps], strict=True):
         state, sums = training.chunk(state, sums, indices, first, last)
@@ -96,24 +94,21 @@ def test_seed_decides_everything() -> None:
 
 
 def test_batch_larger_than_the_data_is_the_whole_data() -> None:
-    all_at_once = training(1, Config(widths=(4, 8), batch_size=1000, epochs=1), 20)
+    all_at_once = training(1, CNN.vary(batch_size=1000), 20)
     assert all_at_once.epoch_steps == 1
     assert trained(all_at_once, [])[1].count == 20
 
 
 @pytest.mark.parametrize("learning_rate", [1e30, 1e300])  # the second one is infinity in float32
 def test_loss_that_is_not_finite_names_its_step(learning_rate: float) -> None:
-    wild = training(1, Config(widths=(4, 8), batch_size=10, epochs=1, learning_rate=learning_rate, optimizer="sgd"))
+    wild = training(1, CNN.vary(learning_rate=learning_rate, optimizer="sgd"))
     assert 1 <= trained(wild, [])[1].diverged_at <= 4
 
 
 def test_gradient_that_is_not_finite_is_noticed_at_its_step() -> None:
-    config = Config(model="logistic", batch_size=20)
-    program = training(1, config, 90)
-    learner = program.learner
-    one_step = make_step(learner.apply, learner.optimizer(learner.learning_rate))
+    program = training(1, Experiment().vary(model="logistic", batch_size=20), 90)
+    one_step = make_step(program.learner, program.learner.learning_rate, 5)
     state = program.create_state(0)
-    state = state.replace(opt_state=learner.optimizer(learner.learning_rate).init(state.params))
     huge = jax.tree.map(lambda leaf: jnp.full_like(leaf, 3e38), state.params)
     _, sums = one_step(state.replace(params=huge), program.images[:20], program.targets[:20], jnp.ones(20, bool))
     assert int(sums.diverged_at) == 1
@@ -121,8 +116,7 @@ def test_gradient_that_is_not_finite_is_noticed_at_its_step() -> None:
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "onecycle"])
 def test_one_program_serves_every_learning_rate(schedule: str) -> None:
-    configs = [replace(CONFIG, schedule=schedule, learning_rate=rate) for rate in (1e-3, 3e-3)]
-    slow, fast = (training(1, config) for config in configs)
+    slow, fast = (training(1, CNN.vary(schedule=schedule, learning_rate=rate)) for rate in (1e-3, 3e-3))
     assert equal(trained(slow.replace(learning_rate=3e-3), []), trained(fast, []))
     assert not equal(trained(slow, [])[0], trained(fast, [])[0])
 
@@ -131,13 +125,13 @@ def test_one_program_serves_every_learning_rate(schedule: str) -> None:
 @pytest.mark.parametrize("devices", [1, pytest.param(4, marks=pytest.mark.devices(4))])
 def test_inference_gives_the_same_logits_at_any_batch_size(batch_size: int, devices: int) -> None:
     split = drawn_split(SPEC, 30, seed=1)
-    learner = build(CONFIG, SPEC)
-    params = jax.device_get(training(1).create_state(0).params)
+    learner = build(CNN, SPEC)
+    variables = jax.device_get(training(1).create_state(0).variables)
     inference = compile_inference(learner, split, mesh_of(devices), batch_size)
-    reference = jax.jit(learner.apply)(params, split.images)  # without batches
-    assert inference.logits(params).shape == (30, 10)
-    np.testing.assert_allclose(inference.logits(params), reference, rtol=1e-4, atol=1e-5)
-    assert inference.score(params).examples == 30
+    reference = jax.jit(learner.apply)(variables, split.images)  # without batches
+    assert inference.logits(variables).shape == (30, 10)
+    np.testing.assert_allclose(inference.logits(variables), reference, rtol=1e-4, atol=1e-5)
+    assert inference.score(variables).examples == 30
 
 
 @pytest.mark.devices(4)
