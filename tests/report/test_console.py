@@ -23,10 +23,11 @@ TABLE = Table(
 PROGRESS = """
 import time
 from cnn_jax.report.console import Console
+from cnn_jax.training.metrics import Score
 console = Console()
 with console.bar(epochs=3, epoch_steps=100) as show:
     for step in range(1, 301):
-        show(step, 0.1234, 0.9731, 12345.0)
+        show(step, Score(0.1234, 0.9731, 10), 12345.0)
         time.sleep(0.005)
         if step % 100 == 0:
             console.line(f"epoch {step // 100} is done")

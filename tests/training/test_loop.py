@@ -43,7 +43,7 @@ def test_row_has_the_norms_of_gradients_and_parameters(training: Training) -> No
     def norm(tree: object) -> float:
         return math.sqrt(sum(float(np.sum(np.square(leaf, dtype=np.float64))) for leaf in jax.tree.leaves(tree)))
 
-    first, *_ = (progress for progress in run(training) if progress.row)
+    first = next(progress for progress in fit(training, initial_progress(training, 0)) if progress.row)
     assert first.row is not None
     np.testing.assert_allclose(first.row["parameter_norm"], norm(jax.device_get(first.state.params)), rtol=1e-5)
 
