@@ -367,7 +367,12 @@ def resolve(values: flags.FlagValues, typed: Typed, name: str | None = None) -> 
     if name is None and values.config is not None:
         if named and not named.endswith(".py"):
             raise InputError("--config and --experiment: name one of them to start from, or the file of its parts.")
-        experiment = experiment.with_config(read_config(Path(values.config)))
+        config = read_config(Path(values.config))
+        try:
+            experiment = experiment.with_config(config)
+        except InputError as error:
+            hint = "" if named else " For parts of your own, name their file too: --experiment=FILE.py."
+            raise InputError(f"{values.config}: {error}{hint}") from None
     fields: dict[str, str] = {
         field: str(values[field].value) for field in FIELDS if values[field].present and field != "experiment"
     }

@@ -29,7 +29,7 @@ from cnn_jax.training.learner import Learner
 from cnn_jax.training.losses import LOSSES, METRICS
 from cnn_jax.training.metrics import Measures
 from cnn_jax.training.optimizers import AVERAGES, OPTIMIZERS, SCHEDULES
-from cnn_jax.user_code import UserCode, load_module, user_errors
+from cnn_jax.user_code import UserCode, defined_at, load_module, user_errors
 
 ALWAYS_REPORTED = ("loss", "accuracy", "cross_entropy")
 
@@ -231,12 +231,13 @@ class Experiment:
     @functools.cached_property
     def data(self) -> Source | Dataset:
         """The dataset, or where it comes from. Raises InputError where the user's function gives none."""
-        with user_errors(f"the dataset {self.config.dataset}"):
-            found = self.make("dataset")()
+        make = self.make("dataset")
+        with user_errors(f"the dataset {self.config.dataset}", make):
+            found = make()
         if not isinstance(found, Source | Dataset):
             raise InputError(
-                f"--dataset={self.config.dataset}: gives {type(found).__name__}, not a Dataset. Make one with "
-                "Dataset.from_arrays."
+                f"{defined_at(make)}--dataset={self.config.dataset}: gives {type(found).__name__}, not a Dataset. "
+                "Make one with Dataset.from_arrays."
             )
         return found
 
@@ -248,10 +249,11 @@ class Experiment:
     @functools.cached_property
     def task(self) -> Task:
         """The task. Raises InputError where the user's function gives none."""
-        with user_errors(f"the task {self.config.task}"):
-            task = self.make("task")()
+        make = self.make("task")
+        with user_errors(f"the task {self.config.task}", make):
+            task = make()
         if not isinstance(task, Task):
-            raise InputError(f"--task={self.config.task}: gives {type(task).__name__}, not a Task.")
+            raise InputError(f"{defined_at(make)}--task={self.config.task}: gives {type(task).__name__}, not a Task.")
         return task
 
     @property
@@ -312,11 +314,8 @@ def load_experiment(path: Path) -> Experiment:
     make = getattr(module, "experiment", None)
     if not callable(make):
         raise InputError(f"--experiment={path}: has no function experiment().")
-    try:
-        with user_errors():
-            experiment = make()
-    except InputError as error:
-        raise InputError(f"--experiment={path}: {error}") from None
+    with user_errors():
+        experiment = make()
     if not isinstance(experiment, Experiment):
         raise InputError(f"--experiment={path}: experiment() returns {type(experiment).__name__}, not an Experiment.")
     name = "".join(c if c.isalnum() or c in "_ .+-" else "_" for c in path.stem)
@@ -386,8 +385,10 @@ def build_module(experiment: Experiment, classes: int, *, fused: bool = False) -
     supplied = {"classes": classes, "dtype": jnp.dtype(config.dtype), "fused": fused}
     if config.dtype != "float32" and not takes(make.func, "dtype"):
         raise InputError(f"--dtype={config.dtype}: the model {config.model} has no field dtype.")
-    with user_errors(f"the model {config.model}"):
+    with user_errors(f"the model {config.model}", make):
         module = make(**{name: value for name, value in supplied.items() if takes(make.func, name)})
     if not isinstance(module, nn.Module):
-        raise InputError(f"--model={config.model}: gives {type(module).__name__}, not a linen module.")
+        raise InputError(
+            f"{defined_at(make)}--model={config.model}: gives {type(module).__name__}, not a linen module."
+        )
     return module

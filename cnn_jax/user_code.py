@@ -65,32 +65,50 @@ def _run(name: str, path: Path, source: bytes) -> None:
         raise
 
 
+class UserCodeError(InputError):
+    """An InputError that names its place in the user's code."""
+
+
 @contextmanager
-def user_errors(what: str = "") -> Iterator[None]:
+def user_errors(what: str = "", of: object = None) -> Iterator[None]:
     """Turns an exception of the user's code, or of a library that it calls, into InputError with file and line.
 
-    what: a text in front, such as `the loss`. An exception that has nothing to do with the user's code stays as it is.
+    what: a text in front, such as `the loss`. of: the user's function or class, whose place is named where the
+    exception passed through no line of the user's. An exception that has nothing to do with the user's code stays as it
+    is. An InputError that the user's code causes gets its line in front.
     """
     try:
         yield
-    except ProjectError:
-        raise
-    except Exception as error:  # a user's file may raise anything; its author needs the line and the reason
+    except ProjectError as error:
         place = _place(error)
-        if place is None:
+        if type(error) is not InputError or place is None:
+            raise
+        raise UserCodeError(f"{place}: {error}") from None
+    except Exception as error:  # a user's file may raise anything; its author needs the line and the reason
+        place = _place(error) or defined_at(of).removesuffix(": ")
+        if not place:
             raise
         reason = str(error).strip().partition("\n")[0]
-        raise InputError(f"{place}: {what and what + ': '}{type(error).__name__}: {reason}") from None
+        raise UserCodeError(f"{place}: {what and what + ': '}{type(error).__name__}: {reason}") from None
 
 
 def defined_at(function: object) -> str:
     """Where a function or class of the user is defined, as `mine.py, line 7: `; empty where that is unknown."""
     while hasattr(function, "func"):  # of functools.partial
         function = function.func
-    if isinstance(function, type):
-        function = getattr(function, "__call__", None)  # noqa: B004 - the method itself is wanted
-    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
-    return f"{_short(code.co_filename)}, line {code.co_firstlineno}: " if code and _is_users(code.co_filename) else ""
+    called = getattr(function, "__call__", None) if isinstance(function, type) else function  # noqa: B004
+    code = getattr(inspect.unwrap(called), "__code__", None) if callable(called) else None
+    if code and _is_users(code.co_filename):
+        return f"{_short(code.co_filename)}, line {code.co_firstlineno}: "
+    return _class_defined_at(function) if isinstance(function, type) else ""
+
+
+def _class_defined_at(kind: type) -> str:
+    try:
+        file, (_, line) = inspect.getsourcefile(kind), inspect.getsourcelines(kind)
+    except (OSError, TypeError):  # a class that no file defines
+        return ""
+    return f"{_short(file)}, line {line}: " if file and _is_users(file) else ""
 
 
 def _place(error: Exception) -> str | None:
@@ -102,7 +120,8 @@ def _place(error: Exception) -> str | None:
 
 
 def _is_users(filename: str) -> bool:
-    return not filename.startswith("<frozen") and not os.path.realpath(filename).startswith(_LIBRARIES)
+    is_generated = filename.startswith(("<frozen", "<string>"))  # such as the methods of dataclasses
+    return not is_generated and not os.path.realpath(filename).startswith(_LIBRARIES)
 
 
 def _short(filename: str) -> str:

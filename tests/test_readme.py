@@ -1,5 +1,6 @@
 """The README does what it says: its commands parse, its examples run, its files exist."""
 
+import ast
 import json
 import re
 import shlex
@@ -19,6 +20,15 @@ from tests.conftest import PROJECT
 README = (PROJECT / "README.md").read_text()
 PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 FILES = {match[1]: block for block in PYTHON_BLOCKS if (match := re.match(r"# (\S+\.py)\n", block))}
+ENTRIES = {
+    "model": "Net",
+    "loss": "smoothed",
+    "metric": "confidence",
+    "optimizer": "clipped_adamw",
+    "schedule": "warmup",
+    "augmentation": "brightness",
+    "task": "upside_down",
+}
 COMMANDS = re.findall(r"^python run\.py.*$", README, re.MULTILINE)
 
 
@@ -36,9 +46,17 @@ for block in blocks:
 """
 
 
+# The entries of mine.py, and in the copy other names for them: what -> (name, other name, table, file), as the README's
+# table says.
+INSIDE = {
+    what: (ENTRIES[what], f"inside_{ENTRIES[what]}", table, file)
+    for what, table, file in re.findall(r"^\| an? (\w+) \| `([A-Z]+)` \| `(\S+)` \|$", README, re.MULTILINE)
+}
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of the project that is extended as the README says."""
+    """A copy of the project that is extended as the README says: by files, and by lines in its tables."""
     folder = tmp_path / "project"
     folder.mkdir()
     for name in ("cnn_jax", "experiments"):
@@ -46,38 +64,41 @@ def copy(tmp_path: Path) -> Path:
     shutil.copy(PROJECT / "run.py", folder)
     for name, text in FILES.items():
         (folder / name).write_text(text)
-    add_to(
-        folder / "cnn_jax/models/__init__.py",
-        '    "logistic": LogisticRegression,\n',
-        '"all_convolutional": AllConvolutional,',
-        "from cnn_jax.models.all_convolutional import AllConvolutional",
-    )
-    add_to(
-        folder / "cnn_jax/data/__init__.py",
-        "    mnist.KMNIST,\n",
-        "stripes.STRIPES,",
-        "from cnn_jax.data import stripes",
-    )
+    for name, inside, table, file in INSIDE.values():
+        add_to(folder / file, table, inside, name)
     return folder
 
 
-def add_to(file: Path, marker: str, line: str, statement: str) -> None:
-    """Does what the README asks for: adds an import, and a line behind `marker`."""
-    assert f"`{line}`" in README
-    text = file.read_text()
-    assert marker in text
-    file.write_text(f"{statement}\n{text.replace(marker, f'{marker}    {line}' + chr(10))}")
+def add_to(file: Path, table: str, inside: str, name: str) -> None:
+    """Adds a function of mine.py, or its module, and a line in a table of the project, under the name `inside`."""
+    tree = ast.parse(FILES["mine.py"])
+    [part] = [node for node in tree.body if getattr(node, "name", None) == name]
+    used = {node.id for node in ast.walk(part) if isinstance(node, ast.Name)}
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    for node in imports:
+        node.names = [alias for alias in node.names if (alias.asname or alias.name) in used]
+    text = "\n".join(ast.unparse(node) for node in [*(node for node in imports if node.names), part])
+    before, found, after = file.read_text().partition(f"\n{table}: Mapping")
+    assert found
+    file.write_text(f"{before}\n{text}\n\n{found}" + after.replace("= {", f"= {{{inside!r}: {name}, ", 1))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command_is_understood(command: str) -> None:
+def test_command_is_understood(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("mine.py", "path/to/mine.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(FILES["mine.py"])
+    monkeypatch.chdir(tmp_path)
     values = run.define_flags()
-    run.parse(shlex.split(command)[2:], values)
+    typed = run.parse(shlex.split(command)[2:], values)
     assert values["mode"].value in run.MODES
-    if values["sweep"].present:
-        space.parse_dimensions(values.sweep)
-    if values["config"].value is None and not str(values["experiment"].value).endswith(".py"):
-        run.resolve(values)
+    if values["config"].value is None:
+        mode = run.MODES[values["mode"].value]
+        names = values["experiments"].value.split(",") if values["experiments"].value else [None]
+        for name in names if mode.configs != "none" else []:
+            experiment, _ = run.resolve(values, typed, name)
+            if values["sweep"].present:
+                space.parse_dimensions(values.sweep, experiment)
 
 
 def test_set_up_commands_name_files_that_exist() -> None:
@@ -92,24 +113,30 @@ def test_layout_names_what_there_is() -> None:
 
 
 def test_examples_run(copy: Path, command_environment: dict[str, str], tmp_path: Path) -> None:
+    flags = {"model": "model", "loss": "loss", "metric": "metrics", "optimizer": "optimizer", "schedule": "schedule"}
+    flags |= {"augmentation": "augment", "task": "task"}
     command_lines = (
         ("--mode=summary", "--experiment=wide_kernels"),
-        ("--model=all_convolutional", "--dataset=x_and_o", "--train_examples=640", "--epochs=1"),
-        ("--dataset=stripes", "--model=logistic", "--epochs=1", f"--data_dir={tmp_path / 'data'}"),
+        ("--experiment=mine.py", "--epochs=1"),
+        (
+            *("--dataset=x_and_o", "--train_examples=640", "--epochs=1"),
+            *(f"--{flags[what]}={inside}" for what, (_, inside, _, _) in INSIDE.items()),
+        ),
     )
     blocks = [block for block in PYTHON_BLOCKS if block not in FILES.values()]
     command = [sys.executable, "-c", RUN_EXAMPLES, json.dumps([command_lines, blocks])]
     finished = subprocess.run(command, cwd=copy, env=command_environment, capture_output=True, text=True, timeout=300)
     assert finished.returncode == 0, finished.stderr
-    for said in ("(None, 24, 24, 32)", "x_and_o test loss", "stripes test loss"):
+    for said in ("(None, 24, 24, 32)", "stripes test loss", "stripes test cross_entropy", "x_and_o test loss"):
         assert said in finished.stdout
-    *printed, rest = finished.stdout.partition("stripes test loss")[2].split("end of block\n")
+    assert set(INSIDE) == set(ENTRIES)
+    *printed, rest = finished.stdout.partition("x_and_o test loss")[2].split("end of block\n")
     assert (len(printed), rest) == (len(blocks), "")
     assert all(printed)
 
 
 def test_every_experiment_in_the_readme_exists() -> None:
-    named = set(re.findall(r"--experiment=(\w+)(?!\S*\.py)", README)) - {"wide_kernels", "path"}
+    named = set(re.findall(r"--experiment=(\w+)(?!\S*\.py)", README)) - {"wide_kernels", "path", "mine"}
     assert named <= set(experiments.names())
 
 

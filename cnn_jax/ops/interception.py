@@ -64,7 +64,7 @@ def _normalized(module: nn.BatchNorm, x: Array, mask: Array | None, momentum: fl
     mask = jnp.ones(x.shape[0], bool) if mask is None or mask.shape != x.shape[:1] else mask
     outputs, mean, variance = batch_norm(x, scale, bias, mask, module.epsilon)
     for name, new in (("mean", mean), ("var", variance)):
-        old = module.get_variable("batch_stats", name)
+        old: Array = module.get_variable("batch_stats", name)
         module.put_variable("batch_stats", name, momentum * old + (1 - momentum) * new)
     return outputs.astype(module.dtype or jnp.result_type(x, scale))
 

@@ -147,6 +147,9 @@ class Console:
             number = plus_minus(scale * result["mean"][name], interval, digits)
             kind = "95 % CI, " if interval else "no interval, "
             self.line(f"{result['dataset']} {title} {number}{unit} ({kind}n = {result['n']})")
+        for name in [name for name in result["mean"] if name not in ("test_loss", "test_accuracy", "train_seconds")]:
+            number = plus_minus(result["mean"][name], result["ci95"][name], 4)
+            self.line(f"{result['dataset']} test {name} {number} (n = {result['n']})")
         if result["n"] == 1:
             self.line("one seed does not show how much seeds differ: train more seeds for an interval")
 

@@ -55,8 +55,8 @@ def execute(experiment: Experiment, options: RunOptions, console: Console, datas
     is_run = directory.is_run()  # raises InputError before a lock is made in a folder of something else
     if options.resume_from is not None and not is_run:
         raise InputError(f"--resume_from={options.resume_from}: there is no run in {options.folder} to resume.")
-    completed = None if options.overwrite or options.resume_from is not None else directory.completed(experiment)
-    if completed:
+    completed = None if options.overwrite else directory.completed(experiment)
+    if completed and options.resume_from is None:
         console.note(f"{options.folder} holds this run, finished. To train again: --overwrite.")
         return completed
     session = open_session(experiment, options, console, dataset)

@@ -22,9 +22,9 @@ class SeedsResult:
     """The end of several runs that differ in their seed alone.
 
     status: `diverged` if any seed has diverged, else `stopped` if any is not done, else `done`. mean, std, ci95: of
-    `NUMBERS`, over the n seeds that are done. std is that of a sample (n - 1); ci95 is Student's interval of the mean
-    with 95 % confidence. Each is None if there are too few seeds: no mean of none, no deviation of one, and no interval
-    without spread. seeds: the results in ascending order of seeds.
+    `NUMBERS`, and of the experiment's own metrics by name, over the n seeds that are done. std is that of a sample
+    (n - 1); ci95 is Student's interval of the mean with 95 % confidence. Each is None if there are too few seeds: no
+    mean of none, no deviation of one, and no interval without spread. seeds: the results in ascending order of seeds.
     """
 
     status: str
@@ -47,7 +47,8 @@ def summarized(seeds: Sequence[Result], wanted: int) -> SeedsResult:
     """The result of at least one seed. wanted: how many seeds there are to be."""
     done = [seed for seed in seeds if seed.status == "done"]
     status = "done" if len(done) == wanted else "stopped"
-    found = {name: estimate([getattr(seed, name) for seed in done]) if done else None for name in NUMBERS}
+    values = {name: [getattr(seed, name) for seed in done] for name in NUMBERS} | _own_metrics(done)
+    found = {name: estimate(of_seeds) if of_seeds else None for name, of_seeds in values.items()}
     return SeedsResult(
         status="diverged" if any(seed.status == "diverged" for seed in seeds) else status,
         **{name: getattr(seeds[0], name) for name in ("experiment", "dataset", "model", "parameters")},
@@ -57,6 +58,14 @@ def summarized(seeds: Sequence[Result], wanted: int) -> SeedsResult:
         ci95={name: list(one.interval) if one and one.interval else None for name, one in found.items()},
         seeds=sorted(seeds, key=lambda seed: seed.seed),
     )
+
+
+def _own_metrics(done: Sequence[Result]) -> dict[str, list[float]]:
+    """The metrics that all seeds have, without a cross-entropy that is the loss."""
+    metrics = [seed.test_metrics or {} for seed in done]
+    names = [name for name in (metrics[0] if metrics else {}) if all(name in of_seed for of_seed in metrics)]
+    is_loss = all(seed.test_loss == of_seed.get("cross_entropy") for seed, of_seed in zip(done, metrics, strict=True))
+    return {name: [m[name] for m in metrics] for name in names if name != "cross_entropy" or not is_loss}
 
 
 def read_seeds_result(path: Path) -> SeedsResult:

@@ -16,6 +16,7 @@ from cnn_jax.report.console import Console
 from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.finished import experiment_of, load_variables
 from cnn_jax.runs.options import RunOptions
+from cnn_jax.user_code import user_errors
 
 FORMATS = {"npz": "parameters.npz", "stablehlo": "model.stablehlo"}
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -74,6 +75,14 @@ def _write_stablehlo(path: Path, experiment: Experiment, variables: dict) -> Non
     def infer(images: jax.Array) -> Any:
         return learner.apply(variables, images)
 
+    def infer_one(image: jax.Array) -> Any:
+        return jax.tree.map(lambda logits: logits[0], infer(image[None]))
+
     shape = symbolic_shape(", ".join(["batch", *map(str, learner.spec.image_shape)]))
-    exported = export(jax.jit(infer), platforms=PLATFORMS)(jax.ShapeDtypeStruct(shape, jnp.uint8))
+    images = jax.ShapeDtypeStruct(shape, jnp.uint8)
+    try:
+        exported = export(jax.jit(infer), platforms=PLATFORMS)(images)
+    except Exception:  # a user's model may ask for the number of images, as `len(images)` does: here it is 1
+        with user_errors(f"the model {experiment.config.model}", type(learner.module)):
+            exported = export(jax.jit(jax.vmap(infer_one)), platforms=PLATFORMS)(images)
     path.write_bytes(exported.serialize())

@@ -20,7 +20,7 @@ _IMAGES = 4  # of the batch that is traced
 
 def require_fitting_images(learner: Learner) -> None:
     """Raises InputError if the images of the dataset do not fit the module."""
-    with user_errors("the model"):
+    with user_errors("the model", type(learner.module)):
         _ = learner.abstract_state
 
 
@@ -30,12 +30,12 @@ def require_fitting(learner: Learner) -> None:
     labels = jax.ShapeDtypeStruct((_IMAGES,), jnp.int32)
     _require_schedule(learner)
     _require_optimizer_made(learner)
+    _require_augmentations(learner)  # the model in training receives what they give
     require_fitting_images(learner)
     with user_errors("the task"):
         targets = jax.eval_shape(learner.targets, labels)
     logits = _logits(learner, images)
     _require_logits(learner, logits, targets)
-    _require_augmentations(learner)
     _require_per_image("the loss", learner.measures.loss, logits, targets)
     for name, metric in learner.measures.metrics.items():
         _require_per_image(f"the metric {name}", metric, learner.measures.main(logits), learner.measures.main(targets))
@@ -59,7 +59,7 @@ def require_numbers(learner: Learner, split: Split) -> None:
 
 
 def _logits(learner: Learner, images: Any) -> Any:
-    with user_errors("the model"):
+    with user_errors("the model", type(learner.module)):
         logits = jax.eval_shape(learner.apply, learner.abstract_variables, images)
         trained = _in_training(learner, images)[0]
     if not _have_same_names(logits, trained):
@@ -95,7 +95,7 @@ def _require_logits(learner: Learner, logits: Any, targets: Any) -> None:
 
 def _require_per_image(what: str, function: PerImage, logits: Any, targets: Any) -> None:
     for output, target in zip(jax.tree.leaves(logits), jax.tree.leaves(targets), strict=True):
-        with user_errors(what):
+        with user_errors(what, function):
             found = jax.eval_shape(function, output, target)
         if getattr(found, "shape", None) != (_IMAGES,) or found.dtype != jnp.float32:
             raise InputError(
@@ -108,7 +108,7 @@ def _require_augmentations(learner: Learner) -> None:
     images = jax.ShapeDtypeStruct((_IMAGES, *learner.spec.image_shape), jnp.float32)
     key = jax.eval_shape(lambda: jax.random.key(0))
     for augment in learner.augmentations:
-        with user_errors("the augmentation"):
+        with user_errors("the augmentation", augment):
             found = jax.eval_shape(augment, key, images)
         changed = found.images if isinstance(found, Mixed) else found
         if (getattr(changed, "shape", None), getattr(changed, "dtype", None)) != (images.shape, images.dtype):
@@ -121,7 +121,7 @@ def _require_augmentations(learner: Learner) -> None:
 def _require_state(learner: Learner, images: Any) -> None:
     """The module's other collections must keep their shapes from step to step."""
     before = learner.abstract_state[0].model_state
-    with user_errors("the model"):
+    with user_errors("the model", type(learner.module)):
         _, after, _ = _in_training(learner, images)
     if _forms(before) != _forms(after):
         raise InputError(f"{_model(learner)}changes the shapes of {', '.join(before)} from step to step.")

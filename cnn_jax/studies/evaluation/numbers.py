@@ -67,6 +67,16 @@ def run_record(
     return record
 
 
+def metrics_record(values: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """The experiment's own metrics, with their means over the seeds; nothing where it has none.
+
+    values: of each seed, by the metric's name. A metric that is no number on these images is left out.
+    """
+    finite = {name: list(of_seeds) for name, of_seeds in values.items() if np.isfinite(of_seeds).all()}
+    means = {name: {"values": of_seeds, **dataclasses.asdict(estimate(of_seeds))} for name, of_seeds in finite.items()}
+    return {"metrics": means} if means else {}
+
+
 def _output_scores(logits: Any, targets: Any) -> dict[str, Any]:
     """Loss and accuracy of each output under `outputs`; nothing where there is only one."""
     outputs = metrics.score(logits, targets).outputs

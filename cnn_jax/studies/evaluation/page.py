@@ -57,6 +57,16 @@ def _mean_scores(run: Record) -> list[str]:
     ]
 
 
+def metrics_table(record: Record) -> Table:
+    """The experiments' own metrics of every run: means over the seeds."""
+    rows = [
+        [run["name"], name, f"{len(run['seeds'])}", loss_estimate(mean)]
+        for run in record["runs"]
+        for name, mean in run.get("metrics", {}).items()
+    ]
+    return Table(f"Metrics on the test images of {record['dataset']}", ["run", "metric", "seeds", "mean"], rows)
+
+
 def strength_table(record: Record) -> Table:
     """What the strengths of each corruption mean."""
     rows = [
@@ -103,7 +113,8 @@ def render_page(record: Record, samples: Mapping[str, np.ndarray]) -> str:
         for run in record["runs"]
         if "main_output" in run
     ]
-    sections = [Section("Scores", [_SCORES_TEXT.format(**record), *outputs, _overview(record)])]
+    metrics = [metrics_table(record)] if metrics_table(record).rows else []
+    sections = [Section("Scores", [_SCORES_TEXT.format(**record), *outputs, _overview(record), *metrics])]
     if with_ensembles:
         tables = [ensemble_table(record, run) for run in with_ensembles]
         sections.append(Section("Ensembles", [_ENSEMBLES_TEXT, *tables]))

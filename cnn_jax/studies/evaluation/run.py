@@ -10,7 +10,6 @@ import numpy as np
 
 from cnn_jax import compilation
 from cnn_jax.data.dataset import Spec, Split
-from cnn_jax.data.tasks import Task
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.files import make_folder, numbered, require_free, write_files
@@ -21,16 +20,18 @@ from cnn_jax.runs.finished import experiment_of, finished_seeds, load_variables
 from cnn_jax.runs.options import RUNS, RunOptions
 from cnn_jax.runs.session import load_dataset
 from cnn_jax.studies.evaluation.corruptions import accuracies, samples, selected
-from cnn_jax.studies.evaluation.numbers import corruption_record, evaluation_record, run_record
+from cnn_jax.studies.evaluation.numbers import corruption_record, evaluation_record, metrics_record, run_record
 from cnn_jax.studies.evaluation.page import (
     corruption_table,
     ensemble_table,
+    metrics_table,
     render_page,
     seed_table,
     sentences,
     strength_table,
 )
 from cnn_jax.training.compiled import Inference, compile_inference
+from cnn_jax.training.learner import Learner
 from cnn_jax.training.mesh import make_mesh
 
 SHOWN_IMAGES = 3  # test images that the page shows corrupted
@@ -50,7 +51,7 @@ class _Run:
 class _Model:
     """The compiled model of a run. variables: those at the end, of each seed."""
 
-    task: Task
+    learner: Learner
     inference: Inference
     variables: Sequence[dict]
 
@@ -61,7 +62,7 @@ class _Model:
 
     def main_logits(self, images: np.ndarray) -> np.ndarray:
         """The logits of the dataset's classes: float32 [seeds, N, classes]."""
-        return np.stack([self.task.select_main_output(logits) for logits in self.logits(images)])
+        return np.stack([self.learner.task.select_main_output(logits) for logits in self.logits(images)])
 
 
 def run(
@@ -152,14 +153,17 @@ def _require_same_shapes(trained_on: Spec, spec: Spec) -> None:
 def _model(run: _Run, spec: Spec, test: Split) -> _Model:
     learner = build(run.experiment, spec)
     variables = [load_variables(seed, run.experiment) for seed in run.seeds.values()]
-    return _Model(learner.task, compile_inference(learner, test, make_mesh()), variables)
+    return _Model(learner, compile_inference(learner, test, make_mesh()), variables)
 
 
 def _run_record(run: _Run, model: _Model, spec: Spec, test: Split) -> dict[str, Any]:
     results = {seed: directory.finished_result() for seed, directory in run.seeds.items()}
     is_own = spec.name == run.experiment.spec.name
     logits = model.logits(test.images)
-    return run_record(run.name, str(run.path), model.task, results, logits, test.labels, same_dataset=is_own)
+    task, measures = model.learner.task, model.learner.measures
+    record = run_record(run.name, str(run.path), task, results, logits, test.labels, same_dataset=is_own)
+    scores = [measures.score(of_seed, task.targets(test.labels)).metrics for of_seed in logits]
+    return record | metrics_record({name: [score[name] for score in scores] for name in measures.metrics})
 
 
 def _print(console: Console, record: Mapping[str, Any]) -> None:
@@ -173,6 +177,8 @@ def _print(console: Console, record: Mapping[str, Any]) -> None:
             console.table(ensemble_table(record, run))
         for line in sentences(record, run):
             console.line(line)
+    if metrics_table(record).rows:
+        console.table(metrics_table(record))
     if "corruptions" in record:
         console.table(strength_table(record))
         console.table(corruption_table(record))
