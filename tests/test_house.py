@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 
+import cnn_jax
+
 PROJECT = Path(__file__).parents[1]
-LEAVES = {"config", "errors", "files", "compilation"}
+LEAVES = {"config", "settings", "errors", "files", "compilation", "user_code"}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
-    "config": {"errors", "files"},
+    "settings": {"errors"},
+    "user_code": {"errors"},
+    "config": {"errors", "files", "settings"},
     "compilation": {"errors"},
     "data": LEAVES,
     "ops": LEAVES,
@@ -24,8 +28,8 @@ MAY_IMPORT = {
     "report": LEAVES,
     "runs": LEAVES | {"data", "models", "training", "experiment", "report"},
     "studies": LEAVES | {"data", "ops", "models", "training", "experiment", "report", "runs"},
-    "experiments": {"config", "errors", "experiments"},
-    "run": {"config", "errors", "experiments", "runs"},
+    "experiments": {"cnn_jax", "errors", "experiments"},
+    "run": {"cnn_jax", "config", "errors", "settings", "experiments", "runs"},
 }
 
 
@@ -40,10 +44,10 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def room(dotted: str) -> str | None:
-    """The room that a full name belongs to; None outside the project."""
+    """The room that a full name belongs to; `cnn_jax` for the public names; None outside the project."""
     parts = dotted.split(".")
     if parts[0] == "cnn_jax":
-        return parts[1] if len(parts) > 1 else None
+        return parts[1] if len(parts) > 1 and parts[1] not in cnn_jax.__all__ else "cnn_jax"
     return parts[0] if parts[0] in ("experiments", "run", "tests") else None
 
 
@@ -85,10 +89,22 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names the modules
 
 
+def test_public_names_are_found_where_type_checkers_find_them() -> None:
+    for_checkers = dict(name.rsplit(".", 1)[::-1] for name in imports(PROJECT / "cnn_jax/__init__.py") if "." in name)
+    shown = {name: place for name, place in for_checkers.items() if name in cnn_jax.__all__}
+    assert shown == {name: f"cnn_jax.{place}" for name, place in cnn_jax._PLACES.items()}
+    assert sorted(cnn_jax.__all__) == sorted(shown)
+    for name in cnn_jax.__all__:
+        assert getattr(cnn_jax, name).__module__ == shown[name]
+    with pytest.raises(AttributeError, match="no attribute 'Confit'"):
+        _ = cnn_jax.Confit
+
+
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
         ("import cnn_jax", ["jax", "flax", "tensorflow_datasets", "matplotlib", "numpy"]),
+        ("from cnn_jax import About, Config, InputError, Part", ["jax", "flax", "numpy"]),
         ("import run; run.main(['--help'])", ["jax", "flax", "tensorflow_datasets", "matplotlib", "numpy"]),
         ("from cnn_jax import data; data.names()", ["jax", "flax", "tensorflow_datasets", "tensorflow"]),
     ],
