@@ -239,6 +239,8 @@ class Experiment:
                 f"{defined_at(make)}--dataset={self.config.dataset}: gives {type(found).__name__}, not a Dataset. "
                 "Make one with Dataset.from_arrays."
             )
+        if isinstance(found, Dataset):
+            return dataclasses.replace(found, spec=dataclasses.replace(found.spec, name=self.config.dataset.name))
         return found
 
     @property

@@ -34,10 +34,11 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, *, pooled: bool = False) -> jax.Array:
         height, width, channels = images.shape[-3:]
-        if self.padding == "VALID" and self.kernel_size > min(height, width):
+        least = self.kernel_size + 1 if pooled else self.kernel_size
+        if self.padding == "VALID" and least > min(height, width):
             raise InputError(
                 f"--kernel_size={self.kernel_size}: {self.name} receives images of {height} x {width} pixels, "
-                "smaller than its filters. Use smaller filters or fewer layers."
+                f"too small for its filters{' and the pooling' if pooled else ''}. Use smaller filters or fewer layers."
             )
         shape = (self.kernel_size, self.kernel_size, channels, self.features)
         kernel = self.param("kernel", nn.initializers.glorot_uniform(), shape)

@@ -18,7 +18,9 @@ from cnn_jax import compilation
 class Layer:
     """One layer. Shapes: without the batch. multiply_adds: those of matrix products and convolutions, for one image.
 
-    module: the layer by itself. params: the shapes of its parameters, as `module.apply` takes them.
+    module: the layer by itself. params: the shapes of its parameters, as `module.apply` takes them. state: those of its
+    other collections. arguments, keywords: what it was called with beside its input. stands_alone: whether it is a
+    function of one array, as it is called here.
     """
 
     name: str
@@ -28,6 +30,10 @@ class Layer:
     multiply_adds: int
     module: nn.Module
     params: dict
+    state: dict
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+    stands_alone: bool
 
 
 def train_argument(module: nn.Module, *, is_training: bool) -> dict[str, Any]:
@@ -35,27 +41,31 @@ def train_argument(module: nn.Module, *, is_training: bool) -> dict[str, Any]:
     return {"train": is_training} if "train" in inspect.signature(type(module).__call__).parameters else {}
 
 
-def layers(module: nn.Module, inputs: Any) -> list[Layer]:
+def layers(module: nn.Module, inputs: Any, *, is_training: bool = False) -> list[Layer]:
     """The module's innermost layers in the order of their first call. No layer is run.
 
-    inputs: shapes and dtypes of the module's inputs for one example, as jax.ShapeDtypeStruct [1, ...].
+    inputs: shapes and dtypes of the module's inputs for one example, as jax.ShapeDtypeStruct [1, ...]. is_training:
+    call the module as in training; a BatchNorm, for example, is then another function.
 
     A kernel [..., in, out] is applied once at each position of the output. The multiply-adds of a layer are therefore
     the size of its kernel times the number of positions: one for a dense layer, height times width for a convolution.
     """
-    calls: dict[tuple[str, ...], tuple[nn.Module, Any, Any]] = {}
+    calls: dict[tuple[str, ...], tuple[nn.Module, tuple[Any, ...], dict[str, Any], Any]] = {}
 
     def note_call(next_function: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
         output = next_function(*args, **kwargs)
         if context.method_name == "__call__" and context.module.path:
             layer = context.module.clone(parent=None, name=None)
-            calls.setdefault(context.module.path, (layer, args[0], output))
+            calls.setdefault(context.module.path, (layer, args, kwargs, output))
         return output
 
     with nn.intercept_methods(note_call):
-        init = functools.partial(module.init, **train_argument(module, is_training=False))
-        params = jax.eval_shape(init, jax.random.key(0), inputs).get("params", {})
-    return [_layer(path, *calls[path], subtree(params, path)) for path in innermost(calls)]
+        init = functools.partial(module.init, **train_argument(module, is_training=is_training))
+        variables = jax.eval_shape(init, jax.random.key(0), inputs)
+    return [
+        _layer(path, *calls[path], {name: subtree(variables[name], path) for name in variables})
+        for path in innermost(calls)
+    ]
 
 
 def feature_maps(module: nn.Module, variables: Any, inputs: Any) -> "OrderedDict[str, jax.Array]":
@@ -103,14 +113,23 @@ def subtree(tree: Any, path: Sequence[str]) -> Any:
     return tree
 
 
-def _layer(path: tuple[str, ...], module: nn.Module, inputs: Any, output: Any, params: dict) -> Layer:
-    kernel, output_shape = params.get("kernel"), output.shape[1:]
+def _layer(
+    path: tuple[str, ...], module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, variables: dict
+) -> Layer:
+    arrays = [leaf for leaf in jax.tree.leaves((args, kwargs)) if hasattr(leaf, "shape")]
+    params = variables.get("params", {})
+    output_shape = next((leaf.shape[1:] for leaf in jax.tree.leaves(output) if hasattr(leaf, "shape")), ())
+    kernel = params.get("kernel")
     return Layer(
         name="/".join(path),
-        input_shape=inputs.shape[1:],
+        input_shape=arrays[0].shape[1:] if arrays else (),
         output_shape=output_shape,
         parameters=sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params)),
         multiply_adds=math.prod(kernel.shape) * math.prod(output_shape[:-1]) if kernel is not None else 0,
         module=module,
         params=params,
+        state={name: part for name, part in variables.items() if name != "params" and part},
+        arguments=args[1:],
+        keywords=kwargs,
+        stands_alone=len(arrays) == 1 and bool(args) and args[0] is arrays[0] and hasattr(output, "shape"),
     )

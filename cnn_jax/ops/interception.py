@@ -45,8 +45,8 @@ def stock_layers(*, mask: Array | None = None, own_statistics: bool = False) -> 
 def _require_no_axis(module: nn.BatchNorm) -> None:
     if module.axis_name is not None:
         raise InputError(
-            f"{module.name}: BatchNorm's axis_name={module.axis_name!r} has no meaning here: the devices share a batch, "
-            "and its statistics are over the whole batch already. Leave it out."
+            f"{module.name}: BatchNorm's axis_name={module.axis_name!r} has no meaning here: the devices share a "
+            "batch, and its statistics are over the whole batch already. Leave it out."
         )
 
 

@@ -1,8 +1,8 @@
 """Batch normalization in training, over the real images of a batch alone, and fast inside a compiled loop too.
 
 Ioffe and Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift"
-(2015). The values are those of `flax.linen.BatchNorm` with a mask, within float32 rounding. XLA's CPU backend runs a reduction
-inside a loop on one core, and a matrix product on all: there, sums over a batch are written as products.
+(2015). The values are those of `flax.linen.BatchNorm` with a mask, within float32 rounding. XLA's CPU backend runs a
+reduction inside a loop on one core, and a matrix product on all: there, sums over a batch are written as products.
 """
 
 from functools import partial

@@ -70,6 +70,8 @@ def duration(seconds: float) -> str:
     """A time with three digits and its unit: `9.83 ms`, `1.3 s`, `14.2 min`, `2.5 h`."""
     if seconds == 0:
         return "0 s"
+    if seconds < 0:  # the lower end of an interval may be
+        return f"-{duration(-seconds)}"
     for factor, unit, least in ((1 / 3600, "h", 7200), (1 / 60, "min", 120), (1, "s", 1), (1e3, "ms", 1e-3)):
         if seconds >= least:
             return f"{three_digits(seconds * factor)} {unit}"

@@ -254,10 +254,15 @@ def require_same(run: RunDirectory, experiment: Experiment) -> None:
             f"--workdir={run.path}: holds a run of another config ({differences_in_words(changed)}). "
             "Name another --workdir, or use --overwrite to delete that run."
         )
+    require_same_code(run, experiment)
+
+
+def require_same_code(run: RunDirectory, experiment: Experiment) -> None:
+    """Raises InputError if the run was trained by a user's file that says something else than the experiment's."""
     before, now = run.machine().get("experiment_hash"), experiment.code.digest if experiment.code else None
     if before != now:
         raise InputError(
-            f"--workdir={run.path}: the code of {config.experiment} has changed since this run was started. Name "
+            f"--workdir={run.path}: the code of {experiment.config.experiment} has changed since this run was started. Name "
             "another --workdir, or use --overwrite to delete that run."
         )
 

@@ -23,7 +23,7 @@ from cnn_jax.report.console import Console
 from cnn_jax.report.tensorboard import EventWriter
 from cnn_jax.runs import checkpoint, machine, signals
 from cnn_jax.runs.checkpoint import Checkpoint, Writer
-from cnn_jax.runs.directory import RunDirectory
+from cnn_jax.runs.directory import RunDirectory, require_same_code
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.result import Result
 from cnn_jax.runs.session import Session, open_session
@@ -55,8 +55,10 @@ def execute(experiment: Experiment, options: RunOptions, console: Console, datas
     is_run = directory.is_run()  # raises InputError before a lock is made in a folder of something else
     if options.resume_from is not None and not is_run:
         raise InputError(f"--resume_from={options.resume_from}: there is no run in {options.folder} to resume.")
-    completed = None if options.overwrite else directory.completed(experiment)
-    if completed and options.resume_from is None:
+    if options.resume_from is not None:
+        require_same_code(directory, experiment)
+    completed = None if options.overwrite or options.resume_from is not None else directory.completed(experiment)
+    if completed:
         console.note(f"{options.folder} holds this run, finished. To train again: --overwrite.")
         return completed
     session = open_session(experiment, options, console, dataset)

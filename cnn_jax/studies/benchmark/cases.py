@@ -88,7 +88,7 @@ def build_model(experiment: Experiment) -> BenchmarkModel:
         return Split(images, rng.integers(0, len(spec.classes), examples, dtype=np.int32))
 
     learner = build(experiment, fused=False)
-    layers = summary.layers(learner.module, learner.input_shapes)
+    layers = summary.layers(learner.module, learner.input_shapes, is_training=True)
     train = random_split(experiment.config.train_examples or spec.train_examples)
     return BenchmarkModel(experiment, spec, layers, train, random_split(spec.test_examples))
 

@@ -11,6 +11,7 @@ from jax import lax
 from cnn_jax import compilation
 from cnn_jax.models.layers import Flatten
 from cnn_jax.models.summary import Layer
+from cnn_jax.ops.interception import stock_layers
 from cnn_jax.studies.benchmark import timing
 from cnn_jax.studies.benchmark.roofline import Work
 from cnn_jax.studies.benchmark.timing import TimeBudget
@@ -21,7 +22,7 @@ _REPEATS = 5
 def measure(
     layers: Sequence[Layer], batch_size: int, dtype: str, matmul_precision: str, *, seconds: float
 ) -> list[Work]:
-    """What each working layer does in training on one batch, timed for about `seconds` each."""
+    """What each layer does in training on one batch, timed for about `seconds` each. layers: as for `timed_layers`."""
     with jax.default_matmul_precision(matmul_precision):
         return [
             Work(
@@ -30,7 +31,7 @@ def measure(
                 moved_bytes=moved_bytes(layer, batch_size, jnp.dtype(dtype), is_first=is_first),
                 seconds=_time(layer, batch_size, jnp.dtype(dtype), is_first=is_first, seconds=seconds),
             )
-            for layer, is_first in working_layers(layers)
+            for layer, is_first in timed_layers(layers)
         ]
 
 
@@ -41,6 +42,11 @@ def working_layers(layers: Sequence[Layer]) -> Iterator[tuple[Layer, bool]]:
     """
     working = [layer for layer in layers if not isinstance(layer.module, Flatten)]
     return ((layer, index == 0) for index, layer in enumerate(working))
+
+
+def timed_layers(layers: Sequence[Layer]) -> Iterator[tuple[Layer, bool]]:
+    """Those of `working_layers` that can be run by themselves on one array."""
+    return ((layer, is_first) for layer, is_first in working_layers(layers) if layer.stands_alone)
 
 
 def training_multiply_adds(layer: Layer, *, is_first: bool) -> int:
@@ -75,7 +81,18 @@ def operations_by_xla(layer: Layer, batch_size: int) -> float | None:
 
 
 def _forward(layer: Layer) -> Callable[[Any, jax.Array], Any]:
-    return lambda params, images: layer.module.apply({"params": params}, images)
+    """The layer as a function of its parameters and its input; what it keeps beside them is zero."""
+
+    def forward(params: Any, images: jax.Array) -> Any:
+        state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), layer.state)
+        variables, rngs = {"params": params, **state}, {"params": jax.random.key(0)}
+        with stock_layers():
+            outputs, _ = layer.module.apply(
+                variables, images, *layer.arguments, rngs=rngs, mutable=list(state), **layer.keywords
+            )
+        return outputs
+
+    return forward
 
 
 def _time(layer: Layer, batch_size: int, dtype: jnp.dtype, *, is_first: bool, seconds: float) -> float:

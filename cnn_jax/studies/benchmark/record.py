@@ -13,7 +13,7 @@ from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment
 from cnn_jax.files import read_json
 from cnn_jax.studies.benchmark.cases import BenchmarkModel, Measurement
-from cnn_jax.studies.benchmark.layers import operations, operations_by_xla, working_layers
+from cnn_jax.studies.benchmark.layers import operations, operations_by_xla, timed_layers
 from cnn_jax.studies.benchmark.roofline import DevicePeaks, Work, compare
 from cnn_jax.studies.benchmark.timing import TimeBudget
 
@@ -55,7 +55,7 @@ def roofline(model: BenchmarkModel, peaks: DevicePeaks, layers: Sequence[Work], 
     batch_size = model.config.batch_size
     counts = [
         {"operations": operations(layer, batch_size), "operations_by_xla": operations_by_xla(layer, batch_size)}
-        for layer, _ in working_layers(model.layers)
+        for layer, _ in timed_layers(model.layers)
     ]
     moved_bytes = sum(layer.moved_bytes for layer in layers)
     whole = Work("training step", step["multiply_adds"], moved_bytes, step["seconds"]["median"])
