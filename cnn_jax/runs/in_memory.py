@@ -59,6 +59,7 @@ class TrainedRun:
         images: uint8 [N, H, W, C] of the dataset's shape, or [N, H, W]. Raises InputError on others.
         """
         images, shape = np.asarray(images), self.experiment.spec.image_shape
+        wanted = ", ".join(map(str, shape))
         if images.dtype != np.uint8 or images.shape[1:] not in (shape, shape[:2]) or (shape[2] > 1 and images.ndim < 4):
             raise InputError(
                 f"predict: images {images.dtype} {images.shape}, expected uint8 of the shape {(0, *shape)}."

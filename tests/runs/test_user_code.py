@@ -1,0 +1,373 @@
+"""Runs of a user's own file: what is kept of its code, what holds after it changed, and that nothing is lost."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnn_jax.experiment import Experiment, build, load_experiment
+from cnn_jax.report.console import Console
+from cnn_jax.runs import checkpoint
+from cnn_jax.runs import execute as executing
+from cnn_jax.runs.directory import RunDirectory
+from cnn_jax.runs.execute import execute
+from cnn_jax.runs.options import RunOptions
+from cnn_jax.runs.seeds import execute_seeds
+from cnn_jax.training import loop
+from tests import bitwise_diff
+from tests.runs.test_kills import Program, require_same_bits_after_kills
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+# Twenty steps. The last batch of an epoch is smaller than the others.
+MINE = '''"""A network with state and chance."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from flax import linen as nn
+from shared_measures import confidence
+
+from cnn_jax import About, Config, Experiment
+
+
+class Net(nn.Module):
+    """A small network."""
+
+    classes: int
+    width: Annotated[int, About("filters", at_least=1)] = 4
+
+    @nn.compact
+    def __call__(self, images, *, train=False):
+        x = nn.Conv(self.width, (3, 3), strides=2, use_bias=False)(images)
+        x = nn.relu(nn.BatchNorm(use_running_average=not train, momentum=0.9)(x))
+        x = nn.Dropout(0.25, deterministic=not train)(x.reshape(len(x), -1))
+        return nn.Dense(self.classes)(x)
+
+
+def experiment():
+    return Experiment(
+        Config(
+            dataset="x_and_o",
+            train_examples=300,
+            validation_examples=100,
+            augment=("shift",),
+            model="net",
+            learning_rate=0.01,
+            average="ema",
+            epochs=2,
+            batch_size=32,
+        ),
+        models={"net": Net},
+        metrics={"confidence": confidence},
+    )
+'''
+NEIGHBOUR = '''"""What several of my files measure."""
+
+import jax
+
+
+def confidence(logits, labels):
+    """The largest probability."""
+    return jax.nn.softmax(logits).max(axis=-1)
+'''
+STEPS = 20
+TRAIN = ("--experiment=mine.py", "--workdir=run")
+
+
+class End(BaseException):
+    """What ends a run as a kill does: nothing of ours catches it."""
+
+
+@pytest.fixture(autouse=True)
+def own_modules(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Takes back what loading a user's file changes in this process: other tests have neighbours of the same name."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(str(tmp_path_factory.getbasetemp())):
+            del sys.modules[name]
+
+
+def write(folder: Path, name: str = "mine.py") -> Path:
+    """The user's file and the module beside it."""
+    (folder / "shared_measures.py").write_text(NEIGHBOUR)
+    (folder / name).write_text(MINE)
+    return folder / name
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    return write(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def trained(drawn_data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the file and of its finished run. Tests copy it: see `finished`."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [*sys.path])
+        options = RunOptions(workdir=folder / "run", data_dir=drawn_data_dir)
+        execute(load_experiment(write(folder)), options, Console(progress=False))
+        sys.modules.pop("shared_measures")
+    return folder
+
+
+@pytest.fixture
+def finished(mine: Path, trained: Path) -> Path:
+    """A copy of the finished run beside the file that it was trained by."""
+    return Path(shutil.copytree(trained / "run", mine.parent / "run"))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+
+
+def test_run_keeps_copies_of_the_file_and_of_the_module_beside_it(trained: Path, mine: Path) -> None:
+    assert content(trained / "run/experiment") == {
+        "mine.py": MINE.encode(),
+        "shared_measures.py": NEIGHBOUR.encode(),
+    }
+    machine = json.loads((trained / "run/machine.json").read_text())
+    assert machine["experiment_file"] == str(trained / "mine.py")
+    assert machine["experiment_hash"] == load_experiment(mine).code.digest  # wherever the file lies
+
+
+def test_training_again_deletes_the_copies_of_other_code(run_py: Run, finished: Path, mine: Path) -> None:
+    (finished / "experiment/old.py").touch()
+    replace(mine, "0.25", "0.5")
+    assert run_py(*TRAIN, "--overwrite", "--epochs=1").returncode == 0
+    assert content(finished / "experiment") == {"mine.py": mine.read_bytes(), "shared_measures.py": NEIGHBOUR.encode()}
+
+
+CHANGES = {
+    "file": ("mine.py", "0.25", "0.5"),
+    "neighbour": ("shared_measures.py", ".max(axis=-1)", ".min(axis=-1)"),
+}
+
+
+@pytest.mark.parametrize("changed", CHANGES)
+@pytest.mark.parametrize("status", ["done", "unfinished"])
+def test_training_on_after_the_code_changed_is_refused_and_nothing_touched(
+    run_py: Run, finished: Path, changed: str, status: str
+) -> None:
+    if status == "unfinished":
+        (finished / "result.json").unlink()
+    before = content(finished)
+    name, old, new = CHANGES[changed]
+    replace(finished.parent / name, old, new)
+    for flags in ((), ("--epochs=3",), ("--resume_from=20",)):
+        refused = run_py(*TRAIN, *flags)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), (flags, refused.stderr)
+        assert refused.stderr.startswith("run.py: --workdir=run: the code of mine has changed since"), flags
+        assert content(finished) == before
+
+
+def test_changed_comments_and_docstrings_are_no_change(run_py: Run, finished: Path, mine: Path) -> None:
+    replace(mine, '    """A small network."""\n', '    """A very small network."""\n    # It has one convolution.\n')
+    replace(mine.with_name("shared_measures.py"), "The largest", "Largest")
+    again = run_py(*TRAIN)
+    assert again.returncode == 0, again.stderr
+    assert "run holds this run, finished" in again.stderr
+    (finished / "result.json").unlink()
+    again = run_py(*TRAIN)
+    assert again.returncode == 0, again.stderr
+    assert "resumes from step 20" in again.stdout
+
+
+def test_run_of_a_file_is_not_gone_on_with_by_a_shipped_experiment(run_py: Run, finished: Path) -> None:
+    before = content(finished)
+    refused = run_py("--experiment=x_and_o", "--workdir=run")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr
+    assert content(finished) == before
+
+
+def test_seeds_are_not_gone_on_with_after_the_code_changed(run_py: Run, tmp_path: Path, mine: Path) -> None:
+    assert run_py(*TRAIN, "--seeds=2", "--epochs=1").returncode == 0
+    for seed in (0, 1):
+        assert (tmp_path / f"run/seed-{seed}/experiment/mine.py").read_text() == MINE
+    before = content(tmp_path / "run")
+    replace(mine, "0.25", "0.5")
+    for seeds in (2, 3):
+        refused = run_py(*TRAIN, f"--seeds={seeds}", "--epochs=1")
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr
+        assert "the code of mine has changed" in refused.stderr
+    assert content(tmp_path / "run") == before
+
+
+COMMANDS = {
+    "evaluate": ("--mode=evaluate", "--workdir=run"),
+    "predict": ("--mode=predict", "--workdir=run", "--images=letter.png"),
+    "export": ("--mode=export", "--workdir=run"),
+    "export stablehlo": ("--mode=export", "--workdir=run", "--format=stablehlo"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_without_the_file_says_which_to_name_and_goes_on_with_a_changed_one(
+    run_py: Run, finished: Path, mine: Path, trained: Path, command: str
+) -> None:
+    Image.fromarray(np.eye(9, dtype=np.uint8) * 255).save(mine.with_name("letter.png"))
+    refused = run_py(*COMMANDS[command])
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1), refused.stderr
+    assert f"its experiment is in a file of its own. Name it: --experiment={trained / 'mine.py'}." in refused.stderr
+    replace(mine, "0.25", "0.5")
+    went_on = run_py(*COMMANDS[command], "--experiment=mine.py")
+    if command == "predict":  # as it refuses every run of letters
+        return
+    assert went_on.returncode == 0, went_on.stderr
+    assert "run: mine has changed since this run was trained.\n" in went_on.stderr
+
+
+def test_copy_that_a_run_keeps_is_never_run(run_py: Run, finished: Path) -> None:
+    for file in (finished / "experiment").iterdir():
+        file.write_text("raise SystemExit('the copy was run')")
+    for arguments in (TRAIN, (*COMMANDS["evaluate"], "--experiment=mine.py")):
+        ended = run_py(*arguments)
+        assert ended.returncode == 0, ended.stderr
+
+
+@pytest.fixture
+def train(monkeypatch: pytest.MonkeyPatch, drawn_data_dir: Path, mine: Path) -> Callable[..., None]:
+    """Trains the file's experiment, and ends it as if killed before the next chunk where it has taken so many steps."""
+
+    def run(*, end: int | None = None, **options: Any) -> None:
+        def fit(*arguments: Any, **named: Any) -> Iterator[loop.Progress]:
+            for progress in loop.fit(*arguments, **named):
+                if progress.step == end:
+                    raise End
+                yield progress
+
+        place = {"workdir": mine.parent / "run", "data_dir": drawn_data_dir, "checkpoint_every": 1e-9} | options
+        with monkeypatch.context() as patch:
+            patch.setattr(executing, "fit", fit)
+            patch.setattr(loop, "CHUNK_SECONDS", 0.0)
+            experiment = load_experiment(mine)
+            if "seeds" in place:
+                execute_seeds(experiment, RunOptions(**place), Console(progress=False))
+            else:
+                execute(experiment, RunOptions(**place), Console(progress=False))
+
+    return run
+
+
+def test_run_killed_at_several_steps_comes_to_the_same_bits(
+    train: Callable[..., None], trained: Path, mine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for step in (2, 7, 10, 11, 20):
+        with pytest.raises(End):
+            train(end=step)
+    train()
+    assert "resumes from step" in capsys.readouterr().out
+    assert_same(mine.parent / "run", trained / "run", mine)
+
+
+def test_seeds_killed_together_come_to_the_same_bits(
+    train: Callable[..., None], mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(seeds=2, seed_strategy="vmap", workdir=tmp_path / "whole")
+    for step in (7, 14):
+        with pytest.raises(End):
+            train(end=step, seeds=2, seed_strategy="vmap")
+    train(seeds=2)
+    assert "resumes from step" in capsys.readouterr().out
+    for seed in (0, 1):
+        assert_same(tmp_path / f"run/seed-{seed}", tmp_path / f"whole/seed-{seed}", mine)
+
+
+def assert_same(run: Path, other: Path, file: Path) -> None:
+    """Everything that the runs left is the same, but their times; and it is all there to be compared."""
+    experiment = load_experiment(file)
+    assert {"params", "model_state", "average"} <= {name.split(".")[1].split("[")[0] for name in arrays(run, file)}
+    assert list(bitwise_diff.differences(run, other, experiment)) == []
+
+
+def arrays(run: Path, file: Path) -> dict[str, np.ndarray]:
+    """The arrays of the last checkpoint by their names, but for the key."""
+    saved = checkpoint.load_step(RunDirectory(run).checkpoints, STEPS, build(load_experiment(file)).abstract_state)
+    leaves = jax.tree_util.tree_leaves_with_path((saved.state.replace(key=0), saved.sums))
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def test_seeds_that_train_together_are_each_as_alone_after_20_steps(
+    train: Callable[..., None], trained: Path, mine: Path, drawn_data_dir: Path, tmp_path: Path
+) -> None:
+    train(seeds=3, seed_strategy="vmap")
+    alone = {0: trained / "run"}
+    for seed in (1, 2):
+        alone[seed] = tmp_path / f"alone-{seed}"
+        options = RunOptions(workdir=alone[seed], data_dir=drawn_data_dir)
+        execute(load_experiment(mine).replace(seed=seed), options, Console(progress=False))
+    for seed, folder in alone.items():
+        found, expected = (arrays(run, mine) for run in (tmp_path / f"run/seed-{seed}", folder))
+        for name in expected:
+            # The optimizer's moments and the sums over images are large numbers and are not asked about.
+            if name.startswith(("[0].params", "[0].model_state", "[0].average")):
+                np.testing.assert_allclose(found[name], expected[name], atol=1e-5, rtol=1e-5, err_msg=name)
+        results = [json.loads((run / "result.json").read_text()) for run in (tmp_path / f"run/seed-{seed}", folder)]
+        for name in ("train_loss", "test_loss"):
+            assert results[0][name] == pytest.approx(results[1][name], abs=1e-5), name
+        assert results[0]["test_metrics"] == pytest.approx(results[1]["test_metrics"], abs=1e-5)
+    assert len({(tmp_path / f"run/seed-{seed}/predictions.npz").read_bytes() for seed in alone}) == 3
+
+
+@pytest.mark.long
+def test_own_file_killed_20_times_at_random_moments_comes_to_the_same_bits(
+    command_environment: dict[str, str], mine: Path, tmp_path: Path
+) -> None:
+    flags = (f"--experiment={mine}", "--train_examples=5000", "--epochs=20")
+    require_same_bits_after_kills(Program(flags, command_environment, tmp_path), tmp_path, load_experiment(mine))
+
+
+NAMES = ["random.py", "my first net.py", "моя сеть.py", "from.py", "shared.measures.py"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_file_of_any_name_trains(run_py: Run, tmp_path: Path, name: str) -> None:
+    write(tmp_path, name)
+    trained = run_py(f"--experiment={name}", "--epochs=1", "--train_examples=64", "--workdir=run")
+    assert (trained.returncode, trained.stderr) == (0, "")
+    assert (tmp_path / "run/experiment" / name).read_text() == MINE
+    again = run_py(f"--experiment={name}", "--epochs=1", "--train_examples=64", "--workdir=run")
+    assert "finished" in again.stderr
+    by_name = run_py(f"--experiment={name}", "--epochs=1", "--train_examples=64")
+    assert (by_name.returncode, by_name.stderr) == (0, "")
+    [folder] = (tmp_path / "runs").iterdir()
+    config = RunDirectory(folder).config()
+    assert config.experiment == name.removesuffix(".py")
+    evaluated = run_py("--mode=evaluate", "--workdir=run", f"--experiment={name}")
+    assert (evaluated.returncode, evaluated.stderr) == (0, "")
+
+
+def test_processes_of_a_sweep_load_the_file(run_process: Run, tmp_path: Path) -> None:
+    """Its name has spaces and letters of another script, and beside it is a file that is named as a standard module."""
+    write(tmp_path, "моя сеть.py")
+    (tmp_path / "random.py").write_text("raise ValueError('this is no module of the standard library')")
+    swept = run_process(
+        *("--mode=sweep", "--experiment=моя сеть.py", "--sweep=width=2,3", "--jobs=2", "--seeds=1", "--epochs=1"),
+        *("--train_examples=64", "--workdir=sweep"),
+    )
+    assert swept.returncode == 0, swept.stderr
+    rows = [json.loads(line) for line in (tmp_path / "sweep/sweep.jsonl").read_text().splitlines()]
+    assert sorted(row["settings"]["model.width"] for row in rows) == [2, 3]
+    assert {row["status"] for row in rows} == {"done"}
+
+
+def test_experiment_made_in_memory_with_parts_of_its_own_names_no_file(mine: Path) -> None:
+    """Such parts cannot be loaded by another process, and their code has no hash."""
+    loaded = load_experiment(mine)
+    assert Experiment(loaded.config, models=loaded.models, metrics=loaded.metrics).code is None
