@@ -75,8 +75,16 @@ def run(
     return folder
 
 
-def seeds(folder: Path, experiment: Experiment, wrong: Sequence[Sequence[int]], **changes: Any) -> Path:
-    """A many-seed run: seed i takes the images `wrong[i]` for others."""
+def seeds(
+    folder: Path,
+    experiment: Experiment,
+    wrong: Sequence[Sequence[int]],
+    *,
+    metrics: Mapping[str, Sequence[float]] | None = None,
+    **changes: Any,
+) -> Path:
+    """A many-seed run: seed i takes the images `wrong[i]` for others, and has the metrics `metrics[name][i]`."""
     for seed, indices in enumerate(wrong):
-        run(folder / f"seed-{seed}", experiment.replace(seed=seed), indices, **changes)
+        own = {name: values[seed] for name, values in (metrics or {}).items()}
+        run(folder / f"seed-{seed}", experiment.replace(seed=seed), indices, metrics=own, **changes)
     return folder

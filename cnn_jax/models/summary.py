@@ -19,8 +19,8 @@ class Layer:
     """One layer. Shapes: without the batch. multiply_adds: those of matrix products and convolutions, for one image.
 
     module: the layer by itself. params: the shapes of its parameters, as `module.apply` takes them. state: those of its
-    other collections. arguments, keywords: what it was called with beside its input. stands_alone: whether it is a
-    function of one array, as it is called here.
+    other collections. arguments, keywords: what it was called with beside its input. stands_alone: whether it is called
+    as a function of one array; of others, shapes are those of the first array, and nothing of the call is kept.
     """
 
     name: str
@@ -114,12 +114,13 @@ def subtree(tree: Any, path: Sequence[str]) -> Any:
 
 
 def _layer(
-    path: tuple[str, ...], module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, variables: dict
+    path: tuple[str, ...], module: nn.Module, args: tuple[Any, ...], kwargs: Any, output: Any, variables: dict
 ) -> Layer:
     arrays = [leaf for leaf in jax.tree.leaves((args, kwargs)) if hasattr(leaf, "shape")]
     params = variables.get("params", {})
     output_shape = next((leaf.shape[1:] for leaf in jax.tree.leaves(output) if hasattr(leaf, "shape")), ())
     kernel = params.get("kernel")
+    stands_alone = len(arrays) == 1 and bool(args) and args[0] is arrays[0] and hasattr(output, "shape")
     return Layer(
         name="/".join(path),
         input_shape=arrays[0].shape[1:] if arrays else (),
@@ -129,7 +130,7 @@ def _layer(
         module=module,
         params=params,
         state={name: part for name, part in variables.items() if name != "params" and part},
-        arguments=args[1:],
-        keywords=kwargs,
-        stands_alone=len(arrays) == 1 and bool(args) and args[0] is arrays[0] and hasattr(output, "shape"),
+        arguments=args[1:] if stands_alone else (),
+        keywords=kwargs if stands_alone else {},
+        stands_alone=stands_alone,
     )

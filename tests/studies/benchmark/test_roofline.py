@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from cnn_jax import compilation
 from cnn_jax.experiment import Experiment, build_module
@@ -85,6 +86,34 @@ def test_every_layer_is_timed_by_itself() -> None:
     timed = measure(table(model="dense", widths=(8,)), 16, "float32", "float32", seconds=0.05)
     assert [layer.name for layer in timed] == ["Dense_0", "Dense_1"]
     assert all(0 < layer.seconds < 1 for layer in timed)
+
+
+class Stateful(nn.Module):
+    """Layers that keep something between steps, that draw, and one that takes two arrays."""
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
+        x = nn.Conv(4, (3, 3))(images)
+        x = nn.Dropout(0.5)(nn.BatchNorm()(x, use_running_average=not train), deterministic=not train)
+        return nn.Dense(10)(Gate()(x.mean((1, 2)), x.max((1, 2))))
+
+
+class Gate(nn.Module):
+    """The product of two arrays and of weights."""
+
+    @nn.compact
+    def __call__(self, one: jax.Array, other: jax.Array) -> jax.Array:
+        return one * other * self.param("weights", nn.initializers.ones, (1, one.shape[-1]))
+
+
+def test_layers_of_every_kind_are_timed_as_in_training() -> None:
+    found = layers(Stateful(), jax.ShapeDtypeStruct((1, 9, 9, 1), "float32"), is_training=True)
+    assert [layer.name for layer in found] == ["Conv_0", "BatchNorm_0", "Dropout_0", "Gate_0", "Dense_0"]
+    assert [layer.stands_alone for layer in found] == [True, True, True, False, True]
+    assert [layer.parameters for layer in found] == [40, 8, 0, 4, 50]
+    timed = measure(found, 16, "float32", "float32", seconds=0.01)
+    assert [layer.name for layer in timed] == ["Conv_0", "BatchNorm_0", "Dropout_0", "Dense_0"]
+    assert all(layer.seconds > 0 for layer in timed)
 
 
 def test_measured_peaks_are_plausible() -> None:

@@ -15,6 +15,7 @@ from cnn_jax.studies.compare.numbers import comparison_record
 from cnn_jax.studies.compare.page import console_tables, images_shown, render_page, sentences
 from cnn_jax.studies.compare.run import Model as Found
 from cnn_jax.studies.compare.run import read_variants
+from cnn_jax.training.losses import accuracy
 from tests import fabricated
 
 Model = tuple[str, Sequence[int], dict[str, Any]]
@@ -33,7 +34,8 @@ def compared(tmp_path: Path) -> Compared:
     def record(*models: Model) -> dict[str, Any]:
         found = []
         for number, (name, wrong, changes) in enumerate(models):
-            experiment = Experiment().vary(experiment=name, model="logistic", dataset="fashion_mnist")
+            experiment = Experiment(metrics=dict.fromkeys(changes.get("metrics", {}), accuracy))
+            experiment = experiment.vary(experiment=name, model="logistic", dataset="fashion_mnist")
             runs = finished_seeds(fabricated.seeds(tmp_path / str(number), experiment, wrong, **changes))
             found.append(Found(experiment, runs))
         return comparison_record(*read_variants(found))
@@ -110,14 +112,14 @@ def test_wilcoxon_s_test_of_few_seeds_is_marked(compared: Compared) -> None:
 def test_own_metrics_have_an_interval_and_no_verdict(compared: Compared) -> None:
     without = compared(model("a", [1]), model("b", [1, 2]))
     assert "own metrics" not in render_page(without, None) and len(console_tables(without)) == 4
-    record = compared(model("c", [1], metrics={"confidence": 0.75}), model("d", [1, 2]))
+    record = compared(model("c", [1], metrics={"confidence": [0.7, 0.8, 0.75]}), model("d", [1, 2]))
     _, table, *_ = console_tables(record)
-    assert [list(row) for row in table.rows] == [["c", "confidence", "0.75", "0", "0.75 to 0.75"]]
+    assert [list(row) for row in table.rows] == [["c", "confidence", "0.75", "0.05", "0.6258 to 0.8742"]]
     assert [[*pair["test_accuracy"], *pair["test_loss"]] for pair in record["pairs"]] == [
         [*pair["test_accuracy"], *pair["test_loss"]] for pair in without["pairs"]
     ]
     page = render_page(record, None).replace("&#39;", "'")
-    assert table.title in page and "<td>0.75 to 0.75</td>" in page
+    assert table.title in page and re.search("<td[^>]*>0.6258 to 0.8742</td>", page)
     assert "they take no part in any test or verdict" in page
 
 
