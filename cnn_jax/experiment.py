@@ -319,7 +319,8 @@ def load_experiment(path: Path) -> Experiment:
     with user_errors():
         experiment = make()
     if not isinstance(experiment, Experiment):
-        raise InputError(f"--experiment={path}: experiment() returns {type(experiment).__name__}, not an Experiment.")
+        where = defined_at(make) or f"--experiment={path}: "
+        raise InputError(f"{where}experiment() returns {type(experiment).__name__}, not an Experiment.")
     name = "".join(c if c.isalnum() or c in "_ .+-" else "_" for c in path.stem)
     return dataclasses.replace(
         experiment, code=code, config=dataclasses.replace(experiment.config, experiment=name.lstrip(" .+-") or "_")

@@ -88,7 +88,8 @@ def user_errors(what: str = "", of: object = None) -> Iterator[None]:
         place = _place(error) or defined_at(of).removesuffix(": ")
         if not place:
             raise
-        reason = str(error).strip().partition("\n")[0]
+        said = error.msg if isinstance(error, SyntaxError) else str(error)  # the text of the first repeats the place
+        reason = said.strip().partition("\n")[0]
         raise UserCodeError(f"{place}: {what and what + ': '}{type(error).__name__}: {reason}") from None
 
 

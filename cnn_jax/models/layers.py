@@ -36,9 +36,10 @@ class Conv(nn.Module):
         height, width, channels = images.shape[-3:]
         least = self.kernel_size + 1 if pooled else self.kernel_size
         if self.padding == "VALID" and least > min(height, width):
+            needed = "too small for its filters and its pooling" if pooled else "smaller than its filters"
             raise InputError(
                 f"--kernel_size={self.kernel_size}: {self.name} receives images of {height} x {width} pixels, "
-                f"too small for its filters{' and the pooling' if pooled else ''}. Use smaller filters or fewer layers."
+                f"{needed}. Use smaller filters or fewer layers."
             )
         shape = (self.kernel_size, self.kernel_size, channels, self.features)
         kernel = self.param("kernel", nn.initializers.glorot_uniform(), shape)

@@ -62,7 +62,7 @@ class TrainedRun:
         wanted = ", ".join(map(str, shape))
         if images.dtype != np.uint8 or images.shape[1:] not in (shape, shape[:2]) or (shape[2] > 1 and images.ndim < 4):
             raise InputError(
-                f"predict: images {images.dtype} {images.shape}, expected uint8 of the shape {(0, *shape)}."
+                f"predict: images {images.dtype} {images.shape}, expected uint8 of the shape [N, {wanted}]."
             )
         images = images.reshape(-1, *shape)
         parts = [

@@ -34,7 +34,7 @@ class Net(nn.Module):
         x = images
         for width in (self.width, 2 * self.width):
             x = nn.Conv(width, (3, 3))(x)  # stock layers are fast: the program replaces what they compute with
-            x = nn.relu(nn.BatchNorm(use_running_average=not train)(x))
+            x = nn.relu(nn.BatchNorm(use_running_average=not train, momentum=0.9)(x))
             x = max_pool(x)
         x = nn.Dropout(self.dropout, deterministic=not train)(x.mean((1, 2)))
         return nn.Dense(self.classes)(x)

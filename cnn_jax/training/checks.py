@@ -158,18 +158,17 @@ def _require_optimizer(learner: Learner) -> None:
     if _holds(state.opt_state, contrib.ScheduleFreeState):
         raise InputError(f"{where}the optimizer scores other parameters than it trains (schedule-free); use --average.")
 
-    def update(state: Any) -> Any:
-        updates, opt_state = optimizer.update(state.params, state.opt_state, state.params)
-        return optax.apply_updates(state.params, updates), opt_state
-
     try:
         with user_errors("the optimizer"):
-            params, opt_state = jax.eval_shape(update, state)
+            updates, opt_state = jax.eval_shape(optimizer.update, state.params, state.opt_state, state.params)
     except (TypeError, ValueError, AttributeError, InputError) as error:
         raise InputError(
             f"{where}the optimizer must work with gradients and parameters alone. One that needs the value of the loss "
             f"or pairs of parameters cannot be used ({str(error).partition(chr(10))[0]})."
         ) from None
+    if not _have_same_names(updates, state.params):
+        raise InputError(f"{where}the optimizer gives updates of other parameters than those of the model.")
+    params = jax.eval_shape(optax.apply_updates, state.params, updates)
     if _forms(params) != _forms(state.params) or _forms(opt_state) != _forms(state.opt_state):
         raise InputError(f"{where}the optimizer changes the shapes or dtypes of the parameters or of its own state.")
 

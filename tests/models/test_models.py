@@ -12,7 +12,7 @@ from cnn_jax import compilation, models
 from cnn_jax.config import Config, Part
 from cnn_jax.data.tasks import TASKS
 from cnn_jax.errors import InputError
-from cnn_jax.experiment import Experiment, build_module
+from cnn_jax.experiment import Experiment, build, build_module
 
 MNIST = (28, 28, 1)
 
@@ -115,3 +115,9 @@ def test_setting_that_a_model_does_not_have_is_refused(settings: dict) -> None:
 def test_images_too_small_for_the_layers_are_refused(settings: dict) -> None:
     with pytest.raises(InputError, match="smaller than its filters"):
         initial(build_module(Experiment().vary(settings), 10))
+
+
+def test_images_too_small_for_a_layer_with_its_pooling_are_refused() -> None:
+    letters = Experiment().vary(dataset="x_and_o", widths=(32, 64, 128))
+    with pytest.raises(InputError, match="receives images of 3 x 3 pixels, too small for its filters and its pooling"):
+        build(letters)

@@ -1,0 +1,96 @@
+"""Training from Python: no file is written, each epoch is told, and a run on disk is the same kind of object."""
+
+import math
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from cnn_jax import Config, Dataset, Experiment, InputError, Part, TrainedRun, load_run, train
+from cnn_jax.experiment import build
+from cnn_jax.report.console import Console
+from cnn_jax.runs.execute import execute
+from cnn_jax.runs.options import RunOptions
+
+
+def letters() -> Dataset:
+    """Bright and dark images, of two classes."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 96)
+    images = np.uint8(rng.integers(0, 50, (96, 9, 9)) + 200 * labels[:, None, None])
+    return Dataset.from_arrays(images[:64], labels[:64], images[64:], labels[64:])
+
+
+def experiment(**fields: object) -> Experiment:
+    fields = {"epochs": 3, "batch_size": 16, "learning_rate": 1e-2, **fields}
+    config = Config(dataset=Part("letters"), model=Part("dense", widths=(8,)), **fields)
+    return Experiment(config, datasets={"letters": letters}, metrics={"largest": lambda logits, _: logits.max(axis=-1)})
+
+
+@pytest.fixture(scope="module")
+def trained() -> TrainedRun:
+    return train(experiment())
+
+
+def test_training_in_memory_writes_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = train(experiment())
+    assert list(tmp_path.iterdir()) == []
+    assert run.test_accuracy > 0.9
+    assert run.params.keys() == {"Dense_0", "Dense_1"}
+
+
+def test_on_epoch_gets_every_row_with_norms_and_metrics(trained: TrainedRun) -> None:
+    rows: list[dict] = []
+    train(experiment(validation_examples=8), on_epoch=rows.append)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    named = {f"{split}_{number}" for split in ("train", "validation") for number in ("loss", "accuracy", "largest")}
+    assert rows[0].keys() >= named | {"learning_rate", "seconds", "gradient_norm", "parameter_norm"}
+    norm = math.sqrt(sum(float(np.sum(np.square(leaf))) for leaf in jax.tree.leaves(trained.params)))
+    assert trained.history[-1]["parameter_norm"] == pytest.approx(norm, rel=1e-5)
+
+
+def test_on_epoch_may_stop_the_training() -> None:
+    run = train(experiment(), on_epoch=lambda row: "stop" if row["epoch"] == 2 else None)
+    assert [row["epoch"] for row in run.history] == [1, 2]
+    assert 0 <= run.test_accuracy <= 1
+
+
+def test_gradient_norm_is_that_of_the_mean_loss() -> None:
+    """One step over all images: the norm of the gradient of the loss that the epoch reports."""
+    one_step = experiment(epochs=1, batch_size=64)
+    run = train(one_step)
+    learner, data = build(one_step), letters()
+    initial = jax.jit(learner.create_state)(0).variables
+
+    def loss(params: dict) -> jax.Array:
+        logits = learner.apply({"params": params}, data.train.images)
+        return learner.measures.loss(logits, data.train.labels).mean()
+
+    gradients = jax.tree.leaves(jax.grad(loss)(initial["params"]))
+    norm = math.sqrt(sum(float(np.sum(np.square(leaf))) for leaf in gradients))
+    assert run.history[0]["gradient_norm"] == pytest.approx(norm, rel=1e-4)
+
+
+def test_a_run_on_disk_predicts_as_the_same_run_in_memory(trained: TrainedRun, tmp_path: Path) -> None:
+    execute(experiment(), RunOptions(workdir=tmp_path / "run"), Console(progress=False, rows=False))
+    loaded, images = load_run(tmp_path / "run", experiment()), letters().test.images
+    np.testing.assert_array_equal(loaded.predict(images), trained.predict(images))
+    assert (loaded.test_accuracy, loaded.test_loss) == (trained.test_accuracy, trained.test_loss)
+    assert loaded.test_metrics == trained.test_metrics
+    assert np.mean(loaded.predict(images).argmax(axis=-1) == letters().test.labels) == trained.test_accuracy
+    np.testing.assert_allclose(loaded.predict(images).sum(axis=-1), 1, rtol=1e-5)
+
+
+def test_predictions_do_not_depend_on_how_many_images_are_asked_for(trained: TrainedRun) -> None:
+    images = letters().test.images
+    for count in (0, 1, 5):
+        np.testing.assert_allclose(trained.predict(images[:count]), trained.predict(images)[:count], rtol=1e-5)
+    np.testing.assert_array_equal(trained.predict(images[..., 0]), trained.predict(images))
+
+
+@pytest.mark.parametrize("images", [np.zeros((2, 9, 9)), np.zeros((2, 8, 9), np.uint8), np.zeros((9, 9), np.uint8)])
+def test_other_images_are_refused(trained: TrainedRun, images: np.ndarray) -> None:
+    with pytest.raises(InputError, match=r"^predict: images .*, expected uint8 of the shape \[N, 9, 9, 1\]\.$"):
+        trained.predict(images)
