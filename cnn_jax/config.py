@@ -164,7 +164,8 @@ PART_FIELDS: Mapping[str, Any] = types.MappingProxyType(
 def _as_setting(field: dataclasses.Field) -> Setting:
     about = {name: value for name, value in field.metadata.items() if name != "choices"}
     if field.name in PART_FIELDS:
-        return Setting(field.name, str, field.default, is_tuple=PART_FIELDS[field.name] is tuple, about=About(**about))
+        is_tuple, is_optional = PART_FIELDS[field.name] is tuple, field.default is None
+        return Setting(field.name, str, field.default, is_tuple, is_optional=is_optional, about=About(**about))
     setting = setting_from(field.name, field.type, field.default)
     assert setting is not None, f"{field.name} is a setting or a part"
     return dataclasses.replace(setting, choices=field.metadata["choices"], about=About(**about))
@@ -230,7 +231,8 @@ def _translated(values: dict[str, Any]) -> dict[str, Any]:
         return values
     values = dict(values)
     settings = {name: values.pop(name, None) for name in ("widths", "kernel_size", "pooling")}
-    model = {"graph": "two_inputs_two_outputs"}.get(values.get("model", "cnn"), values.get("model", "cnn"))
+    model = str(values.get("model", "cnn"))
+    model = {"graph": "two_inputs_two_outputs"}.get(model, model)
     own = {"cnn": settings, "two_inputs_two_outputs": {n: settings[n] for n in ("widths", "kernel_size")}}
     used = own.get(model, {"widths": settings["widths"]})
     values["model"] = {"name": model, **{name: value for name, value in used.items() if value is not None}}

@@ -262,8 +262,8 @@ def require_same_code(run: RunDirectory, experiment: Experiment) -> None:
     before, now = run.machine().get("experiment_hash"), experiment.code.digest if experiment.code else None
     if before != now:
         raise InputError(
-            f"--workdir={run.path}: the code of {experiment.config.experiment} has changed since this run was started. Name "
-            "another --workdir, or use --overwrite to delete that run."
+            f"--workdir={run.path}: the code of {experiment.config.experiment} has changed since this run was started. "
+            "Name another --workdir, or use --overwrite to delete that run."
         )
 
 

@@ -168,7 +168,8 @@ def _require_optimizer(learner: Learner) -> None:
         ) from None
     if not _have_same_names(updates, state.params):
         raise InputError(f"{where}the optimizer gives updates of other parameters than those of the model.")
-    params = jax.eval_shape(optax.apply_updates, state.params, updates)
+    with user_errors("the optimizer", learner.optimizer):
+        params = jax.eval_shape(optax.apply_updates, state.params, updates)
     if _forms(params) != _forms(state.params) or _forms(opt_state) != _forms(state.opt_state):
         raise InputError(f"{where}the optimizer changes the shapes or dtypes of the parameters or of its own state.")
 

@@ -35,7 +35,7 @@ def trained() -> TrainedRun:
 
 def test_training_in_memory_writes_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    run = train(experiment())
+    run = train(experiment(epochs=10))
     assert list(tmp_path.iterdir()) == []
     assert run.test_accuracy > 0.9
     assert run.params.keys() == {"Dense_0", "Dense_1"}
