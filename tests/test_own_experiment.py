@@ -12,6 +12,7 @@ import pytest
 from jax import export
 from PIL import Image
 
+import run
 from cnn_jax.experiment import load_experiment
 from cnn_jax.report.console import Console
 from cnn_jax.runs.execute import execute
@@ -353,18 +354,19 @@ LOGITS = "return nn.Dense(self.classes)(x.reshape(len(x), -1))"
 BRIGHT = "return images + jax.random.uniform(key, (len(images), 1, 1, 1), maxval=most)"
 PART = 'model=Part("net", width=4)'
 SHRINKS = "optax.GradientTransformation(lambda p: (), lambda g, s, p=None: ({'Dense_0': g['Dense_0']}, s))"
+WIDENS = "optax.GradientTransformation(lambda p: (), lambda g, s, p=None: (jax.tree.map(lambda x: x[None], g), s))"
 GROWS = "optax.GradientTransformation(lambda p: jnp.zeros(3), lambda g, s, p=None: (g, jnp.append(s, 0)))"
 
 # What is wrong with the file, and what is said of it. `# HERE` is in the line that is named.
 FAULTS: dict[str, tuple[str, str]] = {
     "raises": ("x = 1\ny = x / 0  # HERE\n", "ZeroDivisionError: division by zero"),
-    "has a syntax error": ("x = 1\ndef experiment(:  # HERE\n", "SyntaxError: invalid syntax"),
+    "has a syntax error": ("x = 1\ndef experiment(:  # HERE\n", "SyntaxError: invalid syntax\n"),
     "imports what is not there": ("import not_there  # HERE\n", "ModuleNotFoundError: No module named 'not_there'"),
     "has no experiment()": ("x = 1\n", "--experiment=mine.py: has no function experiment()"),
     "has an experiment that raises": ("def experiment():\n    return [][0]  # HERE\n", "IndexError: list index out of"),
     "gives something else": (
-        "def experiment():\n    return 3\n",
-        "--experiment=mine.py: experiment() returns int, not an Experiment",
+        "def experiment():  # HERE\n    return 3\n",
+        "experiment() returns int, not an Experiment",
     ),
     "setting that the part has not": (
         changed(PART, 'model=Part("net", widht=4)').replace("    return Experiment(", "    return Experiment(  # HERE"),
@@ -473,7 +475,11 @@ FAULTS: dict[str, tuple[str, str]] = {
     ),
     "optimizer that drops parameters": (
         changed(RATE, f"return {SHRINKS}").replace("def decayed(", "def decayed(  # HERE\n    "),
-        "the optimizer",
+        "the optimizer gives updates of other parameters than those of the model",
+    ),
+    "optimizer of other shapes": (
+        changed(RATE, f"return {WIDENS}").replace("def decayed(", "def decayed(  # HERE\n    "),
+        "the optimizer changes the shapes or dtypes of the parameters or of its own state",
     ),
     "optimizer whose state grows": (
         changed(RATE, f"return {GROWS}").replace("def decayed(", "def decayed(  # HERE\n    "),
@@ -529,6 +535,48 @@ def test_fault_of_the_file_is_one_line_that_names_it_exit_2_and_nothing_written(
     assert files(tmp_path) == before
 
 
+OF_FILE = (
+    "--help",
+    "--list",
+    *(f"--mode={name}" for name, mode in run.MODES.items() if "experiment" in mode.all_flags),
+)
+
+
+@pytest.mark.parametrize("command", [(flag, OWN) for flag in OF_FILE], ids=" ".join)
+def test_fault_is_found_by_whatever_reads_the_file(
+    run_py: Run, mine: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    mine.write_text("x = 1 / 0")
+    before = files(tmp_path)
+    finished = run_py(*command)
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert finished.stderr == "run.py: mine.py, line 1: ZeroDivisionError: division by zero\n"
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("--mode=summary", OWN),
+        ("--mode=benchmark", OWN),
+        ("--mode=sweep", OWN, "--sweep=epochs=1,2"),
+        ("--mode=compare", "--experiments=mine.py,logistic", "--dataset=x_and_o"),
+        ("--mode=compare", "--experiments=logistic,mine.py", "--dataset=x_and_o"),
+        ("--mode=overfitting", "--experiments=mine.py"),
+    ],
+    ids=" ".join,
+)
+def test_part_that_does_not_fit_is_found_by_every_mode_before_it_writes(
+    run_py: Run, mine: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    mine.write_text(FAULTS["loss that is a scalar"][0])
+    before = files(tmp_path)
+    finished = run_py(*command)
+    assert (finished.returncode, finished.stderr.count("\n")) == (2, 1)
+    assert re.match(r"run\.py: mine\.py, line \d+: the loss must give one number an image", finished.stderr)
+    assert files(tmp_path) == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -559,6 +607,26 @@ def test_bad_setting_of_an_own_part_is_one_line_exit_2_and_nothing_written(
     assert finished.stderr.startswith("run.py: --")
     assert said in finished.stderr
     assert files(tmp_path) == before
+
+
+def test_dataset_of_own_arrays(run_py: Run, mine: Path, tmp_path: Path) -> None:
+    images = "np.random.default_rng(0).integers(0, 256, (80, 12, 12), np.uint8)"
+    mine.write_text(
+        changed('dataset="x_and_o",\n            train_examples=640,', 'dataset=Part("noise", classes=3),')
+        .replace('models={"net": Net},', 'models={"net": Net},\n        datasets={"noise": noise},')
+        .replace("import jax\n", "import jax\nimport numpy as np\n", 1)
+        .replace("from cnn_jax import About", "from cnn_jax import Dataset, About")
+        + f"\n\ndef noise(classes: int = 2):\n    images, labels = {images}, np.arange(80) % classes\n"
+        "    return Dataset.from_arrays(images[:60], labels[:60], images[60:], labels[60:], name='noise')\n"
+    )
+    finished = run_py(OWN, "--dataset.classes=4")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "noise test loss" in finished.stdout
+    folder = tmp_path / "runs/mine-noise-seed0-dataset.classes=4"
+    with np.load(folder / "predictions.npz") as arrays:
+        assert arrays["logits"].shape == (20, 4)
+    asked = run_py("--mode=evaluate", f"--workdir={folder}", OWN)
+    assert f"noise test loss {result(folder)['test_metrics']['cross_entropy']:.4f}" in asked.stdout, asked.stderr
 
 
 def test_metrics_can_be_chosen(run_py: Run) -> None:

@@ -168,9 +168,10 @@ def _require_optimizer(learner: Learner) -> None:
         ) from None
     if not _have_same_names(updates, state.params):
         raise InputError(f"{where}the optimizer gives updates of other parameters than those of the model.")
-    with user_errors("the optimizer", learner.optimizer):
-        params = jax.eval_shape(optax.apply_updates, state.params, updates)
-    if _forms(params) != _forms(state.params) or _forms(opt_state) != _forms(state.opt_state):
+    shapes = [[leaf.shape for leaf in jax.tree.leaves(tree)] for tree in (updates, state.params)]
+    if shapes[0] != shapes[1] or _forms(opt_state) != _forms(
+        state.opt_state
+    ):  # updates are cast to the parameters' dtype
         raise InputError(f"{where}the optimizer changes the shapes or dtypes of the parameters or of its own state.")
 
 

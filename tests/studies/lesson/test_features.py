@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from cnn_jax import data
 from cnn_jax.compilation import jit
@@ -61,6 +62,27 @@ def test_filters_of_a_dense_network_have_the_image_s_form(drawn_spec: Spec) -> N
     record, params = computed(drawn_spec, model="dense", widths=(6,))
     assert record["filters"].shape == (28, 28, 1, 6)
     np.testing.assert_array_equal(record["filters"][3, 4, 0], params["Dense_0"]["kernel"][3 * 28 + 4])
+
+
+class Normalized(nn.Module):
+    classes: int
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
+        x = nn.BatchNorm(use_running_average=not train)(nn.Conv(3, (5, 5), strides=2)(images))
+        return nn.Dense(self.classes)(nn.relu(x).mean((1, 2)))
+
+
+def test_own_model_has_maps_and_filters_too(drawn_spec: Spec) -> None:
+    experiment = Experiment(models={"normalized": Normalized}).vary(model="normalized")
+    variables = build(experiment, drawn_spec).init(jax.random.key(0))
+    image = np.zeros(drawn_spec.image_shape, np.uint8)
+    record = features.compute(experiment, drawn_spec, variables, image, 7)
+    assert {name: maps.shape for name, maps in record["maps"].items()} == {
+        **{"Conv_0": (14, 14, 3), "BatchNorm_0": (14, 14, 3), "Dense_0": (10,)}
+    }
+    np.testing.assert_array_equal(record["filters"], variables["params"]["Conv_0"]["kernel"])
+    require_described_figures(features.section(record))
 
 
 def test_model_with_two_inputs_and_outputs_has_maps_too(drawn_spec: Spec) -> None:
