@@ -228,6 +228,7 @@ def test_training_can_go_back_to_a_checkpoint(
     with pytest.raises(InputError, match=r"no checkpoint of step 7\. There are: .*20"):
         train(resume_from=7)
 
+
 def damage(place: Path, how: str) -> None:
     largest = max(place.rglob("*/d/*"), key=lambda path: path.stat().st_size)
     content = largest.read_bytes()
