@@ -1,5 +1,6 @@
 """A user's own file as an experiment: every mode takes it, and each of its faults is one line with its place."""
 
+import csv
 import json
 import re
 import subprocess
@@ -289,6 +290,10 @@ def test_comparison_with_a_shipped_experiment_shows_own_metrics_without_a_verdic
         assert own["metrics"][name]["interval"] is not None
     assert own["test_loss"]["values"] == [end["cross_entropy"] for end in ends]
     assert "confidence" not in json.dumps(record["pairs"])
+    with (tmp_path / "trained/compare.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    confidences = [str(end["confidence"]) for end in ends]
+    assert [row["metrics.confidence"] for row in rows] == [*confidences, "", ""]
     low, high = own["metrics"]["confidence"]["interval"]
     shown = f"{low:.4g} to {high:.4g}"
     assert "confidence" in compared.stdout and shown in compared.stdout

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 from optax import contrib
 
+from cnn_jax import compilation
 from cnn_jax.data.augmentations import Mixed
 from cnn_jax.data.dataset import Split
 from cnn_jax.errors import InputError
@@ -51,7 +52,8 @@ def require_numbers(learner: Learner, split: Split) -> None:
     if not learner.measures.metrics:
         return
     first = split[: min(len(split), learner.batch_size)]
-    logits = jax.device_get(jax.jit(learner.apply)(jax.jit(learner.create_state)(0).variables, first.images))
+    state = compilation.jit(learner.create_state, runs_once=True)(0)
+    logits = jax.device_get(compilation.jit(learner.apply, runs_once=True)(state.variables, first.images))
     score = learner.measures.score(logits, jax.tree.map(np.asarray, learner.targets(first.labels)))
     for name, metric in learner.measures.metrics.items():
         if not np.isfinite(score.metrics[name]):
@@ -168,10 +170,9 @@ def _require_optimizer(learner: Learner) -> None:
         ) from None
     if not _have_same_names(updates, state.params):
         raise InputError(f"{where}the optimizer gives updates of other parameters than those of the model.")
+    # Updates are cast to the dtype of the parameters.
     shapes = [[leaf.shape for leaf in jax.tree.leaves(tree)] for tree in (updates, state.params)]
-    if shapes[0] != shapes[1] or _forms(opt_state) != _forms(
-        state.opt_state
-    ):  # updates are cast to the parameters' dtype
+    if shapes[0] != shapes[1] or _forms(opt_state) != _forms(state.opt_state):
         raise InputError(f"{where}the optimizer changes the shapes or dtypes of the parameters or of its own state.")
 
 
