@@ -259,6 +259,8 @@ def require_same(run: RunDirectory, experiment: Experiment) -> None:
 
 def require_same_code(run: RunDirectory, experiment: Experiment) -> None:
     """Raises InputError if the run was trained by a user's file that says something else than the experiment's."""
+    if not (run.path / "machine.json").exists() and not run.checkpoints.exists():
+        return  # it was ended while its first files were written
     before, now = run.machine().get("experiment_hash"), experiment.code.digest if experiment.code else None
     if before != now:
         raise InputError(

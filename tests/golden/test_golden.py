@@ -1,8 +1,10 @@
 """What the first generation of the program has left behind is read to its recorded numbers, or refused in one line.
 
-`make_golden.py` says what the stored files are; `expected.json` has the numbers. All goes through the command line.
+`make_golden.py` says what the stored files are; `expected.json` has the numbers. Nearly all goes through the
+command line.
 """
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -13,8 +15,15 @@ from typing import Any, NamedTuple
 import jax.export
 import numpy as np
 import pytest
+from flax import linen as nn
 
 import run
+from cnn_jax.config import Config, Part, read_config
+from cnn_jax.errors import InputError
+from cnn_jax.experiment import Experiment, build
+from cnn_jax.models.cnn import CNN
+from cnn_jax.runs import checkpoint
+from cnn_jax.runs.directory import RunDirectory
 
 GOLDEN = Path(__file__).parent
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
@@ -253,6 +262,78 @@ def test_stored_records_hold_the_recorded_numbers(stored: Path) -> None:
     assert {model["name"]: model["accuracy"] for model in corruptions["runs"]} == EXPECTED["corruptions"]
 
 
+def test_configs_of_the_first_version_are_read_to_this_ones(stored: Path) -> None:
+    cnn = Part("cnn", widths=(4, 8), kernel_size=3, pooling=True)
+    glyphs = {"train_examples": 64, "epochs": 1}
+    expected = {
+        "run": Config(experiment="x_and_o", dataset="x_and_o", train_examples=640, model=cnn, epochs=2),
+        "together/together": Config(
+            **{"experiment": "x_and_o", "dataset": "x_and_o", "train_examples": 640, "epochs": 20},
+            model=Part("dense", widths=(8,)),
+        ),
+        "configs/glyph_seed": Config(dataset=Part("glyphs", seed=3), model=cnn, **glyphs),
+        "configs/permuted": Config(
+            experiment="permuted_pixels", dataset=Part("glyphs", seed=0), task="permuted", model=cnn, **glyphs
+        ),
+        "configs/two_outputs": Config(
+            **{"experiment": "two_inputs_two_outputs", "dataset": Part("glyphs", seed=0), "task": "with_metadata"},
+            model=Part("two_inputs_two_outputs", kernel_size=3),
+            **glyphs,
+        ),
+    }
+    for name, config in expected.items():
+        path = stored / (f"{name}.json" if name.startswith("configs") else f"{name}/config.json")
+        assert read_config(path) == config, name
+        assert Experiment(config).differences(read_config(path)) == {}, name
+
+
+def test_results_of_the_first_version_have_their_cross_entropy_as_a_metric(stored: Path) -> None:
+    """It was their loss. Of several outputs, the first was that of the dataset's classes."""
+    for name in ("run", "stopped", "loop/seed-1"):
+        result = RunDirectory(stored / name).finished_result()
+        assert result.test_metrics == {"cross_entropy": result.test_loss}
+        assert result.main == (result.test_loss, result.test_accuracy)
+    assert (unfinished := RunDirectory(stored / "interrupted").result())
+    assert unfinished.test_metrics is None
+    outputs = {"digit": {"test_loss": 0.3, "test_accuracy": 0.9}, "is_large": {"test_loss": 0.1, "test_accuracy": 0.96}}
+    content = read(stored / "run/result.json") | {"outputs": outputs}
+    (stored / "run/result.json").write_text(json.dumps(content))
+    result = RunDirectory(stored / "run").finished_result()
+    assert (result.main_output, result.main) == ("digit", (0.3, 0.9))
+
+
+def test_rows_after_a_checkpoint_of_the_first_version_have_the_norms_that_are_known(
+    command: Command, stored: Path
+) -> None:
+    """It had counted none: the mean over the epoch that it had begun is unknown, and left out."""
+    assert command(*SHORT, "--workdir=stopped").code == 0
+    first, second = rows(stored / "stopped/metrics.jsonl")
+    assert "gradient_norm" not in first
+    assert min(first["parameter_norm"], second["parameter_norm"], second["gradient_norm"]) > 0
+    assert command(*LONGER, "--workdir=interrupted").code == 0
+    *_, last, new = rows(stored / "interrupted/metrics.jsonl")[:5]
+    assert "gradient_norm" not in last
+    assert min(new["gradient_norm"], new["parameter_norm"]) > 0
+
+
+@pytest.mark.parametrize("change", [{"average": "ema"}, {"model": Part("batch_norm", widths=(4, 8))}])
+def test_checkpoint_of_the_first_version_is_not_taken_for_one_with_more_state(
+    stored: Path, change: dict[str, Any]
+) -> None:
+    config = read_config(stored / "run/config.json")
+    other = Experiment(models={"batch_norm": Normalized}).with_config(dataclasses.replace(config, **change))
+    with pytest.raises(InputError, match="is of another model"):
+        checkpoint.load_step(stored / "run/checkpoints", 20, build(other).abstract_state)
+
+
+class Normalized(CNN):
+    """The same network, and the statistics of its images."""
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        return super().__call__(nn.BatchNorm(True, use_scale=False, use_bias=False)(images))
+
+
 @pytest.mark.parametrize(
     ("name", "flags"),
     [
@@ -295,8 +376,8 @@ def flip_a_byte(checkpoint: Path) -> None:
 
 
 def flip_a_byte_of_each(checkpoints: Path) -> None:
-    for checkpoint in checkpoints.iterdir():
-        flip_a_byte(checkpoint)
+    for path in checkpoints.iterdir():
+        flip_a_byte(path)
 
 
 def truncate(file: Path) -> None:

@@ -19,7 +19,7 @@ from cnn_jax.config import FIELDS, Config, differences_in_words, read_config
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment
 from cnn_jax.files import delete, machine_errors, read_text, write_atomic, write_files, write_json
-from cnn_jax.runs.directory import RunDirectory, entries, input_errors
+from cnn_jax.runs.directory import RunDirectory, entries, input_errors, require_same_code
 
 Row = dict[str, Any]
 
@@ -45,7 +45,7 @@ class SweepDirectory:
     def finished_rows(self, base: Experiment) -> dict[Config, Row]:
         """The rows of finished trials, by the trial's Config. An incomplete last line is ignored.
 
-        Raises InputError when the sweep here starts from another Config, or when the file is damaged.
+        Raises InputError when the sweep here starts from another Config or other code, or when the file is damaged.
         """
         if not self.exists():
             return {}
@@ -55,6 +55,7 @@ class SweepDirectory:
                 f"--workdir={self.path}: holds a sweep that starts from another config ({fields}). "
                 "Name another --workdir, or use --overwrite to delete that sweep."
             )
+        require_same_code(RunDirectory(self.path), base)
         file = self.path / "sweep.jsonl"
         try:
             rows = [_row(base, line) for line in self._whole_lines().splitlines()]
