@@ -430,7 +430,7 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--mode=sweep", "--sweep=learning_rate=1e-4:1e-2:log"], "give the number of points as in 0.0001:0.01:log5"),
         (["--mode=sweep", "--sweep=epochs=1,two"], "--sweep: epochs=two: must be a whole number"),
         (["--mode=sweep", "--sweep=model=dense,densee"], "--model=densee: no such model. Did you mean dense?"),
-        (["--mode=sweep", "--sweep=kernel_size=3,29"], "smaller than its filters"),
+        (["--mode=sweep", "--sweep=kernel_size=3,29"], "28 x 28 pixels, too small for its filters and its pooling"),
         (["--mode=sweep", "--sweep=train_examples=100,50001"], "has only 50,000 training images beside the 10,000"),
         (["--mode=sweep", "--sweep=seed=1,2"], "seed cannot be swept: use --seeds"),
         (["--mode=sweep", "--sweep=epochs=1,2", "--samples=3"], "--samples=3: there are only 2 combinations"),
