@@ -7,20 +7,24 @@ import inspect
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
 import experiments
 from cnn_jax import compilation
-from cnn_jax.experiment import build
+from cnn_jax.config import Config
+from cnn_jax.data.augmentations import Mixed
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.models import receptive_field, summary
 from cnn_jax.ops import blocks
+from cnn_jax.runs.in_memory import TrainedRun
 from cnn_jax.studies.benchmark import cases, layers, roofline
 from cnn_jax.studies.benchmark.cases import BenchmarkModel
+from cnn_jax.training import checks
 from cnn_jax.training.compiled import compile_inference, compile_training
 from cnn_jax.training.mesh import make_mesh
 
@@ -74,7 +78,7 @@ def compile_only() -> set[str]:
 
 def compile_model(model: BenchmarkModel) -> None:
     """Compiles training, training of several seeds, inference, and what the benchmark compiles beside them."""
-    learner, config = build(model.config, model.spec), model.config
+    learner, config = build(model.experiment, model.spec), model.config
     compile_training(learner, model.train, make_mesh())
     compile_training(learner, model.train, make_mesh(SEEDS), SEEDS)
     compile_inference(learner, model.test[:EXAMPLES], make_mesh(), BATCH_SIZE)
@@ -84,23 +88,66 @@ def compile_model(model: BenchmarkModel) -> None:
 
 def compile_views_of_layers(model: BenchmarkModel) -> None:
     """Compiles what computes the layers' maps and receptive fields, as the lesson shows them."""
-    learner = build(model.config, model.spec, fused=False)
-    params, inputs = learner.abstract_state[0].params, learner.input_shapes
-    inputs = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), inputs)
-    summary.feature_maps(learner.module, params, inputs)
+    learner = build(model.experiment, model.spec, fused=False)
+    inputs = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), learner.input_shapes)
+    summary.feature_maps(learner.module, learner.abstract_variables, inputs)
     receptive_field.measured(learner.module, inputs)
+
+
+class OwnModel(nn.Module):
+    """A user's model: stock layers, with a state and random numbers."""
+
+    classes: int
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+        x = nn.relu(nn.BatchNorm(use_running_average=not train)(nn.Conv(8, (3, 3))(images)))
+        x = nn.Dropout(0.5, deterministic=not train)(nn.avg_pool(x, (2, 2), (2, 2)))
+        return nn.Dense(self.classes)(x.reshape(x.shape[0], -1))
+
+
+def mixup(key: jax.Array, images: jax.Array) -> Mixed:
+    """Each image is mixed with the image of another row."""
+    partners = jax.random.permutation(key, images.shape[0])
+    weight = jax.random.uniform(key, images.shape[:1])
+    shares = weight.reshape(-1, 1, 1, 1)
+    return Mixed(shares * images + (1 - shares) * images[partners], partners, weight)
+
+
+def own_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """The squared distance from the label's vector."""
+    return jnp.sum((logits - jax.nn.one_hot(labels, logits.shape[-1])) ** 2, axis=-1)
+
+
+def compile_own_parts(config: Config) -> None:
+    """Compiles what only an experiment of a user's own has, as a run and a program in memory have it."""
+    experiment = Experiment(
+        config,
+        models={"own": OwnModel},
+        augmentations={"mixup": mixup},
+        losses={"own": own_loss},
+        metrics={"margin": lambda logits, labels: jnp.max(logits, axis=-1)},
+    ).vary(model="own", augment=("shift", "flip", "mixup"), loss="own", metrics=("margin",), average="ema")
+    model = cases.build_model(experiment)
+    compile_model(model)
+    learner, split = build(experiment, model.spec), model.train[:EXAMPLES]
+    checks.require_numbers(learner, split)
+    training = compile_training(learner, split, make_mesh())
+    training.settled(training.create_state(0))
+    TrainedRun(experiment, learner.abstract_variables, [], 0.0, 0.0, {}).predict(split.images)
 
 
 def main(names: list[str]) -> None:
     sites = compile_only()
     compilation.start(persistent_cache=False)
     for name in names:
-        config = replace(experiments.load(name), train_examples=EXAMPLES, batch_size=BATCH_SIZE)
-        model = cases.build_model(config)
+        experiment = experiments.load(name).replace(train_examples=EXAMPLES, batch_size=BATCH_SIZE)
+        model = cases.build_model(experiment)
         compile_model(model)
         if name == MOST:
             compile_model(model.variant("bfloat16", BATCH_SIZE))
             compile_views_of_layers(model)
+            compile_own_parts(experiment.config)
     print(json.dumps(sorted(sites)))
 
 
