@@ -147,7 +147,7 @@ def drawn_data_dir(shared_folder: Callable[[str, Callable[[Path], None]], Path])
 def _draw_data(data_dir: Path) -> None:
     data.load("x_and_o", data_dir=data_dir)
     for seed, name in enumerate(("mnist", "fashion_mnist")):
-        [source] = [source for source in data.SOURCES if source.spec.name == name]
+        source = data.source(name)
         train, test = (drawn_split(source.spec, n, seed) for n in (source.spec.train_examples, 10_000))
         drawn = Dataset(source.spec, train, test, fingerprint(train, test))
         cache.write(data_dir / "cnn_jax" / name / f"{name}-{source.version}.npz", drawn, source.version)
