@@ -23,6 +23,7 @@ from cnn_jax.studies.sweep.numbers import sweep_record, with_test_scores
 from cnn_jax.studies.sweep.page import render_page, sentences, settings_ranking
 from cnn_jax.studies.sweep.space import MOST_TRIALS, Setting, grid, parse_dimensions, random_search, setting_words
 from cnn_jax.studies.sweep.trials import Trial, Workload, all_trials, compiled_config, run_trials
+from cnn_jax.training.checks import require_numbers
 
 SEEDS = 3
 HELD_OUT = 6  # one sixth of the training images by default: 10,000 of MNIST's 60,000
@@ -98,11 +99,11 @@ def _require_jobs(jobs: int) -> None:
 def _load(base: Experiment, trials: Sequence[Trial], options: RunOptions, console: Console) -> Dataset:
     """The dataset. Raises InputError when a trial's model cannot be built or cannot be trained on it."""
     different = {compiled_config(base.with_config(trial.config)): trial.config for trial in trials}
-    for config in different.values():
-        build(base.with_config(config))
+    learners = {config: build(base.with_config(config)) for config in different.values()}
     dataset = load_dataset(base, options, console)
-    for config in different.values():
-        split_training_images(dataset, config.train_examples, config.validation_examples)
+    for config, learner in learners.items():
+        train, _ = split_training_images(dataset, config.train_examples, config.validation_examples)
+        require_numbers(learner, train)
     return dataset
 
 

@@ -127,9 +127,11 @@ def _numbers(
                 check()
 
             last, _ = train(training, config.seed, on_progress)
-        held_out, on_train = validation.score(training.settled(last.state).variables), last.train
-        if on_train is None or not math.isfinite(held_out.loss):
+        scores = validation.score(training.settled(last.state).variables), last.train
+        if scores[1] is None or not math.isfinite(scores[0].loss):
             raise diverged(last.epoch, last.step)
+        main = training.learner.task.main_output
+        held_out, on_train = scores[0].of_output(main), scores[1].of_output(main)
     except DivergedError as end:
         ended = {"status": "diverged", "epochs": (end.step - 1) // training.epoch_steps, "steps": end.step}
         return ended | dict.fromkeys(NUMBERS)
