@@ -168,7 +168,7 @@ def test_settings_of_own_parts_are_flags_and_are_stored(run_py: Run, tmp_path: P
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
-def test_run_goes_on_with_the_same_code_alone(run_py: Run, tmp_path: Path, mine: Path) -> None:
+def test_run_is_resumed_by_the_same_code_alone(run_py: Run, tmp_path: Path, mine: Path) -> None:
     assert run_py(OWN, "--workdir=run").returncode == 0
     mine.write_text(MINE.replace("AdamW of mine.", "AdamW, as ever.").replace("x = nn.Conv", "x  =  nn.Conv"))
     assert run_py(OWN, "--workdir=run", "--epochs=2").returncode == 0, "a docstring is no code"

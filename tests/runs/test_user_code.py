@@ -189,14 +189,14 @@ def test_changed_comments_and_docstrings_are_no_change(run_py: Run, finished: Pa
     assert "resumes from step 20" in again.stdout
 
 
-def test_run_of_a_file_is_not_gone_on_with_by_a_shipped_experiment(run_py: Run, finished: Path) -> None:
+def test_run_of_a_file_is_not_resumed_by_a_shipped_experiment(run_py: Run, finished: Path) -> None:
     before = content(finished)
     refused = run_py("--experiment=x_and_o", "--workdir=run")
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr
     assert content(finished) == before
 
 
-def test_seeds_are_not_gone_on_with_after_the_code_changed(run_py: Run, tmp_path: Path, mine: Path) -> None:
+def test_seeds_are_not_resumed_after_the_code_changed(run_py: Run, tmp_path: Path, mine: Path) -> None:
     assert run_py(*TRAIN, "--seeds=2", "--epochs=1").returncode == 0
     for seed in (0, 1):
         assert (tmp_path / f"run/seed-{seed}/experiment/mine.py").read_text() == MINE
@@ -209,7 +209,7 @@ def test_seeds_are_not_gone_on_with_after_the_code_changed(run_py: Run, tmp_path
     assert content(tmp_path / "run") == before
 
 
-def test_sweep_is_not_gone_on_with_after_the_code_changed(run_py: Run, tmp_path: Path, mine: Path) -> None:
+def test_sweep_is_not_resumed_after_the_code_changed(run_py: Run, tmp_path: Path, mine: Path) -> None:
     sweep = ("--mode=sweep", "--experiment=mine.py", "--sweep=width=2,3", "--seeds=1", "--epochs=1", "--workdir=sweep")
     assert run_py(*sweep).returncode == 0
     before = content(tmp_path / "sweep")
