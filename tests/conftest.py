@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -198,6 +199,22 @@ def exchange_programs(compilation_cache: Path, shared_root: Path) -> Callable[[]
                         os.link(source / name, target / name)
 
     return exchange
+
+
+@contextlib.contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.fixture
+def full_disk() -> Callable[[int], contextlib.AbstractContextManager[None]]:
+    """`with full_disk(size)`: writing a file fails after so many bytes, as on a full disk."""
+    return file_size_limit
 
 
 @pytest.fixture(scope="session")

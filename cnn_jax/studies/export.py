@@ -13,6 +13,7 @@ from cnn_jax import compilation, data
 from cnn_jax.config import Config
 from cnn_jax.errors import InputError, unknown_name
 from cnn_jax.experiment import build
+from cnn_jax.files import atomic_file
 from cnn_jax.report.console import Console
 from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.finished import load_params
@@ -52,7 +53,7 @@ def run(options: RunOptions, *, format: str = "npz", output: Path | None = None)
 
 def _write_npz(path: Path, params: dict) -> None:
     """Stores the parameters under their paths in the model, for example `Conv_0/kernel`, for `numpy.load`."""
-    with path.open("wb") as stream:
+    with atomic_file(path) as stream:
         np.savez(stream, allow_pickle=False, **flatten_dict(params, sep="/"))
 
 
@@ -70,4 +71,5 @@ def _write_stablehlo(path: Path, config: Config, params: dict) -> None:
 
     shape = symbolic_shape(", ".join(["batch", *map(str, learner.spec.image_shape)]))
     exported = export(jax.jit(infer), platforms=PLATFORMS)(jax.ShapeDtypeStruct(shape, jnp.uint8))
-    path.write_bytes(exported.serialize())
+    with atomic_file(path) as stream:
+        stream.write(exported.serialize())
