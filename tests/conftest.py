@@ -51,10 +51,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(autouse=True)
-def programs_are_compiled_once(compilation_cache: Path, exchange_programs: Callable[[], None]) -> Iterator[None]:
+def programs_are_compiled_once(
+    compilation_cache: Path, exchange_programs: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
     """What one test has compiled, in whichever process, the next one loads. A command may turn the cache off."""
     exchange_programs()
-    compilation.use_persistent_cache(compilation_cache)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(compilation_cache))  # not the user's, which is the default
+    compilation.use_persistent_cache()
     jax.config.update("jax_enable_compilation_cache", True)
     yield
     exchange_programs()

@@ -41,7 +41,7 @@ def test_three_updates_are_those_of_keras(reference: dict[str, np.ndarray], vari
     params = weights(reference, f"{variant}/initial")
     state = TrainState(jnp.int32(0), params, rmsprop.init(params), jax.random.key(0))
     images, labels = reference["images"], reference["labels"]
-    np.testing.assert_allclose(learner.apply(params, images[0]), reference[f"{variant}/logits"], atol=1e-5)
+    np.testing.assert_allclose(jax.jit(learner.apply)(params, images[0]), reference[f"{variant}/logits"], atol=1e-5)
     step = jax.jit(make_step(learner.apply, rmsprop))
     for number in range(3):
         state, sums = step(state, images[number], labels[number], np.ones(16, bool))

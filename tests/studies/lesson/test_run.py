@@ -10,6 +10,7 @@ import pytest
 
 from cnn_jax import data
 from cnn_jax.config import Config
+from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import InputError, MachineError
 from cnn_jax.models import receptive_field
 from cnn_jax.report.console import Console
@@ -79,14 +80,13 @@ def test_disk_that_fills_up_leaves_the_earlier_lesson_and_nothing_else(tmp_path:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == earlier
 
 
-def test_short_run_stands_in_where_none_is_given(drawn_data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_run_stands_in_where_none_is_given(drawn_digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(short_run, "TRAIN_EXAMPLES", 128)
     monkeypatch.setattr(short_run, "EPOCHS", 1)
-    dataset = data.load("mnist", data_dir=drawn_data_dir)
-    config, params, [run] = short_run.trained_network(dataset)
+    config, params, [run] = short_run.trained_network(drawn_digits)
     assert (config.train_examples, len(run.rows), run.parameters) == (128, 1, 104_202)
     assert params["Conv_0"]["kernel"].shape == (3, 3, 1, 32)
-    assert run.test_accuracy == np.mean(run.logits.argmax(axis=-1) == dataset.test.labels)
+    assert run.test_accuracy == np.mean(run.logits.argmax(axis=-1) == drawn_digits.test.labels)
 
 
 @pytest.fixture
