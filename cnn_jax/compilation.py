@@ -121,7 +121,7 @@ def apply_jax_config(settings: Mapping[str, Any]) -> None:
 def price_of_determinism() -> str:
     """What `deterministic` does on this platform, and what it costs, in a line."""
     if jax.default_backend() != "gpu":
-        return f"--deterministic: nothing to set on {jax.default_backend()}, and nothing to pay."
+        return f"--deterministic: {jax.default_backend()} needs no setting for it, and it costs no speed."
     return (
         "--deterministic: kernels that add in any order are left out, and none is chosen by timing, which costs speed. "
         "How much here: --mode=benchmark with it and without."

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -50,10 +51,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(autouse=True)
-def programs_are_compiled_once(compilation_cache: Path, exchange_programs: Callable[[], None]) -> Iterator[None]:
+def programs_are_compiled_once(
+    compilation_cache: Path, exchange_programs: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
     """What one test has compiled, in whichever process, the next one loads. A command may turn the cache off."""
     exchange_programs()
-    compilation.use_persistent_cache(compilation_cache)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(compilation_cache))  # not the user's, which is the default
+    compilation.use_persistent_cache()
     jax.config.update("jax_enable_compilation_cache", True)
     yield
     exchange_programs()
@@ -198,6 +202,22 @@ def exchange_programs(compilation_cache: Path, shared_root: Path) -> Callable[[]
                         os.link(source / name, target / name)
 
     return exchange
+
+
+@contextlib.contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.fixture
+def full_disk() -> Callable[[int], contextlib.AbstractContextManager[None]]:
+    """`with full_disk(size)`: writing a file fails after so many bytes, as on a full disk."""
+    return file_size_limit
 
 
 @pytest.fixture(scope="session")

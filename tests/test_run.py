@@ -583,7 +583,7 @@ def test_progress_bar_moves_on_a_terminal(started_run: Start) -> None:
 def test_deterministic_run_says_its_price_and_leaves_a_record(run_process: Run, run_py: Run, tmp_path: Path) -> None:
     finished = run_process(*SHORT, "--deterministic", "--workdir=run")
     assert (finished.returncode, finished.stderr) == (
-        *(0, "--deterministic: nothing to set on cpu, and nothing to pay.\n"),
+        *(0, "--deterministic: cpu needs no setting for it, and it costs no speed.\n"),
     )
     assert "--xla_gpu_deterministic_ops=true" in json.loads((tmp_path / "run/machine.json").read_text())["xla_flags"]
     run_py(*SHORT, "--workdir=other")

@@ -98,12 +98,7 @@ def _unfinished_groups(directory: SeedsDirectory) -> list[Group]:
     """The groups in which a seed has no final result."""
     if not directory.exists():
         return []
-
-    def is_finished(seed: int) -> bool:
-        result = directory.run(seed).result()
-        return result is not None and result.status in ("done", "diverged")
-
-    return [group for group in directory.groups() if not all(map(is_finished, group))]
+    return [group for group in directory.groups() if not all(map(directory.is_finished, group))]
 
 
 def _stored(directory: SeedsDirectory, results: dict[int, Result], wanted: int) -> SeedsResult:

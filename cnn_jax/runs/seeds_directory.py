@@ -71,9 +71,29 @@ class SeedsDirectory:
         return done or (result if has_diverged else None)
 
     def groups(self) -> list[tuple[int, ...]]:
-        """The groups of seeds that train together, or did, as the `machine.json` of each seed records them."""
-        recorded = (self.run(seed).machine().get("seeds") for seed in seed_folders(self.path))
-        return list(dict.fromkeys(tuple(seeds) for seeds in recorded if isinstance(seeds, list)))
+        """The groups of seeds that train together, or did, as the `machine.json` of each seed records them.
+
+        Once one of a group is finished, those that record nothing of it are not in it: their folders were deleted.
+        """
+        recorded = {seed: self._recorded_group(seed) for seed in seed_folders(self.path)}
+        groups = []
+        for group in dict.fromkeys(filter(None, recorded.values())):
+            if any(map(self.is_finished, group)):
+                group = tuple(seed for seed in group if recorded.get(seed) == group)
+            groups.append(group)
+        return groups
+
+    def _recorded_group(self, seed: int) -> tuple[int, ...]:
+        """The seeds that this one trains together with, itself among them; empty if none are recorded."""
+        seeds = self.run(seed).machine().get("seeds")
+        if not isinstance(seeds, list) or seed not in seeds or not all(type(other) is int for other in seeds):
+            return ()
+        return tuple(seeds)
+
+    def is_finished(self, seed: int) -> bool:
+        """Whether a seed has a final result: it is done, or has diverged."""
+        result = self.run(seed).result()
+        return result is not None and result.status in ("done", "diverged")
 
     @contextmanager
     def locked(self) -> Iterator[None]:

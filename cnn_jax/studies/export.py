@@ -12,6 +12,7 @@ from jax.export import export, symbolic_shape
 from cnn_jax import compilation
 from cnn_jax.errors import InputError, unknown_name
 from cnn_jax.experiment import Experiment, build
+from cnn_jax.files import atomic_file
 from cnn_jax.report.console import Console
 from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.finished import experiment_of, load_variables
@@ -59,7 +60,7 @@ def _write_npz(path: Path, variables: dict) -> None:
     Other variables have the name of their collection in front, for example `batch_stats/BatchNorm_0/mean`.
     """
     params = variables["params"] | {name: part for name, part in variables.items() if name != "params"}
-    with path.open("wb") as stream:
+    with atomic_file(path) as stream:
         np.savez(stream, allow_pickle=False, **flatten_dict(params, sep="/"))
 
 
@@ -85,4 +86,5 @@ def _write_stablehlo(path: Path, experiment: Experiment, variables: dict) -> Non
     except Exception:  # a user's model may ask for the number of images, as `len(images)` does: here it is 1
         with user_errors(f"the model {experiment.config.model}", type(learner.module)):
             exported = export(jax.jit(jax.vmap(infer_one)), platforms=PLATFORMS)(images)
-    path.write_bytes(exported.serialize())
+    with atomic_file(path) as stream:
+        stream.write(exported.serialize())

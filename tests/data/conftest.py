@@ -5,7 +5,6 @@ import dataclasses
 import gzip
 import hashlib
 import json
-import resource
 import socket
 import struct
 import subprocess
@@ -193,22 +192,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallDataset, Pa
         register_with(monkeypatch, small)
         small.load(data_dir, small.folder)
     return small, data_dir
-
-
-@contextlib.contextmanager
-def file_size_limit(size: int) -> Iterator[None]:
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-@pytest.fixture
-def full_disk() -> Callable[[int], contextlib.AbstractContextManager[None]]:
-    """`with full_disk(size)`: writing a file fails after so many bytes, as on a full disk."""
-    return file_size_limit
 
 
 @pytest.fixture(scope="session")

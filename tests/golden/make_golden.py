@@ -2,12 +2,13 @@
 
     python tests/golden/make_golden.py FOLDER
 
-makes FOLDER/first, a folder for each kind of thing that the program leaves behind, and FOLDER/expected.json, the
+makes FOLDER/second, a folder for each kind of thing that the program leaves behind, and FOLDER/expected.json, the
 numbers in them; it takes two minutes. It calls nothing but `run.py`, so that it outlives whatever is moved inside.
 
-What is stored beside this script is of format generation 1, made on 2026-11-26 with jax 0.10.2, flax 0.12.8 and
-orbax-checkpoint 0.12.8 on a CPU. It is never made anew: a later program would write files of its own generation. A new
-generation gets a folder of its own beside `first`, and a GENERATION of its own here.
+What is stored beside this script, in `first`, is of format generation 1, made on 2026-11-26 by this script as it was
+then, with jax 0.10.2, flax 0.12.8 and orbax-checkpoint 0.12.8 on a CPU. It is never made anew: this program writes
+files of generation 2, with a name and settings for each part in configs, and with metrics and norms. A new generation
+gets a folder of its own beside `first`, and a GENERATION of its own here.
 
     run             finished, with two checkpoints and both exports
     stopped         ended by --max_time after one step, and scored
@@ -16,7 +17,7 @@ generation gets a folder of its own beside `first`, and a GENERATION of its own 
     together        three seeds of a dense network that were interrupted while they trained together
     sweep           two trials, and the winner's run
     benchmark, compare, overfitting, evaluation     the records
-    configs         config.json of runs whose views, model or glyphs are special
+    configs         config.json of runs whose task, model or glyphs are special
     images.npz      the first test images, for the exported model
 
 Pages, TensorBoard's events and locks are left out. Orbax notes in `commit_success.txt` where a checkpoint was written:
@@ -39,7 +40,7 @@ from typing import Any
 import numpy as np
 
 PROJECT = Path(__file__).resolve().parents[2]
-GENERATION = "first"
+GENERATION = "second"
 IMAGES = 8  # test images whose logits are recorded
 
 SMALL = ("--experiment=x_and_o", "--train_examples=640", "--widths=4,8")
@@ -49,7 +50,7 @@ DENSE = ("--experiment=x_and_o", "--train_examples=640", "--model=dense", "--wid
 TOGETHER = (*DENSE, "--epochs=20", "--seeds=3", "--seed_strategy=vmap")
 OF_GLYPHS = ("--dataset=glyphs", "--train_examples=64", "--epochs=1", "--widths=4,8")
 SPECIAL = {
-    "glyph_seed": (*OF_GLYPHS, "--glyph_seed=3"),
+    "glyph_seed": (*OF_GLYPHS, "--dataset.seed=3"),
     "permuted": (*OF_GLYPHS, "--experiment=permuted_pixels"),
     "two_outputs": ("--experiment=two_inputs_two_outputs", *OF_GLYPHS[:-1]),
 }
@@ -99,7 +100,7 @@ def make_runs(run: Command, stored: Path, other: Path, environment: dict[str, st
     run(*SHORT, "--seeds=2", "--seed_strategy=vmap", "--learning_rate=0.003", "--workdir=vmap")
     kept = ("--checkpoint_every=0", "--keep_checkpoints=2")
     interrupt((*INTERRUPTED, *kept, "--workdir=interrupted"), stored, "interrupted", environment)
-    interrupt((*TOGETHER, *kept, "--workdir=together"), stored, "together/together", environment)
+    interrupt((*TOGETHER, *kept, "--workdir=together"), stored, "together/seed-2", environment)
     run(*INTERRUPTED, f"--workdir={other / 'interrupted'}")
     run(*TOGETHER, f"--workdir={other / 'together'}")
 
@@ -122,7 +123,7 @@ def make_records(run: Command, stored: Path) -> None:
     """Writes what commands record of many runs, or of the machine."""
     run("--mode=sweep", *SHORT, "--sweep=learning_rate=0.001,0.01", "--seeds=1", "--workdir=sweep")
     run(
-        *("--mode=benchmark", "--experiment=x_and_o", "--train_examples=640", "--model=logistic", "--widths=none"),
+        *("--mode=benchmark", "--experiment=x_and_o", "--train_examples=640", "--model=logistic"),
         *("--batch_sizes=64", "--dtypes=float32", "--repeats=1", "--seconds=1", "--workdir=benchmark"),
     )
     run("--mode=compare", "--runs=loop,vmap", "--workdir=compare")

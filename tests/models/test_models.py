@@ -70,7 +70,7 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters() -> None:
 
 
 def test_kernels_start_glorot_uniform_and_biases_zero() -> None:
-    params = initial(build_module(Experiment(), 10))
+    params = compilation.jit(functools.partial(initial, build_module(Experiment(), 10)), runs_once=True)()
     for name, fan_in, fan_out in (("Conv_1", 9 * 32, 9 * 64), ("Conv_2", 9 * 64, 9 * 128), ("Dense_0", 1152, 10)):
         limit = np.sqrt(6 / (fan_in + fan_out))  # Glorot and Bengio (2010), eq. 16
         kernel = np.asarray(params[name]["kernel"])
@@ -83,7 +83,7 @@ def test_kernels_start_glorot_uniform_and_biases_zero() -> None:
 @pytest.mark.parametrize("shape", [(23, 30, 3)])
 def test_fused_layers_are_the_layers_one_by_one(shape: tuple[int, int, int]) -> None:
     plain, fused = (build_module(Experiment().vary(widths=(16, 16, 20)), 10, fused=fused) for fused in (False, True))
-    params = initial(plain, shape)
+    params = compilation.jit(functools.partial(initial, plain, shape), runs_once=True)()
     images = jax.random.uniform(jax.random.key(1), (9, *shape))
     weights = jax.random.normal(jax.random.key(2), (9, 10))
 
@@ -92,8 +92,8 @@ def test_fused_layers_are_the_layers_one_by_one(shape: tuple[int, int, int]) -> 
 
     jax.tree.map(
         functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4),
-        compilation.jit(jax.value_and_grad(functools.partial(weighted_logits, plain)))(params),
-        compilation.jit(jax.value_and_grad(functools.partial(weighted_logits, fused)))(params),
+        compilation.jit(jax.value_and_grad(functools.partial(weighted_logits, plain)), runs_once=True)(params),
+        compilation.jit(jax.value_and_grad(functools.partial(weighted_logits, fused)), runs_once=True)(params),
     )
 
 
@@ -114,7 +114,7 @@ def test_setting_that_a_model_does_not_have_is_refused(settings: dict) -> None:
 @pytest.mark.parametrize("settings", [{"kernel_size": 29}, {"kernel_size": 13}, {"widths": (1,) * 14}])
 def test_images_too_small_for_the_layers_are_refused(settings: dict) -> None:
     with pytest.raises(InputError, match="smaller than its filters"):
-        initial(build_module(Experiment().vary(settings), 10))
+        jax.eval_shape(lambda: initial(build_module(Experiment().vary(settings), 10)))
 
 
 def test_images_too_small_for_a_layer_with_its_pooling_are_refused() -> None:

@@ -1,11 +1,7 @@
 """The operators are the stock ones in every value and gradient; on a CPU they compile to something faster."""
 
-import os
 import re
-import subprocess
-import sys
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
 
-import cnn_jax
 from cnn_jax.ops.operators import convolution, convolution_max_pool, max_pool
 
-NO_YNN = {"xla_cpu_experimental_ynn_fusion_type": ""}
+# What LLVM does to a program changes neither its operations nor, much, its numbers, and takes most of the time.
+QUICKLY = {"xla_backend_optimization_level": "0"}
+NO_YNN = {"xla_cpu_experimental_ynn_fusion_type": ""} | QUICKLY
 DTYPES = ("float32", "bfloat16")
 few = settings(max_examples=8, deadline=None, derandomize=True)
 
@@ -52,10 +50,10 @@ def tied(seed, shape, dtype="float32"):
     return jnp.asarray(np.random.default_rng(seed).integers(-1, 2, shape), dtype)
 
 
-def value_and_gradients(operator, *operands):
+def value_and_gradients(operator, *operands, options=None):
     """The operator's output and, for one random output gradient, the gradients for all operands."""
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=options)
     def run(operands, gradient):
         value, backward = jax.vjp(operator, *operands)
         return value, *backward(gradient)
@@ -94,7 +92,7 @@ def test_convolution_and_its_gradients_equal_stock(shape, dtype):
 
     assert_close(
         value_and_gradients(partial(convolution, **options), *operands),
-        value_and_gradients(partial(stock_convolution, **options), *operands),
+        value_and_gradients(partial(stock_convolution, **options), *operands, options=QUICKLY),
     )
 
 
@@ -116,7 +114,7 @@ def test_convolution_equals_stock_in_every_form_that_the_cpu_chooses(images, ker
 
     assert_close(
         value_and_gradients(partial(convolution, padding=padding), *operands),
-        value_and_gradients(partial(stock_convolution, padding=padding), *operands),
+        value_and_gradients(partial(stock_convolution, padding=padding), *operands, options=QUICKLY),
     )
 
 
@@ -125,14 +123,20 @@ def test_convolution_with_pooling_equals_the_two_stock_operators(images, kernel)
     # Whole numbers keep the sums exact, so that ties are the same ties whatever the order of the additions.
     operands = tied(0, images), tied(1, kernel)
 
-    assert_close(value_and_gradients(convolution_max_pool, *operands), value_and_gradients(stock_pair, *operands))
+    assert_close(
+        value_and_gradients(convolution_max_pool, *operands),
+        value_and_gradients(stock_pair, *operands, options=QUICKLY),
+    )
 
 
 @pytest.mark.parametrize("shape", ["one channel", "odd tiles"])
 def test_convolution_with_pooling_holds_in_bfloat16(shape):
     operands = [tied(seed, shape, "bfloat16") for seed, shape in enumerate(SHAPES[shape])]
 
-    assert_close(value_and_gradients(convolution_max_pool, *operands), value_and_gradients(stock_pair, *operands))
+    assert_close(
+        value_and_gradients(convolution_max_pool, *operands),
+        value_and_gradients(stock_pair, *operands, options=QUICKLY),
+    )
 
 
 @few
@@ -146,7 +150,7 @@ def test_max_pool_and_its_gradient_equal_stock_with_ties_and_odd_sizes(shape, wi
     images = draw(0, shape, dtype)
 
     actual = value_and_gradients(partial(max_pool, window=window), images)
-    expected = value_and_gradients(partial(stock_max_pool, window=window), images)
+    expected = value_and_gradients(partial(stock_max_pool, window=window), images, options=QUICKLY)
 
     for left, right in zip(actual, expected, strict=True):
         np.testing.assert_array_equal(np.asarray(left, np.float32), np.asarray(right, np.float32))
@@ -182,7 +186,8 @@ def test_operators_hold_under_vmap(axes, channels):
     ]
 
     assert_close(
-        value_and_gradients(jax.vmap(both, axes), *operands), value_and_gradients(jax.vmap(stock, axes), *operands)
+        value_and_gradients(jax.vmap(both, axes), *operands, options=QUICKLY),
+        value_and_gradients(jax.vmap(stock, axes), *operands, options=QUICKLY),
     )
 
 
@@ -217,7 +222,7 @@ def kernels_and_batches():
 
 def test_gradients_in_a_loop_with_donated_state_equal_stock_steps():
     kernels, batches = kernels_and_batches()
-    expected, stock_gradients = kernels, jax.jit(jax.grad(stock_network, 1))
+    expected, stock_gradients = kernels, jax.jit(jax.grad(stock_network, 1), compiler_options=QUICKLY)
     for images in batches:
         gradients = stock_gradients(images, expected)
         expected = jax.tree.map(lambda kernel, gradient: kernel - 0.1 * gradient, expected, gradients)
@@ -256,40 +261,24 @@ def test_images_gradient_is_not_computed_where_nobody_asks_for_it(operator, shap
     assert operations(1) < operations((0, 1))
 
 
-def test_a_batch_that_is_split_over_devices_is_never_gathered(tmp_path):
-    program = tmp_path / "sharded.py"
-    program.write_text(SHARDED)
+@pytest.mark.devices(4)
+def test_a_batch_that_is_split_over_devices_is_never_gathered():
+    mesh = jax.make_mesh((4,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+    split = NamedSharding(mesh, PartitionSpec("batch"))
 
-    paths = {"PYTHONPATH": str(Path(cnn_jax.__file__).parents[1])}
-    finished = subprocess.run([sys.executable, program], capture_output=True, text=True, env=os.environ | paths)
+    def loss(kernels, images):
+        hidden = convolution_max_pool(lax.with_sharding_constraint(images, split), kernels[0])
+        return jnp.mean(jnp.square(convolution(hidden, kernels[1])))
 
-    assert finished.returncode == 0, finished.stderr
+    kernels, images = (normal(0, (3, 3, 1, 32)), normal(1, (3, 3, 32, 32))), normal(2, (64, 50, 50, 1))
+    whole = jax.jit(jax.grad(loss), compiler_options=QUICKLY)(kernels, images)
+    parted = jax.jit(jax.grad(loss), in_shardings=(None, split)).lower(kernels, images).compile(QUICKLY)
 
-
-SHARDED = """
-import jax, numpy as np, jax.numpy as jnp
-jax.config.update("jax_num_cpu_devices", 4)
-from cnn_jax.ops.operators import convolution, convolution_max_pool
-from jax.sharding import NamedSharding, PartitionSpec
-
-mesh = jax.make_mesh((4,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
-split = NamedSharding(mesh, PartitionSpec("batch"))
-
-def loss(kernels, images):
-    hidden = convolution_max_pool(jax.lax.with_sharding_constraint(images, split), kernels[0])
-    return jnp.mean(jnp.square(convolution(hidden, kernels[1])))
-
-draw = np.random.default_rng(0).standard_normal
-kernels = tuple(jnp.asarray(draw(shape), jnp.float32) for shape in ((3, 3, 1, 32), (3, 3, 32, 32)))
-images = jnp.asarray(draw((64, 50, 50, 1)), jnp.float32)
-whole = jax.jit(jax.grad(loss))(kernels, images)
-parted = jax.jit(jax.grad(loss), in_shardings=(None, split)).lower(kernels, images).compile()
-for left, right in zip(parted(kernels, jax.device_put(images, split)), whole):
-    np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-6)
-text = parted.as_text()
-assert "all-reduce" in text
-assert not any(word in text for word in ("all-gather", "all-to-all", "collective-permute")), text
-"""
+    for left, right in zip(parted(kernels, jax.device_put(images, split)), whole, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-6)
+    text = parted.as_text()
+    assert "all-reduce" in text
+    assert not any(word in text for word in ("all-gather", "all-to-all", "collective-permute")), text
 
 
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])

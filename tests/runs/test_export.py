@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -63,6 +64,17 @@ def test_existing_file_is_kept(finished_run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="already exists"):
         export.run(RunOptions(workdir=finished_run), output=tmp_path / "mine")
     assert (tmp_path / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize("file_format", export.FORMATS)
+def test_disk_that_fills_up_leaves_the_earlier_file_and_nothing_else(
+    finished_run: Path, tmp_path: Path, full_disk: Callable, file_format: str
+) -> None:
+    (tmp_path / "model").write_bytes(b"earlier")
+    options = RunOptions(workdir=finished_run, overwrite=True)
+    with full_disk(1000), pytest.raises(InputError, match="cannot be written: File too large"):
+        export.run(options, format=file_format, output=tmp_path / "model")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"model": b"earlier"}
 
 
 def test_bad_input_is_named(finished_run: Path, tmp_path: Path) -> None:

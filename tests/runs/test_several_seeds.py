@@ -232,6 +232,37 @@ def test_seed_without_a_checkpoint_takes_the_others_back_to_the_beginning(
     assert_same(tmp_path / "run", whole("vmap"))
 
 
+def test_seed_that_was_deleted_is_trained_again_alone_and_the_finished_ones_of_its_group_are_kept(
+    train: Train, whole: Callable[[str], Path], tmp_path: Path
+) -> None:
+    shutil.copytree(whole("vmap"), tmp_path / "run")
+    before = {seed: content(tmp_path / f"run/seed-{seed}") for seed in (5, 7)}
+    shutil.rmtree(tmp_path / "run/seed-6")
+    result = train(3, "vmap")
+    assert (result.status, result.n) == ("done", 3)
+    assert {seed: content(tmp_path / f"run/seed-{seed}") for seed in (5, 7)} == before
+    assert_same(tmp_path / "run", whole("alone"), seeds=(6,))
+
+
+@pytest.mark.parametrize("recorded", ["567", [5, 6, "7"], [[5, 6], 7], [6.0, True]], ids=repr)
+def test_damaged_record_of_who_trains_together_does_no_harm(
+    ended: Callable[..., None], train: Train, whole: Callable[[str], Path], tmp_path: Path, recorded: Any
+) -> None:
+    def damage(folder: Path) -> None:
+        machine = json.loads((folder / "machine.json").read_text()) | {"seeds": recorded}
+        (folder / "machine.json").write_text(json.dumps(machine))
+
+    shutil.copytree(whole("vmap"), tmp_path / "finished")
+    damage(tmp_path / "finished/seed-6")
+    before = {seed: content(tmp_path / f"finished/seed-{seed}") for seed in SEEDS}
+    assert train(workdir=tmp_path / "finished").n == 3
+    assert {seed: content(tmp_path / f"finished/seed-{seed}") for seed in SEEDS} == before
+    ended("vmap", 13)
+    damage(tmp_path / "run/seed-6")
+    train()
+    assert_same(tmp_path / "run", whole("vmap"))
+
+
 def test_killed_while_the_seeds_are_stored_they_are_stored_again(
     train: Train, whole: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

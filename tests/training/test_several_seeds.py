@@ -41,15 +41,13 @@ ON_ONE, ALONG_DATA, ALONG_SEED, ALONG_BOTH = (3, 1, (1, 1)), (3, 4, (1, 4)), (4,
     ("experiment", "num_seeds", "devices", "shape"),
     [
         (CNN, *ON_ONE),
+        *(pytest.param(experiment, *ALONG_BOTH, marks=pytest.mark.devices(4)) for experiment in (CNN, WINOGRAD, DENSE)),
         *(
-            pytest.param(experiment, *mesh, marks=pytest.mark.devices(4))
-            for experiment, mesh in (
-                *((CNN, mesh) for mesh in (ALONG_DATA, ALONG_SEED, ALONG_BOTH)),
-                *((experiment, ALONG_BOTH) for experiment in (WINOGRAD, DENSE)),
-            )
+            pytest.param(CNN, *mesh, marks=[pytest.mark.devices(4), pytest.mark.long])
+            for mesh in (ALONG_DATA, ALONG_SEED)
         ),
     ],
-    ids=["one device", "along data", "along seed", "along both", "winograd", "dense"],
+    ids=["one device", "along both", "winograd", "dense", "along data", "along seed"],
 )
 def test_first_20_steps_are_those_of_each_seed_alone(
     experiment: Experiment, num_seeds: int, devices: int, shape: tuple[int, int]

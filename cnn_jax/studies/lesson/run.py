@@ -12,7 +12,7 @@ from cnn_jax.config import Config, Part
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import InputError, OutOfReachError
 from cnn_jax.experiment import Experiment
-from cnn_jax.files import machine_errors, numbered, require_free, write_atomic
+from cnn_jax.files import atomic_file, machine_errors, numbered, require_free, write_atomic
 from cnn_jax.report.console import Console
 from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.finished import experiment_of, load_variables
@@ -107,7 +107,7 @@ def _finished_run(directory: RunDirectory, name: str, dataset: Dataset) -> Run:
 def _write(folder: Path, records: Mapping[str, Any], page: str) -> None:
     with machine_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ARRAYS).open("wb") as stream:
+        with atomic_file(folder / ARRAYS) as stream:
             np.savez_compressed(stream, allow_pickle=False, **dict(_arrays(records)))
         write_atomic(folder / PAGE, page)
 

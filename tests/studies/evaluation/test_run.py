@@ -44,7 +44,7 @@ def evaluated(drawn_data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
 
     def evaluate(workdir: Path | None = None, *, overwrite: bool = False, **arguments: Any) -> dict[str, Any]:
-        options = RunOptions(workdir=workdir, data_dir=drawn_data_dir, overwrite=overwrite, compilation_cache=False)
+        options = RunOptions(workdir=workdir, data_dir=drawn_data_dir, overwrite=overwrite)
         return evaluate_runs(options, **arguments)
 
     return evaluate

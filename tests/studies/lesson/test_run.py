@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from cnn_jax import data
-from cnn_jax.errors import InputError
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.errors import InputError, MachineError
 from cnn_jax.experiment import Experiment
 from cnn_jax.models import receptive_field
 from cnn_jax.report.console import Console
 from cnn_jax.runs.execute import execute
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.lesson import functional, learned, permutation, short_run
+from cnn_jax.studies.lesson import run as lesson
 from cnn_jax.studies.lesson.parts import documented_arrays
 from cnn_jax.studies.lesson.run import run as make_lesson
 from tests.browser import Browser, require_sound
@@ -68,14 +70,23 @@ def test_lesson_of_a_finished_run_is_one_sound_page_with_every_array_documented(
         make_lesson(RunOptions(workdir=folder, data_dir=drawn_data_dir))
 
 
-def test_short_run_stands_in_where_none_is_given(drawn_data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_that_fills_up_leaves_the_earlier_lesson_and_nothing_else(tmp_path: Path, full_disk: Callable) -> None:
+    earlier = {"lesson.npz": b"arrays", "lesson.html": b"page"}
+    for name, content in earlier.items():
+        (tmp_path / name).write_bytes(content)
+    noise = np.random.default_rng(0).random(1000)
+    with full_disk(1000), pytest.raises(MachineError, match="cannot be written: File too large"):
+        lesson._write(tmp_path, {"templates": {"noise": noise}}, "another page")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == earlier
+
+
+def test_short_run_stands_in_where_none_is_given(drawn_digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(short_run, "TRAIN_EXAMPLES", 128)
     monkeypatch.setattr(short_run, "EPOCHS", 1)
-    dataset = data.load("mnist", data_dir=drawn_data_dir)
-    experiment, variables, [run] = short_run.trained_network(dataset)
+    experiment, variables, [run] = short_run.trained_network(drawn_digits)
     assert (experiment.config.train_examples, len(run.rows), run.parameters) == (128, 1, 104_202)
     assert variables["params"]["Conv_0"]["kernel"].shape == (3, 3, 1, 32)
-    assert run.test_accuracy == np.mean(run.logits.argmax(axis=-1) == dataset.test.labels)
+    assert run.test_accuracy == np.mean(run.logits.argmax(axis=-1) == drawn_digits.test.labels)
 
 
 @pytest.fixture

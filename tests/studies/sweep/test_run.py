@@ -131,7 +131,7 @@ def test_killed_sweep_resumes_and_gives_the_same_record(
     started_run: Callable[..., subprocess.Popen[str]],
     tmp_path: Path,
 ) -> None:
-    changes = ("--experiment=x_and_o", "--model=dense", "--widths=8", "--epochs=10")
+    changes = ("--experiment=x_and_o", "--model=dense", "--widths=8", "--train_examples=2000", "--epochs=10")
     command = ("--mode=sweep", f"--sweep={RATES}", "--seeds=2", *changes)
     process = started_run(*command, "--workdir=killed")
     assert process.stdout is not None
