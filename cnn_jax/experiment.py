@@ -111,8 +111,11 @@ class Experiment:
         return {**TABLES[table].shipped, **getattr(self, table)}
 
     def with_config(self, config: Config) -> "Experiment":
-        """The same tables with another Config."""
-        return dataclasses.replace(self, config=config)
+        """The same tables with another Config. A dataset that the user's function has made is not made again."""
+        changed = dataclasses.replace(self, config=config)
+        if "data" in vars(self) and changed.config.dataset == self.config.dataset:
+            vars(changed)["data"] = self.data
+        return changed
 
     def replace(self, **fields: Any) -> "Experiment":
         """The same tables with other fields of the Config, by Config's rules."""
@@ -173,10 +176,8 @@ class Experiment:
     def _no_setting(self, name: str, others: Iterable[str]) -> InputError:
         part, dot, setting = name.rpartition(".")
         if dot and part in self.config.parts():
-            has = [full for full in self.settings if full.rpartition(".")[0] == part]
-            listed = f"It has {', '.join(full.rpartition('.')[2] for full in has)}." if has else "It has none."
-            word = TABLES[_TABLE_OF[part.partition(".")[0]]].word
-            return InputError(f"--{name}: the {word} {self.config.parts()[part]} has no setting {setting}. {listed}")
+            chosen = self.config.parts()[part]
+            return _unknown_setting(part, chosen, setting, self._settings_of(part.partition(".")[0], chosen))
         known = [*others, *FIELDS, *self.settings, *(full.rpartition(".")[2] for full in self.settings)]
         near = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean --{near[0]}?" if near else ""
@@ -203,15 +204,14 @@ class Experiment:
         return _with_parts(config, parts)
 
     def _resolved_part(self, name: str, part: Part) -> Part:
-        table, settings = TABLES[_TABLE_OF[name.partition(".")[0]]], self._settings_of(name.partition(".")[0], part)
+        settings = self._settings_of(name.partition(".")[0], part)
         for given in part.settings:
             if given not in settings:
-                known = f"It has {', '.join(settings)}." if settings else "It has none."
-                raise InputError(f"--{name}.{given}: the {table.word} {part} has no setting {given}. {known}")
+                raise _unknown_setting(name, part, given, settings)
         values = {setting.name: setting.default for setting in settings.values()} | part.settings
         for missing, value in values.items():
             if value is REQUIRED:
-                raise InputError(f"--{name}.{missing}: the {table.word} {part} needs this setting.")
+                raise InputError(f"--{name}.{missing}: the {_word(name)} {part} needs this setting.")
         return Part(part.name, **{key: settings[key].check(value, f"{name}.{key}") for key, value in values.items()})
 
     def differences(self, before: Config) -> dict[str, tuple[Any, Any]]:
@@ -263,6 +263,16 @@ class Experiment:
         """The parts that depend on the number of all steps, as in `cosine schedule`: epochs cannot be added to them."""
         parts = {name: self.config.parts()[name] for name in ("schedule", "average")}
         return [f"{part} {name}" for name, part in parts.items() if takes(self._entry(name, part), "steps")]
+
+
+def _word(name: str) -> str:
+    """The word for a part. name: as in `Config.parts`."""
+    return TABLES[_TABLE_OF[name.partition(".")[0]]].word
+
+
+def _unknown_setting(name: str, part: Part, setting: str, known: Iterable[str]) -> InputError:
+    has = ", ".join(known) or "none"
+    return InputError(f"--{name}.{setting}: the {_word(name)} {part} has no setting {setting}. It has {has}.")
 
 
 def _read(setting: Setting, text: str, flag: str) -> Any:
