@@ -156,6 +156,8 @@ def _train(session: Session, runs: Sequence[Run], progress: Progress) -> Progres
             _write_results(runs, "diverged", progress)
             raise
         except Interrupted:
+            if _is_at_end(runs, progress):
+                progress = _settled(runs[0].functions.training, progress)
             writer.save(progress, rows)
             writer.finish()
             _write_results(runs, "interrupted", progress)
@@ -164,6 +166,10 @@ def _train(session: Session, runs: Sequence[Run], progress: Progress) -> Progres
         writer.save(progress, rows)
         writer.finish()
     return progress
+
+
+def _is_at_end(runs: Sequence[Run], progress: Progress) -> bool:
+    return progress.finished_epochs >= runs[0].functions.training.epochs
 
 
 def _settled(training: Training, progress: Progress) -> Progress:
@@ -218,6 +224,8 @@ def _save_if_due(session: Session, runs: Sequence[Run], progress: Progress, writ
     """Saves if a signal asks for it, or if the last checkpoint is old enough."""
     every = session.options.checkpoint_every
     is_due = writer.seconds_since_last >= every and not writer.is_busy if every else bool(progress.rows)
+    if _is_at_end(runs, progress):
+        return  # the checkpoint of the last step holds the state that is scored: see `_train`
     if session.signals.take_save() or is_due:
         start = time.perf_counter()
         writer.save(progress, [run.rows for run in runs])

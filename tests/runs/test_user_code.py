@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnn_jax.errors import Interrupted
 from cnn_jax.experiment import Experiment, build, load_experiment
 from cnn_jax.report.console import Console
 from cnn_jax.runs import checkpoint
@@ -262,12 +264,14 @@ def test_copy_that_a_run_keeps_is_never_run(run_py: Run, finished: Path) -> None
 
 @pytest.fixture
 def train(monkeypatch: pytest.MonkeyPatch, drawn_data_dir: Path, mine: Path) -> Callable[..., None]:
-    """Trains the file's experiment, and ends it as if killed before the next chunk where it has taken so many steps."""
+    """Trains the file's experiment, and ends it after so many steps, as if killed or by a signal."""
 
-    def run(*, end: int | None = None, **options: Any) -> None:
+    def run(*, end: int | None = None, signal_number: int | None = None, **options: Any) -> None:
         def fit(*arguments: Any, **named: Any) -> Iterator[loop.Progress]:
             for progress in loop.fit(*arguments, **named):
-                if progress.step == end:
+                if progress.step == end and signal_number is not None:
+                    signal.raise_signal(signal_number)
+                elif progress.step == end:
                     raise End
                 yield progress
 
@@ -293,6 +297,24 @@ def test_run_killed_at_several_steps_comes_to_the_same_bits(
     train()
     assert "resumes from step" in capsys.readouterr().out
     assert_same(mine.parent / "run", trained / "run", mine)
+
+
+@pytest.mark.parametrize("ending", ["end of epoch", "signal"])
+@pytest.mark.parametrize("seeds", [{}, {"seeds": 2, "seed_strategy": "vmap"}], ids=["alone", "together"])
+def test_checkpoint_of_the_last_step_holds_what_was_scored(
+    train: Callable[..., None], run_py: Run, mine: Path, tmp_path: Path, ending: str, seeds: dict[str, Any]
+) -> None:
+    """Its average has the statistics of the average, also where there was something to save at that step before."""
+    if ending == "signal":
+        with pytest.raises(Interrupted):
+            train(end=STEPS, signal_number=signal.SIGTERM, checkpoint_every=1e9, **seeds)
+    train(checkpoint_every=0, **seeds)
+    evaluated = run_py("--mode=evaluate", "--workdir=run", "--experiment=mine.py", "--output=again")
+    assert evaluated.returncode == 0, evaluated.stderr
+    [model] = json.loads((tmp_path / "again/evaluation.json").read_text())["runs"]
+    for seed in model["seeds"]:
+        run = RunDirectory(tmp_path / (f"run/seed-{seed['seed']}" if seeds else "run"))
+        assert seed["loss"] == pytest.approx(run.finished_result().test_loss, abs=1e-6)
 
 
 def test_seeds_killed_together_come_to_the_same_bits(
