@@ -237,7 +237,7 @@ def test_numbered_opens_the_next_free_directory(tmp_path: Path) -> None:
         ),
         ({"model": "denze"}, "Did you mean dense"),
         ({"dataset": "mnits"}, "Did you mean mnist"),
-        ({"kernel_size": 10}, "smaller than its filters"),
+        ({"kernel_size": 10}, "too small for its filters"),
     ],
 )
 def test_bad_settings_leave_nothing_behind(
