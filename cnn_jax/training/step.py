@@ -53,10 +53,10 @@ def make_step(learner: Learner, learning_rate: ArrayLike, steps: int) -> Step:
     def step(state: TrainState, images: jax.Array, targets: Any, mask: jax.Array) -> tuple[TrainState, MetricSums]:
         number = state.step + 1
         gradients, (sums, model_state) = jax.grad(mean_loss, has_aux=True)(state.params, state, images, targets, mask)
-        is_finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(gradients)]))
-        sums = sums.replace(
-            diverged_at=jnp.where(is_finite, sums.diverged_at, number), gradient_norm=optax.tree.norm(gradients)
-        )
+        norm = optax.tree.norm(gradients)
+        # The norm is finite where the gradients are, but for very large ones: looking at each takes a pass over them.
+        is_finite = jax.lax.cond(jnp.isfinite(norm), lambda _: True, _are_finite, gradients)
+        sums = sums.replace(diverged_at=jnp.where(is_finite, sums.diverged_at, number), gradient_norm=norm)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         average = state.average
@@ -67,6 +67,10 @@ def make_step(learner: Learner, learning_rate: ArrayLike, steps: int) -> Step:
         ), sums
 
     return step
+
+
+def _are_finite(tree: Any) -> jax.Array:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
 def make_chunk(make_step: Callable[[ArrayLike], Step], batch_sharding: NamedSharding | PartitionSpec) -> Callable:
