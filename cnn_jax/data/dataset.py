@@ -93,6 +93,8 @@ def _split(name: str, images: Any, labels: Any) -> Split:
         )
     if not np.issubdtype(labels.dtype, np.integer) or labels.shape != images.shape[:1]:
         raise InputError(f"{name}_labels: {labels.dtype} {labels.shape}, expected integers of the shape [N].")
+    if labels.min() < 0 or labels.max() > np.iinfo(np.int32).max:
+        raise InputError(f"{name}_labels: from {labels.min()} to {labels.max()}, expected classes from 0.")
     return Split(images.reshape(*images.shape[:3], -1), labels.astype(np.int32))
 
 

@@ -24,19 +24,23 @@ def stock_layers(*, mask: Array | None = None, own_statistics: bool = False) -> 
     """While this context is open, stock layers compute as the docstring of this file says.
 
     mask: bool [N], the rows of the batch that are real images; None means all. own_statistics: the running averages of
-    a BatchNorm become the statistics of this batch alone.
+    a BatchNorm become the statistics of this batch alone, and nothing is dropped.
     """
 
     def around(next_function: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
         module = context.module
-        if context.method_name == "__call__" and isinstance(module, nn.Conv):
-            # Such a module is a copy that only this call sees.
+        if context.method_name != "__call__":
+            return next_function(*args, **kwargs)
+        if own_statistics and isinstance(module, nn.Dropout):
+            return args[0]
+        # Such a module is a copy that only this call sees.
+        if isinstance(module, nn.Conv):
             object.__setattr__(module, "conv_general_dilated", module.conv_general_dilated or _convolution)
-        if context.method_name == "__call__" and isinstance(module, nn.BatchNorm):
+        if isinstance(module, nn.BatchNorm):
             _require_no_axis(module)
-            momentum = 0.0 if own_statistics else module.momentum
-            if args and _trains(module, *args[1:], **kwargs):
-                return _normalized(module, args[0], mask, momentum)
+            if own_statistics:
+                object.__setattr__(module, "momentum", 0.0)
+            return _batch_norm(next_function, module, mask, *args, **kwargs)
         return next_function(*args, **kwargs)
 
     return nn.intercept_methods(around)
@@ -50,22 +54,46 @@ def _require_no_axis(module: nn.BatchNorm) -> None:
         )
 
 
-def _trains(module: nn.BatchNorm, use_running_average: bool | None = None, mask: Array | None = None) -> bool:
-    """Whether this call normalizes by the statistics of the batch, with no mask of its own."""
+def _batch_norm(
+    stock: Any,
+    module: nn.BatchNorm,
+    of_batch: Array | None,
+    x: Array,
+    use_running_average: bool | None = None,
+    *,
+    mask: Array | None = None,
+) -> Array:
+    """What a BatchNorm gives: by our operator in the common form, else by linen's own with a mask.
+
+    of_batch: the rows of the batch that are real images. mask: the caller's own.
+    """
     scores = nn.merge_param("use_running_average", module.use_running_average, use_running_average)
-    return not scores and not module.is_initializing() and mask is None and module.axis == -1
+    rows = _rows(of_batch, x.shape[0])
+    if scores or module.is_initializing() or mask is not None:
+        return stock(x, use_running_average, mask=mask)
+    is_common = module.axis in (-1, x.ndim - 1) and module.use_fast_variance and module.force_float32_reductions
+    if is_common:
+        return _normalized(module, x, rows)
+    return stock(x, use_running_average, mask=jnp.reshape(rows, (-1,) + (1,) * (x.ndim - 1)))
 
 
-def _normalized(module: nn.BatchNorm, x: Array, mask: Array | None, momentum: float) -> Array:
+def _rows(mask: Array | None, count: int) -> Array:
+    """The rows that are of real images: bool [count]. Several rows may be of one image, as after a reshape."""
+    if mask is None or count % mask.shape[0]:
+        return jnp.ones(count, bool)
+    return jnp.repeat(mask, count // mask.shape[0]) if count != mask.shape[0] else mask
+
+
+def _normalized(module: nn.BatchNorm, x: Array, rows: Array) -> Array:
     """What a BatchNorm gives in training; it updates the running averages."""
     ones = jnp.ones(x.shape[-1], jnp.float32)
     scale = module.get_variable("params", "scale") if module.use_scale else ones
     bias = module.get_variable("params", "bias") if module.use_bias else 0 * ones
-    mask = jnp.ones(x.shape[0], bool) if mask is None or mask.shape != x.shape[:1] else mask
-    outputs, mean, variance = batch_norm(x, scale, bias, mask, module.epsilon)
+    wide = scale.astype(jnp.float32), bias.astype(jnp.float32)
+    outputs, mean, variance = batch_norm(x, *wide, rows, module.epsilon)
     for name, new in (("mean", mean), ("var", variance)):
         old: Array = module.get_variable("batch_stats", name)
-        module.put_variable("batch_stats", name, momentum * old + (1 - momentum) * new)
+        module.put_variable("batch_stats", name, module.momentum * old + (1 - module.momentum) * new)
     return outputs.astype(module.dtype or jnp.result_type(x, scale))
 
 

@@ -32,6 +32,9 @@ def require_comparable(experiments: Sequence[Experiment]) -> None:
                 f"--experiments: {config.experiment} and {names[0]} have different settings of {config.dataset}. "
                 f"Train all on one with --dataset.{setting}=VALUE."
             )
+    own = [experiment.data for experiment in experiments if isinstance(experiment.data, Dataset)]
+    if len({dataset.fingerprint for dataset in own}) > 1:
+        raise InputError(f"--experiments: their datasets {first.dataset} differ: each file makes images of its own.")
     for experiment in experiments:
         build(experiment)
 

@@ -35,6 +35,9 @@ def require_fitting(learner: Learner) -> None:
     require_fitting_images(learner)
     with user_errors("the task"):
         targets = jax.eval_shape(learner.targets, labels)
+    _require_targets(learner, targets)
+    _require_parameters(learner)
+    _require_average(learner)
     logits = _logits(learner, images)
     _require_logits(learner, logits, targets)
     _require_per_image("the loss", learner.measures.loss, logits, targets)
@@ -45,10 +48,11 @@ def require_fitting(learner: Learner) -> None:
 
 
 def require_numbers(learner: Learner, split: Split) -> None:
-    """Raises InputError where a metric of the user's gives no number for the first images of a split.
+    """Raises InputError where a task asks for classes that are not there, or a metric gives no number.
 
-    The logits are those of the initial parameters.
+    The metrics are of the first images of the split and of logits of the initial parameters.
     """
+    _require_labels(learner, split)
     if not learner.measures.metrics:
         return
     first = split[: min(len(split), learner.batch_size)]
@@ -58,6 +62,42 @@ def require_numbers(learner: Learner, split: Split) -> None:
     for name, metric in learner.measures.metrics.items():
         if not np.isfinite(score.metrics[name]):
             raise InputError(f"{defined_at(metric)}the metric {name} gives {score.metrics[name]} for the first images.")
+
+
+def _require_labels(learner: Learner, split: Split) -> None:
+    targets = jax.tree.map(np.asarray, learner.targets(split.labels))
+    main, classes = learner.measures.main(targets), len(learner.spec.classes)
+    if any(target.min() < 0 for target in jax.tree.leaves(targets)) or main.max() >= classes:
+        raise InputError(
+            f"{defined_at(learner.task.targets)}the targets of the task must be classes from 0; the main ones are from "
+            f"{main.min()} to {main.max()}, and there are {classes} classes."
+        )
+
+
+def _require_targets(learner: Learner, targets: Any) -> None:
+    where, main = defined_at(learner.task.targets), learner.measures.main_output
+    if isinstance(targets, dict) != (main is not None) or (main is not None and main not in targets):
+        outputs = f"has the outputs {', '.join(targets)}" if isinstance(targets, dict) else "has one output"
+        raise InputError(f"{where}the task {outputs}, and main_output={main!r} does not name one of several outputs.")
+    for target in jax.tree.leaves(targets):
+        if target.shape != (_IMAGES,) or not jnp.issubdtype(target.dtype, jnp.integer):
+            raise InputError(f"{where}the targets of the task must be integers [N]; they are {_shown(target)}.")
+
+
+def _require_parameters(learner: Learner) -> None:
+    if not jax.tree.leaves(learner.abstract_state[0].params):
+        raise InputError(f"{_model(learner)}has no parameters: there is nothing to train.")
+
+
+def _require_average(learner: Learner) -> None:
+    averaging = learner.averaging(1) if learner.averaging else None
+    if averaging is None:
+        return
+    params = learner.abstract_state[0].params
+    with user_errors("the average", averaging):
+        average = jax.eval_shape(averaging, params, params, jax.ShapeDtypeStruct((), jnp.int32))
+    if not _have_same_names(average, params) or _forms(average) != _forms(params):
+        raise InputError(f"{defined_at(averaging)}the average must have the shapes and dtypes of the parameters.")
 
 
 def _logits(learner: Learner, images: Any) -> Any:
@@ -118,6 +158,15 @@ def _require_augmentations(learner: Learner) -> None:
                 f"{defined_at(augment)}the augmentation must keep shape and dtype, {_shown(images)}; it gives "
                 f"{_shown(changed)}."
             )
+        if isinstance(found, Mixed):
+            _require_mixed(augment, found)
+
+
+def _require_mixed(augment: Any, mixed: Mixed) -> None:
+    for name, kind, word in (("partners", jnp.integer, "int32"), ("weight", jnp.floating, "float32")):
+        part = getattr(mixed, name)
+        if getattr(part, "shape", None) != (_IMAGES,) or not jnp.issubdtype(part.dtype, kind):
+            raise InputError(f"{defined_at(augment)}the {name} of Mixed must be {word} [N]; they are {_shown(part)}.")
 
 
 def _require_state(learner: Learner, images: Any) -> None:
@@ -131,6 +180,9 @@ def _require_state(learner: Learner, images: Any) -> None:
 
 def _require_schedule(learner: Learner) -> None:
     with user_errors("the schedule"):
+        schedule = learner.schedule(1)
+        if not callable(schedule):
+            raise InputError(f"the schedule gives {schedule!r}; it must give a function of the step.")
         factor = jax.eval_shape(
             lambda step: jnp.asarray(learner.schedule(1)(step)), jax.ShapeDtypeStruct((), jnp.int32)
         )

@@ -79,7 +79,9 @@ class Training:
         rows = padded(min(self.learner.batch_size, self.examples), make_mesh())
         order = np.random.default_rng(0).permutation(self.examples)[: max(rows, STATISTICS_IMAGES // rows * rows)]
         indices = np.resize(order, (max(1, len(order) // rows), rows)).astype(np.int32)
-        on_devices = jax.device_put((state.variables, self.images, indices), replicated(make_mesh()))
+        # From the state of training: that of an earlier settling would make the result depend on interruptions.
+        variables = {"params": state.average["params"], **state.model_state}
+        on_devices = jax.device_put((variables, self.images, indices), replicated(make_mesh()))
         return state.replace(average={**state.average, "model_state": self._statistics(*on_devices)})
 
     @functools.cached_property

@@ -15,6 +15,7 @@ from jax.typing import ArrayLike
 from cnn_jax.data.augmentations import Mixed
 from cnn_jax.data.dataset import Spec
 from cnn_jax.data.tasks import Task
+from cnn_jax.errors import InputError
 from cnn_jax.models.summary import train_argument
 from cnn_jax.ops.interception import stock_layers
 from cnn_jax.training.metrics import Measures, MetricSums
@@ -44,7 +45,7 @@ class Learner:
     learning_rate: float
     epochs: int
     batch_size: int
-    averaging: Callable[[int], Averaging] | None = None
+    averaging: Callable[[int], Averaging | None] | None = None
     augmentations: Sequence[Callable[[Array, Array], Array | Mixed]] = field(default=())
     matmul_precision: str = "float32"
 
@@ -55,7 +56,8 @@ class Learner:
     def apply(self, variables: dict, images: Array) -> Any:
         """Logits of uint8 images [N, H, W, C], for scoring: float32 [N, classes], or a dict of them by output."""
         with jax.default_matmul_precision(self.matmul_precision), stock_layers():
-            return self.module.apply(variables, self.inputs(images), **train_argument(self.module, is_training=False))
+            train = train_argument(self.module, is_training=False)
+            return _in_float32(self.module.apply(variables, self.inputs(images), **train))
 
     def apply_in_training(
         self, params: dict, model_state: dict, images: Array, mask: Array, keys: "Keys"
@@ -74,7 +76,7 @@ class Learner:
                 **train_argument(self.module, is_training=True),
             )
         logits, changed = outputs if model_state else (outputs, {})
-        return logits, {**model_state, **changed}, mixed
+        return _in_float32(logits), {**model_state, **changed}, mixed
 
     def batch_statistics(self, variables: dict, images: Array) -> dict:
         """The module's state with the statistics of these images alone in every BatchNorm. No dropout is applied."""
@@ -97,6 +99,8 @@ class Learner:
         for index, augment in enumerate(self.augmentations):
             result = augment(jax.random.fold_in(key, index), changed)
             changed, *parts = result if isinstance(result, Mixed) else (result,)
+            if mixed and parts:
+                raise InputError("--augment: two of these augmentations mix images. Only one of them can.")
             mixed = tuple(parts) or mixed
         return self.task.inputs(self.spec.inputs(changed * 255)), mixed
 
@@ -108,7 +112,12 @@ class Learner:
     def create_state(self, seed: ArrayLike) -> TrainState:
         """The state before the first step."""
         # The number of steps does not change the form of the optimizer's state.
-        return create(self.init, self.optimizer_for(self.learning_rate, 1), seed, averages=self.averaging is not None)
+        return create(self.init, self.optimizer_for(self.learning_rate, 1), seed, averages=self.keeps_average)
+
+    @property
+    def keeps_average(self) -> bool:
+        """Whether an average of the parameters is kept and scored."""
+        return self.averaging is not None and self.averaging(1) is not None
 
     def optimizer_for(self, learning_rate: ArrayLike, steps: int) -> optax.GradientTransformation:
         """The optimizer of a run of so many steps."""
@@ -146,6 +155,15 @@ class Learner:
 
     def _example(self) -> Any:
         return self.task.inputs(jnp.zeros((1, *self.spec.image_shape), jnp.float32))
+
+
+def _in_float32(logits: Any) -> Any:
+    """The outputs of a module, which may compute in bfloat16."""
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.float32) if _is_floating(leaf) else leaf, logits)
+
+
+def _is_floating(leaf: Any) -> bool:
+    return isinstance(leaf, Array) and jnp.issubdtype(leaf.dtype, jnp.floating)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def make_step(learner: Learner, learning_rate: ArrayLike, steps: int) -> Step:
     each; the gradient is taken of their mean.
     """
     optimizer = learner.optimizer_for(learning_rate, steps)
-    averaging = learner.averaging(steps) if learner.averaging else None
+    averaging = learner.averaging(steps) if learner.averaging and learner.keeps_average else None
 
     def mean_loss(
         params: dict, state: TrainState, images: jax.Array, targets: Any, mask: jax.Array

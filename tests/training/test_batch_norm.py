@@ -14,6 +14,7 @@ from flax import linen as nn
 
 from cnn_jax import Config, Dataset, Experiment, InputError, Part
 from cnn_jax.experiment import build
+from cnn_jax.ops.interception import stock_layers
 from cnn_jax.training.compiled import compile_inference, compile_training
 from cnn_jax.training.learner import Keys
 from cnn_jax.training.loop import fit, initial_progress
@@ -175,3 +176,41 @@ def test_an_axis_name_is_refused_in_one_line() -> None:
     )
     with pytest.raises(InputError, match="axis_name='batch' has no meaning here"):
         build(named)
+
+
+@pytest.mark.parametrize("form", ["last axis by number", "by keyword", "flattened", "of the mean", "exact variance"])
+def test_every_form_of_the_layer_sees_real_images_alone(form: str) -> None:
+    """Rows without an image are filled with noise here: the statistics must not change."""
+
+    class Formed(nn.Module):
+        @nn.compact
+        def __call__(self, x: jax.Array) -> jax.Array:
+            if form == "last axis by number":
+                return nn.BatchNorm(use_running_average=False, axis=3)(x)
+            if form == "by keyword":
+                return nn.BatchNorm(use_running_average=False)(x=x)
+            if form == "flattened":
+                return nn.BatchNorm(use_running_average=False)(x.reshape(-1, x.shape[-1]))
+            if form == "of the mean":
+                return nn.BatchNorm(use_running_average=False, axis=1)(x.mean((1, 2)))
+            return nn.BatchNorm(use_running_average=False, use_fast_variance=False)(x)
+
+    images, noise = (jax.random.normal(jax.random.key(seed), (8, 5, 6, 3)) for seed in (0, 1))
+    mask = jnp.arange(8) < 5
+    filled = jnp.where(mask[:, None, None, None], images, 100 * noise)
+    variables = Formed().init(jax.random.key(0), images)
+    with stock_layers(mask=mask):
+        _, found = Formed().apply(variables, filled, mutable=["batch_stats"])
+    _, expected = Formed().apply(variables, images[:5], mutable=["batch_stats"])
+    assert_close(found, expected)
+
+
+def test_settled_statistics_do_not_depend_on_an_earlier_settling() -> None:
+    """A run that was stopped has been settled once; its end must be that of a run that was not."""
+    learner = build(experiment(average="ema", epochs=2))
+    training = compile_training(learner, dataset().train, make_mesh())
+    [*_, last] = fit(training, initial_progress(training, 0))
+    once = jax.device_get(training.settled(last.state))
+    other = jax.tree.map(lambda leaf: leaf + 1, once.average["model_state"])
+    again = last.state.replace(average={**last.state.average, "model_state": other})
+    assert_close(jax.device_get(training.settled(again)).average, once.average)

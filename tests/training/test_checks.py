@@ -1,0 +1,134 @@
+"""Parts that do not fit each other are refused in one line, before anything is compiled."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from cnn_jax import Config, Dataset, Experiment, InputError, Mixed, Part, Task, train
+from cnn_jax.experiment import build
+from cnn_jax.training.checks import require_numbers
+
+IMAGES = np.zeros((8, 9, 9), np.uint8)
+LABELS = np.arange(8) % 2
+
+
+class Nothing(nn.Module):
+    """A module without parameters."""
+
+    classes: int
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        return images.mean((1, 2, 3))[:, None] * jnp.ones((1, self.classes))
+
+
+class InBfloat16(nn.Module):
+    """A module whose logits are bfloat16."""
+
+    classes: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        return nn.Dense(self.classes, dtype=jnp.bfloat16)(images.reshape(len(images), -1))
+
+
+def experiment(**parts: Any) -> Experiment:
+    """An experiment on eight dark images; parts: fields of the Config, or tables with an entry `mine`."""
+    tables = {name: {"mine": entry} for name, entry in parts.items() if name.endswith("s") and name != "epochs"}
+    chosen = {"models": "model", "losses": "loss", "optimizers": "optimizer", "schedules": "schedule"}
+    chosen |= {"averages": "average", "tasks": "task"}
+    fields: dict[str, Any] = {chosen[name]: Part("mine") for name in tables if name in chosen}
+    if "augmentations" in tables:
+        fields["augment"] = (Part("mine"),)
+    fields |= {name: value for name, value in parts.items() if name not in tables}
+    found = Dataset.from_arrays(IMAGES, LABELS, IMAGES, LABELS)
+    fields = {"model": Part("logistic"), "dataset": Part("dark"), "epochs": 1, **fields}
+    return Experiment(Config(**fields), datasets={"dark": lambda: found}, **tables)
+
+
+def mixing(partners: Callable, weight: Callable) -> Callable:
+    return lambda key, images: Mixed(images, partners(len(images)), weight(len(images)))
+
+
+ROWS = jnp.arange
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"augmentations": mixing(ROWS, lambda n: jnp.ones((n, 1, 1, 1)))}, "the weight of Mixed must be float32 [N]"),
+        ({"augmentations": mixing(ROWS, lambda n: 0.5)}, "the weight of Mixed must be float32 [N]"),
+        ({"augmentations": mixing(jnp.ones, jnp.ones)}, "the partners of Mixed must be int32 [N]"),
+        ({"schedules": lambda: 0.5}, "the schedule gives 0.5; it must give a function of the step"),
+        ({"averages": lambda: lambda old, new, step: {}}, "the average must have the shapes and dtypes"),
+        ({"averages": lambda: lambda old, new: old}, "the average: TypeError"),
+        ({"models": Nothing}, "has no parameters: there is nothing to train"),
+        (
+            {"tasks": lambda: Task(lambda images: images, lambda labels: {"a": labels, "b": labels})},
+            "the task has the outputs a, b, and main_output=None does not name one",
+        ),
+        (
+            {"tasks": lambda: Task(lambda images: images, lambda labels: {"a": labels}, main_output="c")},
+            "the task has the outputs a, and main_output='c' does not name one",
+        ),
+        (
+            {"tasks": lambda: Task(lambda images: images, lambda labels: labels, main_output="a")},
+            "the task has one output, and main_output='a' does not name one",
+        ),
+        (
+            {"tasks": lambda: Task(lambda images: images, lambda labels: labels.astype(jnp.float32))},
+            "the targets of the task must be integers [N]; they are float32 (4,)",
+        ),
+    ],
+)
+def test_part_that_does_not_fit_is_refused_in_one_line(parts: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        build(experiment(**parts))
+    assert said in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("change", [-1, 1])
+def test_targets_that_are_no_classes_are_refused(change: int) -> None:
+    shifted = experiment(tasks=lambda: Task(lambda images: images, lambda labels: labels + change))
+    dataset = Dataset.from_arrays(IMAGES, LABELS, IMAGES, LABELS)
+    with pytest.raises(InputError, match=f"from {change} to {1 + change}, and there are 2 classes"):
+        require_numbers(build(shifted), dataset.train)
+
+
+def test_two_augmentations_that_mix_are_refused() -> None:
+    def mix(key: jax.Array, images: jax.Array) -> Mixed:
+        return Mixed(images, jnp.arange(len(images)), jnp.ones(len(images)))
+
+    found = experiment(augmentations=mix)
+    both = Experiment(
+        dataclasses.replace(found.config, augment=(Part("mine"), Part("again"))),
+        datasets=found.datasets,
+        augmentations={"mine": mix, "again": mix},
+    )
+    with pytest.raises(InputError, match="two of these augmentations mix images"):
+        build(both)
+
+
+def test_average_that_keeps_none_scores_the_trained_parameters() -> None:
+    plain, off = (train(found, progress=False) for found in (experiment(), experiment(averages=lambda: None)))
+    assert off.test_loss == plain.test_loss
+    np.testing.assert_array_equal(off.params["Dense_0"]["bias"], plain.params["Dense_0"]["bias"])
+
+
+def test_logits_of_bfloat16_are_scored_in_float32() -> None:
+    run = train(experiment(models=InBfloat16, dtype="bfloat16"), progress=False)
+    assert np.isfinite(run.test_loss)
+
+
+@pytest.mark.parametrize("labels", [LABELS - 1, LABELS + 2**32])
+def test_labels_that_are_no_classes_are_refused(labels: np.ndarray) -> None:
+    with pytest.raises(InputError, match=r"^train_labels: from .* to .*, expected classes from 0\.$"):
+        Dataset.from_arrays(IMAGES, labels, IMAGES, LABELS)
