@@ -71,7 +71,8 @@ class Learner:
             outputs = self.module.apply(
                 {"params": params, **model_state},
                 inputs,
-                rngs={"params": keys.module},
+                # `params` stands for every other stream that the module asks for.
+                rngs={"params": keys.module, "dropout": jax.random.fold_in(keys.module, 0)},
                 mutable=list(model_state) or False,
                 **train_argument(self.module, is_training=True),
             )
