@@ -6,7 +6,7 @@ Several seeds that train together are a run for each of them.
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -214,10 +214,19 @@ def _record(runs: Sequence[Run], progress: Progress, events: Sequence[EventWrite
     """Writes the row of a finished epoch of each seed that has not diverged."""
     for run, writer, row in zip(runs, events, progress.rows, strict=False):
         if row:
+            _note_missing_metrics(run, row)
             row = {"seed": run.config.seed, **row}
             run.rows.append(row)
             run.directory.append_row(row)
             writer.write(row)
+
+
+def _note_missing_metrics(run: Run, row: Mapping[str, float]) -> None:
+    """Says once which metrics are no numbers: they are left out of the rows."""
+    for name in run.functions.test.measures.names:
+        was_there = not run.rows or f"train_{name}" in run.rows[-1]
+        if was_there and f"train_{name}" not in row:
+            run.session.console.note(f"epoch {row['epoch']}: the metric {name} is no number: it is left out")
 
 
 def _save_if_due(session: Session, runs: Sequence[Run], progress: Progress, writer: Writer) -> None:
