@@ -29,7 +29,7 @@ from cnn_jax.training.learner import Learner
 from cnn_jax.training.losses import LOSSES, METRICS
 from cnn_jax.training.metrics import Measures
 from cnn_jax.training.optimizers import AVERAGES, OPTIMIZERS, SCHEDULES
-from cnn_jax.user_code import UserCode, defined_at, load_module, user_errors
+from cnn_jax.user_code import UserCode, code_of, defined_at, load_module, noted_imports, user_errors
 
 ALWAYS_REPORTED = ("loss", "accuracy", "cross_entropy")
 
@@ -322,18 +322,20 @@ def load_experiment(path: Path) -> Experiment:
     """
     if not path.is_file():
         raise InputError(f"--experiment={path}: no such file.")
-    module, code = load_module(path)
+    module = load_module(path)
     make = getattr(module, "experiment", None)
     if not callable(make):
         raise InputError(f"--experiment={path}: has no function experiment().")
-    with user_errors():
+    with user_errors(of=make), noted_imports(path):
         experiment = make()
     if not isinstance(experiment, Experiment):
         where = defined_at(make) or f"--experiment={path}: "
         raise InputError(f"{where}experiment() returns {type(experiment).__name__}, not an Experiment.")
     name = "".join(c if c.isalnum() or c in "_ .+-" else "_" for c in path.stem)
     return dataclasses.replace(
-        experiment, code=code, config=dataclasses.replace(experiment.config, experiment=name.lstrip(" .+-") or "_")
+        experiment,
+        code=code_of(module),
+        config=dataclasses.replace(experiment.config, experiment=name.lstrip(" .+-") or "_"),
     )
 
 

@@ -8,11 +8,11 @@ import os
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 from cnn_jax.errors import InputError, ProjectError
 
@@ -24,17 +24,20 @@ _LIBRARIES = tuple(
 
 @dataclass(frozen=True)
 class UserCode:
-    """A user's file and the modules beside it that it imports. texts: their sources by file name.
+    """A user's file and the modules in its folder that it imports. sources: their bytes by file name.
 
     digest: SHA-256 of what the sources say, without comments, layout and docstrings.
     """
 
     path: Path
-    texts: dict[str, str]
+    sources: dict[str, bytes]
     digest: str
 
 
-def load_module(path: Path) -> tuple[ModuleType, UserCode]:
+_imported: dict[Path, set[str]] = {}  # the modules that were loaded while a file ran, by the file
+
+
+def load_module(path: Path) -> ModuleType:
     """Runs a Python file as a module under a name of its own, once for each content, and gives the module.
 
     The file's folder is appended to `sys.path`, so that it can import its neighbours, and standard modules of the same
@@ -50,7 +53,17 @@ def load_module(path: Path) -> tuple[ModuleType, UserCode]:
         sys.path.append(str(real.parent))
     if name not in sys.modules:
         _run(name, real, source)
-    return sys.modules[name], _code(real)
+    return sys.modules[name]
+
+
+@contextmanager
+def noted_imports(path: Path) -> Iterator[None]:
+    """Notes the modules that are loaded meanwhile as those of a file: importlib may load them by any name."""
+    before = set(sys.modules)
+    try:
+        yield
+    finally:
+        _imported.setdefault(Path(os.path.realpath(path)), set()).update(sys.modules.keys() - before)
 
 
 def _run(name: str, path: Path, source: bytes) -> None:
@@ -58,7 +71,7 @@ def _run(name: str, path: Path, source: bytes) -> None:
     assert specification is not None, "the file's name ends in .py"
     sys.modules[name] = module = importlib.util.module_from_spec(specification)
     try:
-        with user_errors():
+        with user_errors(), noted_imports(path):
             exec(compile(source, str(path), "exec"), vars(module))
     except BaseException:
         del sys.modules[name]
@@ -84,6 +97,11 @@ def user_errors(what: str = "", of: object = None) -> Iterator[None]:
         if type(error) is not InputError or place is None:
             raise
         raise UserCodeError(f"{place}: {error}") from None
+    except SystemExit as error:
+        place = _place(error)
+        if place is None:
+            raise
+        raise UserCodeError(f"{place}: the file calls sys.exit().") from None
     except Exception as error:  # a user's file may raise anything; its author needs the line and the reason
         place = _place(error) or defined_at(of).removesuffix(": ")
         if not place:
@@ -112,7 +130,7 @@ def _class_defined_at(kind: type) -> str:
     return f"{_short(file)}, line {line}: " if file and _is_users(file) else ""
 
 
-def _place(error: Exception) -> str | None:
+def _place(error: BaseException) -> str | None:
     """The last line of the user's own code that the error passed through."""
     if isinstance(error, SyntaxError) and error.filename and _is_users(error.filename):
         return f"{_short(error.filename)}, line {error.lineno}"
@@ -131,36 +149,104 @@ def _short(filename: str) -> str:
     return filename if relative.startswith("..") else relative
 
 
-def _code(path: Path) -> UserCode:
-    texts: dict[str, str] = {}
-    waiting = [path]
+def code_of(module: ModuleType) -> UserCode:
+    """The code of a file that `load_module` gave, with all modules in its folder that it reaches. Raises InputError."""
+    path = Path(os.path.realpath(str(module.__file__)))
+    sources: dict[str, bytes] = {}
+    trees: dict[str, ast.AST] = {}
+    noted = [sys.modules[name] for name in _imported.get(path, ()) if name in sys.modules]
+    waiting = [(path, module), *_in_folder(path.parent, noted)]
     while waiting:
-        file = waiting.pop()
+        file, loaded = waiting.pop()
         name = file.relative_to(path.parent).as_posix()
-        if name not in texts:
-            texts[name] = file.read_text(encoding="utf-8")
-            waiting += _neighbours(ast.parse(texts[name]), path.parent)
-    said = {name: ast.dump(_without_docstrings(ast.parse(texts[name]))) for name in sorted(texts)}
+        if name not in sources:
+            sources[name], trees[name] = _parsed(file)
+            names = _imported_names(trees[name], _package(file, loaded, path.parent))
+            waiting += [*_neighbours(names, path.parent), *_held(loaded, path.parent)]
+    said = {name: ast.dump(_without_docstrings(trees[name])) for name in sorted(sources)}
     names = ["" if name == path.name else name for name in said]  # the main file may be renamed
     digest = hashlib.sha256(repr(list(zip(names, said.values(), strict=True))).encode()).hexdigest()
-    return UserCode(path, texts, digest)
+    return UserCode(path, sources, digest)
 
 
-def _neighbours(tree: ast.AST, folder: Path) -> Iterator[Path]:
-    """The files in the folder that a file imports."""
+def _parsed(file: Path) -> tuple[bytes, ast.AST]:
+    try:
+        source = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror}.") from None
+    with user_errors():
+        text = importlib.util.decode_source(source).removeprefix("\ufeff")  # by its byte order mark or coding comment
+        return source, ast.parse(text, str(file))
+
+
+_Found = tuple[Path, ModuleType | None]  # a file, and its module where it is loaded
+
+
+def _in_folder(folder: Path, modules: Iterable[ModuleType]) -> Iterator[_Found]:
+    """Those of the modules whose files are a user's and lie in the folder."""
+    for module in modules:
+        file = getattr(module, "__file__", None)
+        found = Path(os.path.realpath(file)) if isinstance(file, str) else None
+        if found and found.suffix == ".py" and found.is_relative_to(folder) and _is_users(str(found)):
+            yield found, module
+
+
+def _held(module: ModuleType | None, folder: Path) -> Iterator[_Found]:
+    """The modules in the folder that a module holds, or of which it holds a class or function."""
+    for value in list(vars(module).values()) if module else ():
+        if isinstance(value, ModuleType):
+            yield from _in_folder(folder, [value])
+        elif isinstance(value, type | FunctionType) and value.__module__ in sys.modules:
+            yield from _in_folder(folder, [sys.modules[value.__module__]])
+
+
+def _package(file: Path, module: ModuleType | None, folder: Path) -> str:
+    """The package that relative imports of a file begin at."""
+    return getattr(module, "__package__", None) or ".".join(file.relative_to(folder).parent.parts)
+
+
+def _imported_names(tree: ast.AST, package: str) -> list[str]:
+    """The full names of all that a file imports, and of their packages."""
+    names: list[str] = []
     for node in ast.walk(tree):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        for name in names:
-            file = getattr(sys.modules.get(name), "__file__", None)
-            if not file:
-                continue
-            found = Path(os.path.realpath(file))
-            if found.is_relative_to(folder) and not str(found).startswith(_LIBRARIES) and found.suffix == ".py":
-                yield found
-            elif (folder / f"{name.replace('.', '/')}.py").is_file() and _is_users(str(found)):
-                raise InputError(f"{folder}: {name}.py is not loaded, because {found} has the same name. Rename one.")
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            start = ".".join(filter(None, [*above, node.module]))
+            names += [start, *(f"{start}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            function, name = node.func, node.args[0].value
+            called = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+            if called in ("import_module", "__import__") and isinstance(name, str):
+                names.append(f"{package}{name}" if name.startswith(".") else name)
+    parts = [name.split(".") for name in names]
+    return list(dict.fromkeys(".".join(part[:count]) for part in parts for count in range(1, len(part) + 1)))
+
+
+def _neighbours(names: Iterable[str], folder: Path) -> Iterator[_Found]:
+    """The files in the folder that are imported by these names, also where that is still to come."""
+    for name in names:
+        module = sys.modules.get(name)
+        found = list(_in_folder(folder, [module] if module else []))
+        file = getattr(module, "__file__", None)
+        beside = [folder / f"{name.replace('.', '/')}{end}" for end in (".py", "/__init__.py")]
+        for own in filter(Path.is_file, [] if found or not all(name.split(".")) else beside):
+            if file and _is_users(file):
+                raise InputError(f"{folder}: {own.name} is not loaded, because {file} has the same name. Rename one.")
+            if module is None and _is_first(name.partition(".")[0], folder):
+                found.append((Path(os.path.realpath(own)), None))
+        yield from found
+
+
+def _is_first(name: str, folder: Path) -> bool:
+    """Whether a top-level name, imported now, is a module of the folder."""
+    try:
+        specification = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return False
+    places = [specification.origin, *(specification.submodule_search_locations or ())] if specification else []
+    return any(Path(os.path.realpath(place)).is_relative_to(folder) for place in places if place)
 
 
 def _without_docstrings(tree: ast.AST) -> ast.AST:

@@ -369,6 +369,15 @@ FAULTS: dict[str, tuple[str, str]] = {
     "imports what is not there": ("import not_there  # HERE\n", "ModuleNotFoundError: No module named 'not_there'"),
     "has no experiment()": ("x = 1\n", "--experiment=mine.py: has no function experiment()"),
     "has an experiment that raises": ("def experiment():\n    return [][0]  # HERE\n", "IndexError: list index out of"),
+    "has an experiment() that needs an argument": (
+        "def experiment(width):  # HERE\n    return width\n",
+        "TypeError: experiment() missing 1 required positional argument: 'width'",
+    ),
+    "ends the program": ("import sys\n\nsys.exit()  # HERE\n", "the file calls sys.exit()."),
+    "ends the program in experiment()": (
+        "def experiment():\n    raise SystemExit(3)  # HERE\n",
+        "the file calls sys.exit().",
+    ),
     "gives something else": (
         "def experiment():  # HERE\n    return 3\n",
         "experiment() returns int, not an Experiment",
@@ -641,7 +650,7 @@ def test_metrics_can_be_chosen(run_py: Run) -> None:
 
 
 def test_file_is_run_once_for_each_content(mine: Path) -> None:
-    module, _ = load_module(mine)
-    assert load_module(mine)[0] is module
+    module = load_module(mine)
+    assert load_module(mine) is module
     mine.write_text(MINE + "\nX = 1\n")
-    assert load_module(mine)[0] is not module
+    assert load_module(mine) is not module

@@ -19,7 +19,7 @@ import numpy as np
 from cnn_jax.config import Config, differences_in_words, read_config
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment
-from cnn_jax.files import delete, machine_errors, read_json, read_text, write_atomic, write_json
+from cnn_jax.files import atomic_file, delete, machine_errors, read_json, read_text, write_atomic, write_json
 from cnn_jax.report.tensorboard import EventWriter
 from cnn_jax.runs.result import Result, read_result
 
@@ -88,9 +88,10 @@ class RunDirectory:
 
     def _keep_code(self, experiment: Experiment) -> None:
         """Copies the user's own files, for the record. No command ever runs the copies."""
-        for name, text in (experiment.code.texts if experiment.code else {}).items():
+        for name, source in (experiment.code.sources if experiment.code else {}).items():
             (self.path / "experiment" / name).parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(self.path / "experiment" / name, text)
+            with atomic_file(self.path / "experiment" / name) as file:
+                file.write(source)
 
     def resume(self, experiment: Experiment, machine: dict, rows: list[dict[str, float]]) -> None:
         """Brings the files to the state of a checkpoint. rows: the lines of `metrics.jsonl` until then.

@@ -179,6 +179,80 @@ def test_training_on_after_the_code_changed_is_refused_and_nothing_touched(
         assert content(finished) == before
 
 
+REACHED = """import importlib
+
+import parts
+from cnn_jax import Experiment
+
+RATES = importlib.import_module("rates")
+LIMIT = importlib.import_module("lim" + "its").LIMIT
+
+
+def experiment():
+    from late import EPOCHS
+
+    importlib.import_module("la" + "ter")
+    return Experiment().vary(epochs=EPOCHS)
+"""
+IN_FOLDER = {
+    "parts/__init__.py": "from .layers import *\n",
+    "parts/layers.py": "from . import sizes\nfrom .deep.width import WIDTH\n",
+    "parts/sizes.py": "SIZE = 3\n",
+    "parts/deep/__init__.py": "X = 1\n",
+    "parts/deep/width.py": "from ..above import WIDTH\n",
+    "parts/above.py": "WIDTH = 4\n",
+    "rates.py": "RATE = 0.1\n",
+    "limits.py": "LIMIT = 3\n",
+    "late.py": "EPOCHS = 2\n",
+    "later.py": "Y = 1\n",
+}
+
+
+def test_modules_that_are_reached_by_relative_imports_and_by_importlib_are_of_the_code(tmp_path: Path) -> None:
+    for name, text in {"reaching.py": REACHED, **IN_FOLDER, "unrelated.py": "Z = 1\n"}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    code = load_experiment(tmp_path / "reaching.py").code
+    assert set(code.sources) == {"reaching.py", *IN_FOLDER}
+    assert load_experiment(tmp_path / "reaching.py").code == code
+    for name, text in IN_FOLDER.items():
+        (tmp_path / name).write_text(f"{text}CHANGED = 1\n")
+        assert load_experiment(tmp_path / "reaching.py").code.digest != code.digest, name
+        (tmp_path / name).write_text(text)
+
+
+def test_training_on_after_a_module_of_a_package_changed_is_refused(run_py: Run, mine: Path, tmp_path: Path) -> None:
+    (tmp_path / "measures").mkdir()
+    (tmp_path / "measures/__init__.py").write_text("from .one import confidence\n")
+    (tmp_path / "measures/one.py").write_text(NEIGHBOUR)
+    replace(mine, "from shared_measures", "from measures")
+    train = (*TRAIN, "--epochs=1", "--train_examples=64")
+    assert run_py(*train).returncode == 0
+    assert set(content(tmp_path / "run/experiment")) == {"mine.py", "measures/__init__.py", "measures/one.py"}
+    replace(tmp_path / "measures/one.py", ".max(axis=-1)", ".min(axis=-1)")
+    refused = run_py(*train)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr
+    assert "the code of mine has changed" in refused.stderr
+
+
+ENCODED = {
+    "byte order mark": b"\xef\xbb\xbf" + MINE.encode(),
+    "latin-1": b"# -*- coding: latin-1 -*-\n" + MINE.replace("A small", "Ein gr\xf6\xdferes").encode("latin-1"),
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODED)
+def test_file_that_is_encoded_otherwise_trains_and_is_kept_as_it_is(
+    run_py: Run, mine: Path, tmp_path: Path, encoding: str
+) -> None:
+    plain = load_experiment(mine).code.digest
+    mine.write_bytes(ENCODED[encoding])
+    trained = run_py(*TRAIN, "--epochs=1", "--train_examples=64")
+    assert (trained.returncode, trained.stderr) == (0, "")
+    assert (tmp_path / "run/experiment/mine.py").read_bytes() == ENCODED[encoding]
+    assert json.loads((tmp_path / "run/machine.json").read_text())["experiment_hash"] == plain
+
+
 def test_changed_comments_and_docstrings_are_no_change(run_py: Run, finished: Path, mine: Path) -> None:
     replace(mine, '    """A small network."""\n', '    """A very small network."""\n    # It has one convolution.\n')
     replace(mine.with_name("shared_measures.py"), "The largest", "Largest")
