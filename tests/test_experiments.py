@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -59,7 +60,12 @@ def test_experiment_trains_as_ever_and_resumes_to_the_same_bits(
     whole, ended = (RunOptions(workdir=tmp_path / folder, data_dir=drawn_data_dir) for folder in ("whole", "ended"))
     console = Console(progress=False)
     result = execute(experiment, whole, console)
-    np.testing.assert_allclose(losses[:20], json.loads(LOSSES.read_text())["losses"][name], rtol=0, atol=1e-5)
+    expected = json.loads(LOSSES.read_text())
+    np.testing.assert_allclose(losses[:3], expected["losses"][name][:3], rtol=0, atol=1e-5)
+    # RMSprop's first steps amplify rounding. With jax 0.12 on a processor with AVX-512, the network without pooling was
+    # 4.5e-4 away after 20 steps, and so was the program before this one.
+    tolerance = 1e-5 if f"jax {jax.__version__}:" in expected["made_by"] else 1e-3
+    np.testing.assert_allclose(losses[:20], expected["losses"][name], rtol=0, atol=tolerance)
     first = json.loads((whole.workdir / "metrics.jsonl").read_text().splitlines()[0])
     assert result.status == "done"
     assert result.train_loss is not None and result.train_loss < first["train_loss"]
