@@ -62,8 +62,8 @@ def test_experiment_trains_as_ever_and_resumes_to_the_same_bits(
     result = execute(experiment, whole, console)
     expected = json.loads(LOSSES.read_text())
     np.testing.assert_allclose(losses[:3], expected["losses"][name][:3], rtol=0, atol=1e-5)
-    # RMSprop's first steps amplify rounding. With jax 0.12 on a processor with AVX-512, the network without pooling was
-    # 4.5e-4 away after 20 steps, and so was the program before this one.
+    # RMSprop's first steps amplify rounding: with jax 0.12 on a processor with AVX-512, the network without pooling is
+    # 4.5e-4 away after 20 steps.
     tolerance = 1e-5 if f"jax {jax.__version__}:" in expected["made_by"] else 1e-3
     np.testing.assert_allclose(losses[:20], expected["losses"][name], rtol=0, atol=tolerance)
     first = json.loads((whole.workdir / "metrics.jsonl").read_text().splitlines()[0])
