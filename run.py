@@ -376,9 +376,9 @@ def resolve(values: flags.FlagValues, typed: Typed, name: str | None = None) -> 
     fields: dict[str, str] = {
         field: str(values[field].value) for field in FIELDS if values[field].present and field != "experiment"
     }
-    chosen = experiment.vary_text(fields)
-    settings = dict(_switched(name, text, chosen) for name, text in typed.items())
-    varied = chosen.vary_text(settings, [*values, *_RENAMED])
+    known = experiment.settings_with(fields)
+    settings = dict(_switched(name, text, known) for name, text in typed.items())
+    varied = experiment.vary_text({**fields, **settings}, [*values, *_RENAMED])
     return varied, (*fields, *map(varied.full_name, settings))
 
 
@@ -391,11 +391,11 @@ def _named(name: str, values: flags.FlagValues, typed: Typed) -> tuple["Experime
         raise InputError(f"{name}: {error}") from None
 
 
-def _switched(name: str, text: str | None, experiment: "Experiment") -> tuple[str, str]:
-    """A setting and its text. `--pooling` alone means true, and `--nopooling` false."""
+def _switched(name: str, text: str | None, settings: Mapping[str, Any]) -> tuple[str, str]:
+    """A setting and its text. `--pooling` alone means true, and `--nopooling` false. settings: by their full names."""
     if text is not None:
         return name, text
-    known = {full.rpartition(".")[2] for full in experiment.settings} | experiment.settings.keys()
+    known = {full.rpartition(".")[2] for full in settings} | settings.keys()
     return (name[2:], "false") if name not in known and name.startswith("no") and name[2:] in known else (name, "true")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from cnn_jax.errors import InputError, unknown_name
 from cnn_jax.files import read_json
-from cnn_jax.settings import About, Setting, as_text, setting_from, shown
+from cnn_jax.settings import About, Setting, as_text, plain, setting_from, shown
 
 LARGEST_SEED = 2**32 - 1
 LARGEST_FILE = 1 << 20  # bytes; a config has under two kilobytes
@@ -65,8 +65,11 @@ class Part:
 
 
 def _stored(name: str, value: Any) -> Any:
+    value = plain(value)
+    if name == "name":
+        raise InputError("name: is reserved for the name of the part. Rename the parameter.")
     members = value if isinstance(value, tuple | list) else (value,)
-    if name == "name" or not all(member is None or type(member) in (bool, int, float, str) for member in members):
+    if not all(member is None or type(member) in (bool, int, float, str) for member in members):
         raise InputError(f"{name}={shown(value)}: is no setting: it must be a number, text, true, false, or several.")
     return tuple(value) if isinstance(value, list) else value
 

@@ -7,10 +7,11 @@ import contextlib
 import dataclasses
 import difflib
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -89,8 +90,12 @@ class Experiment:
     schedules: Entries = field(default_factory=dict)
     averages: Entries = field(default_factory=dict)
     code: UserCode | None = None
+    _is_finished: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        if not isinstance(self.config, Config):
+            given = type(self.config).__name__
+            raise InputError(f"Experiment: {given} is no Config. Give one, as in Experiment(Config(epochs=3)).")
         for name in TABLES:
             _require_own(name, getattr(self, name))
         object.__setattr__(self, "config", self._resolved(self.config))
@@ -127,28 +132,39 @@ class Experiment:
         A name is a field of Config, a part's setting such as `model.width`, or the setting alone where exactly one of
         the chosen parts has it. A part that is named anew has its defaults. Raises InputError.
         """
-        return self._varied({**(changes or {}), **more}, lambda setting, value, flag: setting.check(value, flag))
+        return self._varied({**(changes or {}), **more}, _checked)
 
     def vary_text(self, changes: Mapping[str, str], flags: Iterable[str] = ()) -> "Experiment":
         """The same for values as they are typed on the command line. flags: other names that may be meant."""
         return self._varied(changes, _read, flags)
 
+    def settings_with(self, fields: Mapping[str, str]) -> dict[str, Setting]:
+        """The settings of the parts that are chosen with other fields of the Config, as typed."""
+        return self._with_fields(fields, _read).settings
+
     def _varied(
         self, changes: Mapping[str, Any], read: Callable[[Setting, Any, str], Any], flags: Iterable[str] = ()
     ) -> "Experiment":
-        fields = {
-            name: value if name in PART_FIELDS and not isinstance(value, str) else read(FIELDS[name], value, name)
-            for name, value in changes.items()
-            if name in FIELDS
-        }
-        chosen = self.replace(**fields) if fields else self
+        chosen = self._with_fields(changes, read)
         settings: dict[str, dict[str, Any]] = {}
         for name in changes:
             if name not in FIELDS:
                 part, _, setting = chosen.full_name(name, flags).rpartition(".")
                 value = read(chosen.settings[f"{part}.{setting}"], changes[name], name)
                 settings.setdefault(part, {})[setting] = value
-        return chosen.with_config(_with_settings(chosen.config, settings)) if settings else chosen
+        return self if chosen is self and not settings else self.with_config(_with_settings(chosen.config, settings))
+
+    def _with_fields(self, changes: Mapping[str, Any], read: Callable[[Setting, Any, str], Any]) -> "Experiment":
+        """The experiment with those changes that are fields of Config. Required settings may still be missing."""
+        fields = {
+            name: value if name in PART_FIELDS and not isinstance(value, str) else read(FIELDS[name], value, name)
+            for name, value in changes.items()
+            if name in FIELDS
+        }
+        if not fields:
+            return self
+        own = {member.name: getattr(self, member.name) for member in dataclasses.fields(self)}
+        return _Unfinished(**{**own, "config": dataclasses.replace(self.config, **fields)})
 
     @functools.cached_property
     def settings(self) -> dict[str, Setting]:
@@ -177,7 +193,7 @@ class Experiment:
         part, dot, setting = name.rpartition(".")
         if dot and part in self.config.parts():
             chosen = self.config.parts()[part]
-            return _unknown_setting(part, chosen, setting, self._settings_of(part.partition(".")[0], chosen))
+            return self._unknown_setting(part, chosen, setting)
         known = [*others, *FIELDS, *self.settings, *(full.rpartition(".")[2] for full in self.settings)]
         near = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean --{near[0]}?" if near else ""
@@ -207,12 +223,21 @@ class Experiment:
         settings = self._settings_of(name.partition(".")[0], part)
         for given in part.settings:
             if given not in settings:
-                raise _unknown_setting(name, part, given, settings)
+                raise self._unknown_setting(name, part, given)
         values = {setting.name: setting.default for setting in settings.values()} | part.settings
-        for missing, value in values.items():
-            if value is REQUIRED:
-                raise InputError(f"--{name}.{missing}: the {_word(name)} {part} needs this setting.")
-        return Part(part.name, **{key: settings[key].check(value, f"{name}.{key}") for key, value in values.items()})
+        given_values = {key: value for key, value in values.items() if value is not REQUIRED}
+        for missing in values.keys() - given_values.keys() if self._is_finished else ():
+            raise InputError(f"--{name}.{missing}: the {_word(name)} {part} needs this setting.")
+        checked = {key: settings[key].check(value, f"{name}.{key}") for key, value in given_values.items()}
+        return Part(part.name, **checked)
+
+    def _unknown_setting(self, name: str, part: Part, setting: str) -> InputError:
+        config_field = name.partition(".")[0]
+        has = ", ".join(self._settings_of(config_field, part)) or "none"
+        hint = ""
+        if setting in _untyped(TABLES[_TABLE_OF[config_field]], self._entry(config_field, part)):
+            hint = f" It takes {setting}, but a setting needs a type or a default."
+        return InputError(f"--{name}.{setting}: the {_word(name)} {part} has no setting {setting}. It has {has}.{hint}")
 
     def differences(self, before: Config) -> dict[str, tuple[Any, Any]]:
         """The settings in which an earlier Config and this experiment's differ, with both values.
@@ -265,14 +290,28 @@ class Experiment:
         return [f"{part} {name}" for name, part in parts.items() if takes(self._entry(name, part), "steps")]
 
 
+class _Unfinished(Experiment):
+    """An experiment whose parts may lack settings that have no default: these may follow."""
+
+    _is_finished = False
+
+
 def _word(name: str) -> str:
     """The word for a part. name: as in `Config.parts`."""
     return TABLES[_TABLE_OF[name.partition(".")[0]]].word
 
 
-def _unknown_setting(name: str, part: Part, setting: str, known: Iterable[str]) -> InputError:
-    has = ", ".join(known) or "none"
-    return InputError(f"--{name}.{setting}: the {_word(name)} {part} has no setting {setting}. It has {has}.")
+def _untyped(table: Table, entry: Callable[..., Any]) -> list[str]:
+    """The parameters that would be settings if they had a type or a default."""
+    parameters = list(inspect.signature(entry).parameters.values())[table.leading :]
+    named = [p for p in parameters if p.name not in table.supplied and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    return [p.name for p in named if p.annotation is p.empty and p.default is p.empty]
+
+
+def _checked(setting: Setting, value: Any, flag: str) -> Any:
+    """The value, checked. Names of parts may be one text, as on the command line."""
+    is_names = setting.name in PART_FIELDS and setting.is_tuple and isinstance(value, str)
+    return setting.check(setting.read(value) if is_names else value, flag)
 
 
 def _read(setting: Setting, text: str, flag: str) -> Any:
@@ -307,8 +346,16 @@ def _require_own(table: str, entries: Any) -> None:
         Part(name)
         if name in TABLES[table].shipped or (table == "metrics" and name in ALWAYS_REPORTED):
             raise InputError(f"{table}: {name} is an entry of this project. Give yours another name.")
+        if isinstance(entry, nn.Module):
+            raise InputError(f"{table}: {name} is a module; give its class, {type(entry).__name__}.")
         if not callable(entry):
             raise InputError(f"{table}: {name} is {type(entry).__name__}, not a function.")
+        try:
+            settings = settings_of(entry, leading=TABLES[table].leading, supplied=TABLES[table].supplied)
+        except (ValueError, TypeError):  # of built-in functions
+            raise InputError(f"{table}: the parameters of {name} cannot be read. Give a function around it.") from None
+        if "name" in settings:
+            raise InputError(f"{table}: {name} has a parameter called name, which is reserved. Rename the parameter.")
 
 
 def _reloaded(path: Path | None, config: Config) -> Experiment:

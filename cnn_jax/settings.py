@@ -1,10 +1,11 @@
 """Settings: the typed, named values that a function or class takes, read from its signature.
 
 A keyword parameter is a setting where its annotation, or else the type of its default, is bool, int, float, str,
-Literal, an optional of these, or a tuple of these. All other parameters keep their defaults. `Annotated[int,
-About("what it does", at_least=1)]` adds a help text and limits.
+Literal, an optional of these, or a tuple or Sequence of these. All other parameters keep their defaults.
+`Annotated[int, About("what it does", at_least=1)]` adds a help text and limits. NumPy's scalars are plain numbers.
 """
 
+import collections.abc
 import inspect
 import json
 import math
@@ -62,6 +63,7 @@ class Setting:
 
         flag: the name in the message; by default the setting's own.
         """
+        value = plain(value)
         if value is None and self.is_optional:
             return None
         if self.is_tuple and isinstance(value, list | tuple):
@@ -122,17 +124,21 @@ def takes(function: Callable, parameter: str) -> bool:
 
 
 def setting_from(name: str, annotation: Any, default: Any = REQUIRED) -> Setting | None:
-    """The setting of an annotation and a default; None where these are not of a setting."""
-    about = About()
+    """The setting of an annotation and a default; None where these are not of a setting.
+
+    Where the annotation is not of a setting, the type of the default decides.
+    """
+    about, default = About(), plain(default)
     if typing.get_origin(annotation) is Annotated:
         annotation, *extras = typing.get_args(annotation)
         about = next((extra for extra in extras if isinstance(extra, About)), about)
     if annotation in (REQUIRED, Any):
         annotation = _type_of(default)
     members = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
-    plain = [member for member in members if member is not types.NoneType]
-    form = _form(plain[0]) if len(plain) == 1 else None
-    return Setting(name, default=default, is_optional=len(plain) < len(members), about=about, **form) if form else None
+    kinds = [member for member in members if member is not types.NoneType]
+    form = (_form(kinds[0]) if len(kinds) == 1 else None) or _form(_type_of(default))
+    is_optional = len(kinds) < len(members) or default is None
+    return Setting(name, default=default, is_optional=is_optional, about=about, **form) if form else None
 
 
 def _form(annotation: Any) -> dict[str, Any] | None:
@@ -140,6 +146,8 @@ def _form(annotation: Any) -> dict[str, Any] | None:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Literal and len({type(choice) for choice in arguments}) == 1 and type(arguments[0]) in _PLAIN:
         return {"type": type(arguments[0]), "choices": arguments}
+    if origin is collections.abc.Sequence:
+        origin, arguments = tuple, (*arguments, Ellipsis)
     if origin is tuple and arguments:
         kinds = {argument for argument in arguments if argument is not Ellipsis}
         form = _form(kinds.pop()) if len(kinds) == 1 else None
@@ -174,6 +182,13 @@ def _resolved(annotation: Any, function: Any) -> Any:
         return REQUIRED
 
 
+def plain(value: Any) -> Any:
+    """The value, with plain numbers for scalars of NumPy and JAX, also in a list or tuple."""
+    if type(value) in (list, tuple):
+        return type(value)(map(plain, value))
+    return value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
+
+
 def as_text(value: Any) -> str:
     """A value as it is typed on the command line."""
     if value is None:
@@ -187,7 +202,7 @@ def as_text(value: Any) -> str:
 
 def shown(value: Any) -> str:
     """The value as it is typed, shortened if it is too long for one line."""
-    is_typed = isinstance(value, tuple | bool | int | float | str)
+    is_typed = value is None or isinstance(value, tuple | bool | int | float | str)
     text = as_text(value) if is_typed else json.dumps(value, default=str)
     return text if len(text) <= 60 else text[:57] + "..."
 

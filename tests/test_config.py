@@ -136,7 +136,7 @@ def test_equal_configs_have_equal_hashes(config: Config) -> None:
         (lambda: Part("../../etc"), "../../etc: is not a name."),
         (lambda: Part("two words"), "two words: is not a name."),
         (lambda: Part(3), "3: is not a name."),  # type: ignore[arg-type]
-        (lambda: Part("cnn", name="dense"), "name=dense: is no setting"),
+        (lambda: Part("cnn", name="dense"), "name: is reserved for the name of the part"),
         (lambda: Part("cnn", layers={"a": 1}), "layers="),
         (lambda: Part("cnn", layers=((1, 2), (3,))), "layers="),
         (lambda: Part("cnn", function=len), "function="),
@@ -188,7 +188,7 @@ def test_bad_value_is_an_input_error_that_names_the_flag(name: str, value: objec
     [
         ("augment", ("shift", "flip", "shift"), "--augment: shift is named twice."),
         ("augment", ("shift", "a b"), "--augment=a b: is not a name."),
-        ("model", None, "--model: null: is not a name."),
+        ("model", None, "--model: none: is not a name."),
         ("model", {"name": "cnn", "widths": {}}, "--model: widths={}: is no setting"),
     ],
 )

@@ -1,5 +1,6 @@
 """Experiment: the settings of chosen parts by their names, and a user's own entries beside the project's."""
 
+import json
 import pickle
 import re
 from collections.abc import Callable, Mapping
@@ -7,6 +8,7 @@ from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 from flax import linen as nn
@@ -18,6 +20,7 @@ from cnn_jax.config import FIELDS, Config, Part
 from cnn_jax.data.tasks import Task
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import TABLES, Experiment, build, build_module
+from cnn_jax.runs.in_memory import train
 from cnn_jax.settings import About, as_text
 from cnn_jax.training.losses import cross_entropy
 
@@ -165,6 +168,30 @@ def test_part_that_does_not_fit_its_table_is_refused(part: Part, words: str) -> 
 def test_setting_without_a_default_must_be_given() -> None:
     refused(lambda: OWN.vary(model="small"), "--model.units: the model small needs this setting.")
     assert SMALL.config.model == Part("small", units=3, decay=0.5)
+    for changed in (
+        OWN.vary({"model": "small", "model.units": 3}),
+        OWN.vary(model="small", units=3),
+        OWN.vary_text({"model": "small", "units": "3"}),
+    ):
+        assert type(changed) is Experiment
+        assert changed.config == SMALL.config
+    assert list(OWN.settings_with({"model": "small"}))[:2] == ["model.units", "model.decay"]
+
+
+def test_several_names_may_be_given_as_one_text() -> None:
+    assert Experiment().vary(augment="flip").config == Experiment().vary(augment=("flip",)).config
+    assert Experiment().vary(augment="flip, shift").config == Experiment().vary(augment=("flip", "shift")).config
+    assert OWN.vary(metrics="none").config == OWN.vary(metrics=None).config
+    refused(lambda: Experiment().vary(augment="flipp"), "--augment=flipp: no such augmentation.")
+
+
+def test_scalars_of_numpy_are_stored_as_plain_numbers() -> None:
+    varied = Experiment().vary(learning_rate=np.float64(0.1), epochs=np.int64(3), decay=np.float32(0.5))
+    assert varied.config == Experiment().vary(learning_rate=0.1, epochs=3, decay=0.5).config
+    part = Part("cnn", widths=[np.int64(8), np.int32(4)], pooling=np.bool_(False))
+    assert part == Part("cnn", widths=(8, 4), pooling=False)
+    assert json.loads(Experiment(Config(model=part)).config.to_json())["model"]["widths"] == [8, 4]
+    assert type(Config(epochs=np.int64(3)).epochs) is int  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -235,10 +262,40 @@ def test_own_entry_under_a_shipped_name_is_refused(table: str, name: str) -> Non
 def test_own_entries_are_functions_by_name() -> None:
     refused(lambda: Experiment(models={"small": 3}), "models: small is int, not a function.")
     refused(lambda: Experiment(models=[Small]), "models: list is no dict")  # type: ignore[arg-type]
+    refused(lambda: Experiment(models={"m": Small(2, 3)}), "models: m is a module; give its class, Small.")
+    refused(lambda: Experiment(metrics={"m": max}), "metrics: the parameters of m cannot be read. Give a function")
     refused(lambda: Experiment(models={"a b": Small}), "a b: is not a name.")
     assert set(OWN.entries("models")) == {*TABLES["models"].shipped, "small"}
     assert OWN.has_own_parts
     assert not Experiment().has_own_parts
+
+
+def named(logits: jax.Array, labels: jax.Array, scale, name: str = "x") -> jax.Array:  # type: ignore[no-untyped-def]
+    return scale * labels
+
+
+def test_parameter_that_is_called_name_is_refused() -> None:
+    words = "metrics: named has a parameter called name, which is reserved. Rename the parameter."
+    refused(lambda: Experiment(metrics={"named": named}), words)
+    refused(lambda: Part("cnn", **{"name": "x"}), "name: is reserved for the name of the part.")
+
+
+def test_parameter_without_type_and_default_is_no_setting_and_the_error_says_so() -> None:
+    untyped = Experiment(losses={"scaled": lambda logits, labels, scale, power=2: scale * labels})
+    words = "--loss.scale: the loss scaled has no setting scale. It has power."
+    hint = " It takes scale, but a setting needs a type or a default."
+    refused(lambda: untyped.vary({"loss": "scaled", "loss.scale": 2}), words + hint)
+    refused(lambda: untyped.vary(loss=Part("scaled", scale=2)), words + hint)
+    with pytest.raises(InputError) as refusal:
+        untyped.vary(loss=Part("scaled", labels=2))
+    assert str(refusal.value) == "--loss.labels: the loss scaled has no setting labels. It has power."
+
+
+def test_what_is_no_config_and_no_experiment_is_refused_in_one_line() -> None:
+    refused(lambda: Experiment({"epochs": 3}), "Experiment: dict is no Config. Give one, as in")  # type: ignore[arg-type]
+    words = "is no Experiment. Make one with Experiment(Config(...)), or take one from a file with load_experiment("
+    refused(lambda: train(Config()), f"train: Config {words}")  # type: ignore[arg-type]
+    refused(lambda: train("mine.py"), f"train: str {words}")  # type: ignore[arg-type]
 
 
 def test_own_entries_stay_through_every_change() -> None:

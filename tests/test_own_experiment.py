@@ -643,6 +643,17 @@ def test_dataset_of_own_arrays(run_py: Run, mine: Path, tmp_path: Path) -> None:
     assert f"noise test loss {result(folder)['test_metrics']['cross_entropy']:.4f}" in asked.stdout, asked.stderr
 
 
+def test_setting_without_a_default_is_given_by_a_flag(run_py: Run, mine: Path) -> None:
+    text = changed("at_least=1)] = 4\n    names: tuple[str, ...] = ()", "at_least=1)]\n    deep: bool = False")
+    mine.write_text(text.replace(PART, 'model="logistic"'))
+    for width in ("--model.width=3", "--width=3"):
+        checked = run_py("--mode=check", OWN, "--model=net", width, "--deep")
+        assert (checked.returncode, checked.stderr) == (0, "")
+        assert "width=3" in checked.stdout and "deep=True" in checked.stdout
+    refused = run_py("--mode=check", OWN, "--model=net")
+    assert refused.stderr == "run.py: --model.width: the model net needs this setting.\n"
+
+
 def test_metrics_can_be_chosen(run_py: Run) -> None:
     checked = run_py("--mode=check", OWN, "--metrics=surprise", "--amount=3", "--loss=cross_entropy")
     assert checked.returncode == 0, checked.stderr

@@ -2,14 +2,18 @@
 
 import functools
 import math
+import re
 import subprocess
 import sys
 import types
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional, Union
 
 import jax.numpy as jnp
+import numpy as np
+import optax
 import pytest
 from flax import linen as nn
 from hypothesis import given
@@ -43,12 +47,16 @@ def form(setting: Setting | None) -> tuple | None:
         (tuple[str], (str, True, 1, False, ())),
         (tuple[bool, ...] | None, (bool, True, None, True, ())),
         (tuple[Literal["a", "b"], ...], (str, True, None, False, ("a", "b"))),
+        (Sequence[int], (int, True, None, False, ())),
+        (typing.Sequence[float] | None, (float, True, None, True, ())),
     ],
 )
 def test_annotations_that_are_settings(annotation: Any, expected: tuple) -> None:
-    for default in (REQUIRED, None, "unrelated"):
+    for default in (REQUIRED, "unrelated"):
         assert form(setting_from("x", annotation, default)) == expected
     assert form(setting_from("x", Annotated[annotation, "a comment", About("what it is")])) == expected
+    optional = (*expected[:3], True, expected[4])
+    assert form(setting_from("x", annotation, None)) == optional  # `x: int = None`
 
 
 @pytest.mark.parametrize(
@@ -68,7 +76,41 @@ def test_annotations_that_are_settings(annotation: Any, expected: tuple) -> None
     ],
 )
 def test_annotations_that_are_none(annotation: Any) -> None:
-    assert setting_from("x", annotation, 3) is None
+    for default in (REQUIRED, None, len, float, [1], Path("x")):
+        assert setting_from("x", annotation, default) is None
+    decided = setting_from("x", annotation, 3)
+    assert decided is not None and decided.type is int, "the default decides"
+
+
+def test_default_decides_the_settings_of_a_function_of_optax() -> None:
+    found = settings_of(functools.partial(optax.sgd, momentum=0.9), leading=1)
+    assert {name: (setting.type, setting.default) for name, setting in found.items()} == {
+        "momentum": (float, 0.9),
+        "nesterov": (bool, False),
+    }
+
+
+def test_none_is_called_so_in_an_error() -> None:
+    with pytest.raises(InputError, match=re.escape("--x=none: must be a whole number.")):
+        Setting("x", int).check(None)
+
+
+def test_scalars_of_numpy_and_jax_are_plain_numbers() -> None:
+    for kind, value, expected in [
+        (float, np.float64(0.1), 0.1),
+        (float, np.int64(3), 3.0),
+        (int, np.int64(3), 3),
+        (bool, np.bool_(True), True),
+        (str, np.str_("a"), "a"),
+        (int, jnp.int32(3), 3),
+    ]:
+        found = Setting("x", kind).check(value)
+        assert (found, type(found)) == (expected, type(expected))
+        assert Setting("x", kind, is_tuple=True).check([value, value]) == (expected, expected)
+    default = setting_from("x", REQUIRED, np.float64(0.5))
+    assert default is not None and (default.type, type(default.default)) == (float, float)
+    with pytest.raises(InputError, match=re.escape("--x=1.5: must be a whole number.")):
+        Setting("x", int).check(np.float64(1.5))
 
 
 @pytest.mark.parametrize(

@@ -33,18 +33,20 @@ def finished_seeds(path: Path) -> dict[int, RunDirectory]:
 def experiment_of(run: RunDirectory, given: Experiment | None, console: Console) -> Experiment:
     """The experiment of a run: its Config, and the tables of the experiment that the user named, if any.
 
-    Raises InputError if the run needs parts that are not there. A user's file that has changed since is noted.
+    Raises InputError if the run needs parts that are not there. A user's file that has changed since is noted. It need
+    not be named for a run that has none of its parts.
     """
-    experiment, machine = given or Experiment(), run.machine()
+    experiment, machine, config = given or Experiment(), run.machine(), run.config()
     before, now = machine.get("experiment_hash"), experiment.code.digest if experiment.code else None
-    if before and given is None:
-        file = machine.get("experiment_file")
-        raise InputError(f"{run.path}: its experiment is in a file of its own. Name it: --experiment={file}.")
-    if before and now != before:
+    if before and given and now != before:
         console.note(f"{run.path}: {experiment.config.experiment} has changed since this run was trained.")
     try:
-        return experiment.with_config(run.config())
+        return experiment.with_config(config)
     except InputError as error:
+        if before and given is None:
+            file = machine.get("experiment_file")
+            reason = f"its experiment is in a file of its own. Name it: --experiment={file}."
+            raise InputError(f"{run.path}: {reason}") from None
         raise InputError(f"{run.path}: {error}") from None
 
 

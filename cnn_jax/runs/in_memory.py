@@ -91,6 +91,11 @@ def train(
     and parameters, seconds; where it returns "stop", training ends. data_dir: of prepared datasets. progress: show a
     bar; None means on a terminal. Raises InputError and DivergedError.
     """
+    if not isinstance(experiment, Experiment):
+        raise InputError(
+            f"train: {type(experiment).__name__} is no Experiment. Make one with Experiment(Config(...)), or take one "
+            'from a file with load_experiment("mine.py").'
+        )
     console, config = Console(progress=progress, rows=False), experiment.config
     options = RunOptions(data_dir=Path(data_dir) if data_dir else None)
     learner, dataset = build(experiment), load_dataset(experiment, options, console)

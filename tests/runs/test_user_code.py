@@ -328,6 +328,17 @@ def test_command_without_the_file_says_which_to_name_and_goes_on_with_a_changed_
     assert went_on.stderr.startswith("run: mine has changed since this run was trained.\n")
 
 
+def test_run_of_shipped_parts_needs_no_file(run_py: Run, mine: Path) -> None:
+    mine.write_text(
+        "from experiments import x_and_o\n\ndef experiment():\n"
+        "    return x_and_o.experiment().vary(epochs=1, train_examples=64)\n"
+    )
+    assert run_py(*TRAIN).returncode == 0
+    mine.unlink()
+    evaluated = run_py(*COMMANDS["evaluate"])
+    assert (evaluated.returncode, evaluated.stderr) == (0, "")
+
+
 def test_copy_that_a_run_keeps_is_never_run(run_py: Run, finished: Path) -> None:
     for file in (finished / "experiment").iterdir():
         file.write_text("raise SystemExit('the copy was run')")
