@@ -373,7 +373,7 @@ def load_experiment(path: Path) -> Experiment:
     make = getattr(module, "experiment", None)
     if not callable(make):
         raise InputError(f"--experiment={path}: has no function experiment().")
-    with user_errors(of=make), noted_imports(path):
+    with user_errors(of=make), noted_imports(module):
         experiment = make()
     if not isinstance(experiment, Experiment):
         where = defined_at(make) or f"--experiment={path}: "

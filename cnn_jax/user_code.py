@@ -21,6 +21,8 @@ _LIBRARIES = tuple(
     for folder in (*map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")), os.path.dirname(__file__))
 )
 
+_IMPORTS = "__cnn_jax_imports__"  # in a user's module: the names of the modules that were loaded while it ran
+
 
 @dataclass(frozen=True)
 class UserCode:
@@ -32,9 +34,6 @@ class UserCode:
     path: Path
     sources: dict[str, bytes]
     digest: str
-
-
-_imported: dict[Path, set[str]] = {}  # the modules that were loaded while a file ran, by the file
 
 
 def load_module(path: Path) -> ModuleType:
@@ -57,13 +56,13 @@ def load_module(path: Path) -> ModuleType:
 
 
 @contextmanager
-def noted_imports(path: Path) -> Iterator[None]:
-    """Notes the modules that are loaded meanwhile as those of a file: importlib may load them by any name."""
+def noted_imports(of: ModuleType) -> Iterator[None]:
+    """Notes the modules that are loaded meanwhile in a user's module: importlib may load them by any name."""
     before = set(sys.modules)
     try:
         yield
     finally:
-        _imported.setdefault(Path(os.path.realpath(path)), set()).update(sys.modules.keys() - before)
+        vars(of).setdefault(_IMPORTS, set()).update(sys.modules.keys() - before)
 
 
 def _run(name: str, path: Path, source: bytes) -> None:
@@ -71,7 +70,7 @@ def _run(name: str, path: Path, source: bytes) -> None:
     assert specification is not None, "the file's name ends in .py"
     sys.modules[name] = module = importlib.util.module_from_spec(specification)
     try:
-        with user_errors(), noted_imports(path):
+        with user_errors(), noted_imports(module):
             exec(compile(source, str(path), "exec"), vars(module))
     except BaseException:
         del sys.modules[name]
@@ -154,7 +153,7 @@ def code_of(module: ModuleType) -> UserCode:
     path = Path(os.path.realpath(str(module.__file__)))
     sources: dict[str, bytes] = {}
     trees: dict[str, ast.AST] = {}
-    noted = [sys.modules[name] for name in _imported.get(path, ()) if name in sys.modules]
+    noted = [sys.modules[name] for name in vars(module).get(_IMPORTS, ()) if name in sys.modules]
     waiting = [(path, module), *_in_folder(path.parent, noted)]
     while waiting:
         file, loaded = waiting.pop()
