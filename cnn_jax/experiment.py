@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import difflib
 import functools
+import hashlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ from cnn_jax.training.learner import Learner
 from cnn_jax.training.losses import LOSSES, METRICS
 from cnn_jax.training.metrics import Measures
 from cnn_jax.training.optimizers import AVERAGES, OPTIMIZERS, SCHEDULES
-from cnn_jax.user_code import UserCode, code_of, defined_at, load_module, noted_imports, user_errors
+from cnn_jax.user_code import UserCode, code_of, defined_at, load_module, noted_imports, source_of, user_errors
 
 ALWAYS_REPORTED = ("loss", "accuracy", "cross_entropy")
 
@@ -110,6 +111,14 @@ class Experiment:
     def has_own_parts(self) -> bool:
         """Whether a table has an entry of the user's."""
         return any(getattr(self, name) for name in TABLES)
+
+    @property
+    def digest(self) -> str | None:
+        """What identifies the user's code: the hash of the file, or of the sources of entries that are in no file."""
+        if self.code or not self.has_own_parts:
+            return self.code.digest if self.code else None
+        sources = [(table, name, source_of(entry)) for table in TABLES for name, entry in getattr(self, table).items()]
+        return hashlib.sha256(repr(sorted(sources)).encode()).hexdigest()
 
     def entries(self, table: str) -> Entries:
         """The project's entries and the user's."""

@@ -121,6 +121,16 @@ def defined_at(function: object) -> str:
     return _class_defined_at(function) if isinstance(function, type) else ""
 
 
+def source_of(function: object) -> str:
+    """The source of a function or class; its name where that is unknown."""
+    while hasattr(function, "func"):  # of functools.partial
+        function = function.func
+    try:
+        return inspect.getsource(inspect.unwrap(function))  # type: ignore[arg-type]
+    except (OSError, TypeError):  # of a library in C, or of a console
+        return getattr(function, "__qualname__", type(function).__qualname__)
+
+
 def _class_defined_at(kind: type) -> str:
     try:
         file, (_, line) = inspect.getsourcefile(kind), inspect.getsourcelines(kind)

@@ -262,8 +262,7 @@ def require_same_code(run: RunDirectory, experiment: Experiment) -> None:
     """Raises InputError if the run was trained by a user's file that says something else than the experiment's."""
     if not (run.path / "machine.json").exists() and not run.checkpoints.exists():
         return  # it was ended while its first files were written
-    before, now = run.machine().get("experiment_hash"), experiment.code.digest if experiment.code else None
-    if before != now:
+    if run.machine().get("experiment_hash") != experiment.digest:
         raise InputError(
             f"--workdir={run.path}: the code of {experiment.config.experiment} has changed since this run was started. "
             "Name another --workdir, or use --overwrite to delete that run."

@@ -37,7 +37,7 @@ def experiment_of(run: RunDirectory, given: Experiment | None, console: Console)
     not be named for a run that has none of its parts.
     """
     experiment, machine, config = given or Experiment(), run.machine(), run.config()
-    before, now = machine.get("experiment_hash"), experiment.code.digest if experiment.code else None
+    before, now = machine.get("experiment_hash"), experiment.digest
     if before and given and now != before:
         console.note(f"{run.path}: {experiment.config.experiment} has changed since this run was trained.")
     try:
@@ -45,8 +45,8 @@ def experiment_of(run: RunDirectory, given: Experiment | None, console: Console)
     except InputError as error:
         if before and given is None:
             file = machine.get("experiment_file")
-            reason = f"its experiment is in a file of its own. Name it: --experiment={file}."
-            raise InputError(f"{run.path}: {reason}") from None
+            where = f"in a file of its own. Name it: --experiment={file}" if file else "in no file. Give the Experiment"
+            raise InputError(f"{run.path}: its experiment is {where}.") from None
         raise InputError(f"{run.path}: {error}") from None
 
 

@@ -86,8 +86,8 @@ class Session:
 
 def code_record(experiment: Experiment) -> dict:
     """What `machine.json` says of the user's file: where it is, and the hash of what it says."""
-    code = experiment.code
-    return {"experiment_file": str(code.path), "experiment_hash": code.digest} if code else {}
+    file = {"experiment_file": str(experiment.code.path)} if experiment.code else {}
+    return {**file, "experiment_hash": experiment.digest} if experiment.digest else {}
 
 
 def open_session(

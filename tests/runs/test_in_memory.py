@@ -94,3 +94,17 @@ def test_predictions_do_not_depend_on_how_many_images_are_asked_for(trained: Tra
 def test_other_images_are_refused(trained: TrainedRun, images: np.ndarray) -> None:
     with pytest.raises(InputError, match=r"^predict: images .*, expected uint8 of the shape \[N, 9, 9, 1\]\.$"):
         trained.predict(images)
+
+
+def test_run_of_parts_in_no_file_is_not_resumed_after_they_changed(tmp_path: Path) -> None:
+    def logits_or_half(logits: jax.Array, labels: jax.Array) -> jax.Array:
+        return logits.max(axis=-1) / 2
+
+    options, console = RunOptions(workdir=tmp_path / "run"), Console(progress=False, rows=False)
+    first = execute(experiment(), options, console)
+    assert execute(experiment(), options, console) == first  # finished, and read
+    changed = Experiment(experiment().config, datasets={"letters": letters}, metrics={"largest": logits_or_half})
+    with pytest.raises(InputError, match="has changed since this run was started"):
+        execute(changed, options, console)
+    with pytest.raises(InputError, match=r"its experiment is in no file\. Give the Experiment\."):
+        load_run(tmp_path / "run")
