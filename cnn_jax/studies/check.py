@@ -13,10 +13,11 @@ from cnn_jax.report.console import Console
 from cnn_jax.report.tables import Table
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.session import load_dataset
-from cnn_jax.training import checks
+from cnn_jax.training.checks import require_numbers
 from cnn_jax.training.compiled import compile_training
 from cnn_jax.training.learner import Learner
 from cnn_jax.training.mesh import make_mesh
+from cnn_jax.training.metrics import MetricSums, compute_metrics
 
 
 def run(experiment: Experiment, options: RunOptions) -> dict[str, float]:
@@ -27,17 +28,16 @@ def run(experiment: Experiment, options: RunOptions) -> dict[str, float]:
     """
     compilation.start(persistent_cache=False)
     console, config = Console(), experiment.config
-    learner = build(experiment)
-    checks.require_fitting(learner)
+    learner = build(experiment)  # raises where parts do not fit each other
     dataset = load_dataset(experiment, options, console)
     batch = dataset.train[: config.batch_size]
-    checks.require_numbers(learner, batch)
+    require_numbers(learner, batch)
     console.table(_parts(experiment))
     console.table(_shapes(learner, len(batch)))
     training = compile_training(learner, batch, make_mesh())
     state, sums = training.create_state(config.seed), training.zeros()
     _, sums = training.chunk(state, sums, training.batch_indices(state.key, 1), 0, 1)
-    numbers = _numbers(learner, jax.device_get(sums))
+    numbers = _numbers(jax.device_get(sums))
     if not np.isfinite(numbers["loss"]):
         raise InputError(f"the loss of the first batch is {numbers['loss']}, not a finite number.")
     console.line(f"one step on {len(batch)} images of {dataset.spec.name}: {_listed(numbers)}")
@@ -45,11 +45,11 @@ def run(experiment: Experiment, options: RunOptions) -> dict[str, float]:
     return numbers
 
 
-def _numbers(learner: Learner, sums: Any) -> dict[str, float]:
-    mean = lambda by_output: float(np.mean([leaf / sums.count for leaf in jax.tree.leaves(by_output)]))  # noqa: E731
-    metrics = {name: float(value / sums.count) for name, value in sums.metrics.items()}
+def _numbers(sums: MetricSums) -> dict[str, float]:
+    score = compute_metrics(sums)
+    assert score is not None, "a batch has at least one image"
     norms = {"gradient norm": float(sums.gradient_norm), "parameter norm": float(sums.parameter_norm)}
-    return {"loss": mean(sums.loss), "accuracy": mean(sums.correct), **metrics, **norms}
+    return {"loss": score.loss, "accuracy": score.accuracy, **score.metrics, **norms}
 
 
 def _listed(numbers: dict[str, float]) -> str:
