@@ -32,19 +32,19 @@ Typed = dict[str, str | None]  # settings of parts as typed, by their names; Non
 class Mode:
     """A value of `--mode`. module: its `run` is called. flags: those that it takes beside the fields of Config.
 
-    configs: what `run` takes first: one Experiment, a list of them (`--experiments`), or none.
+    takes: what its `run` takes first: one Experiment, a list of them (`--experiments`), or none.
     """
 
     module: str
     help: str
     flags: tuple[str, ...]
-    configs: str = "one"
+    takes: str = "one"
 
     @property
     def all_flags(self) -> set[str]:
         """All flags that have a meaning with this mode."""
         fields = {"one": {"config", *FIELDS}, "list": {"experiments", *FIELDS} - {"experiment"}, "none": set[str]()}
-        return {"mode", "list", *self.flags, *fields[self.configs]}
+        return {"mode", "list", *self.flags, *fields[self.takes]}
 
 
 _DATA = ("data_dir", "manual_dir", "compilation_cache")
@@ -61,13 +61,13 @@ MODES: Mapping[str, Mode] = {
         "cnn_jax.studies.evaluation.run",
         "score finished runs again (--workdir or --runs): calibration, ensembles, --corruptions",
         (*_WRITES, *_DATA, "experiment", "runs", "dataset", "corruptions", "output"),
-        configs="none",
+        takes="none",
     ),
     "compare": Mode(
         "cnn_jax.studies.compare.run",
         "compare models (--experiments) or finished runs (--runs), with intervals and tests",
         (*_WRITES, *_DATA, *_SEEDS, "experiment", "runs"),
-        configs="list",
+        takes="list",
     ),
     "sweep": Mode(
         "cnn_jax.studies.sweep.run",
@@ -78,7 +78,7 @@ MODES: Mapping[str, Mode] = {
         "cnn_jax.studies.overfitting.run",
         "train --experiments on few images, on more, and on all: training against test accuracy",
         (*_WRITES, *_DATA, *_SEEDS, "sizes"),
-        configs="list",
+        takes="list",
     ),
     "benchmark": Mode(
         "cnn_jax.studies.benchmark.run",
@@ -89,19 +89,19 @@ MODES: Mapping[str, Mode] = {
         "cnn_jax.studies.export",
         "write a finished run's model (--workdir) as parameters for numpy or as a program for jax",
         (*_WRITES, "experiment", "format", "output"),
-        configs="none",
+        takes="none",
     ),
     "lesson": Mode(
         "cnn_jax.studies.lesson.run",
         "the lecture as a page with live results; writes lesson.html and lesson.npz",
         (*_WRITES, *_DATA, "experiment", "runs", "dataset", "test_image"),
-        configs="none",
+        takes="none",
     ),
     "predict": Mode(
         "cnn_jax.studies.predict.run",
         "name the digits in your own pictures (--images) with a finished run (--workdir)",
         ("workdir", "compilation_cache", "experiment", "images", "output"),
-        configs="none",
+        takes="none",
     ),
     "summary": Mode(
         "cnn_jax.studies.summary", "print a model's layers, parameters and multiply-adds; draw its graph", ("graph",)
@@ -111,11 +111,9 @@ MODES: Mapping[str, Mode] = {
         "one batch forwards and backwards, with shapes and costs; writes nothing",
         _DATA,
     ),
-    "new": Mode(
-        "cnn_jax.studies.new", "write a starter file for an experiment of your own", ("output",), configs="none"
-    ),
+    "new": Mode("cnn_jax.studies.new", "write a starter file for an experiment of your own", ("output",), takes="none"),
 }
-_CATALOG = Mode("cnn_jax.studies.catalog", "list every table", ("experiment",), configs="none")
+_CATALOG = Mode("cnn_jax.studies.catalog", "list every table", ("experiment",), takes="none")
 
 
 @dataclass(frozen=True)
@@ -244,7 +242,7 @@ INFORMATION: Mapping[str, str] = {
     "helpfull": "show this and every --jax_* flag",
 }
 _FLAGS: Mapping[str, Flag] = {**GENERAL_FLAGS, **MODE_FLAGS}
-_RENAMED = ("model.widths", "model.kernel_size", "model.pooling", "dataset.seed")  # what an unknown flag may mean
+_OFTEN_MEANT = ("model.widths", "model.kernel_size", "model.pooling", "dataset.seed")  # what an unknown flag may mean
 
 
 class _FieldParser(flags.ArgumentParser):
@@ -357,38 +355,46 @@ def _set_jax_flags(values: flags.FlagValues) -> None:
             jax.config.update(name, values[name].value)
 
 
-def resolve(values: flags.FlagValues, typed: Typed, name: str | None = None) -> tuple["Experiment", tuple[str, ...]]:
+def resolve(values: flags.FlagValues, typed: Typed) -> tuple["Experiment", tuple[str, ...]]:
     """The experiment with the settings that the command line changes, and the full names of these.
 
-    It is the named one, by default that of `--experiment`; with `--config` its Config is that of the file.
+    It is that of `--experiment`; with `--config` its Config is that of the file.
     """
-    named = name or values.experiment
+    named = values.experiment
     experiment = experiments.load(named or Config().experiment)
-    if name is None and values.config is not None:
-        if named and not named.endswith(".py"):
-            raise InputError("--config and --experiment: name one of them to start from, or the file of its parts.")
-        config = read_config(Path(values.config))
-        try:
-            experiment = experiment.with_config(config)
-        except InputError as error:
-            hint = "" if named else " For parts of your own, name their file too: --experiment=FILE.py."
-            raise InputError(f"{values.config}: {error}{hint}") from None
-    fields: dict[str, str] = {
-        field: str(values[field].value) for field in FIELDS if values[field].present and field != "experiment"
-    }
-    known = experiment.settings_with(fields)
-    settings = dict(_switched(name, text, known) for name, text in typed.items())
-    varied = experiment.vary_text({**fields, **settings}, [*values, *_RENAMED])
-    return varied, (*fields, *map(varied.full_name, settings))
+    if values.config is not None:
+        experiment = _configured(experiment, Path(values.config), named)
+    return _varied(experiment, values, typed)
 
 
-def _named(name: str, values: flags.FlagValues, typed: Typed) -> tuple["Experiment", tuple[str, ...]]:
-    """The same for one of several experiments, whose name is in front of an error."""
-    experiments.load(name)  # an error of its own names it
+def _configured(experiment: "Experiment", file: Path, named: str | None) -> "Experiment":
+    """The experiment with the Config of a file. named: the value of `--experiment`, if it was given."""
+    if named and not named.endswith(".py"):
+        raise InputError("--config and --experiment: name one of them to start from, or the file of its parts.")
+    config = read_config(file)
     try:
-        return resolve(values, typed, name)
+        return experiment.with_config(config)
+    except InputError as error:
+        hint = "" if named else " For parts of your own, name their file too: --experiment=FILE.py."
+        raise InputError(f"{file}: {error}{hint}") from None
+
+
+def resolve_named(name: str, values: flags.FlagValues, typed: Typed) -> tuple["Experiment", tuple[str, ...]]:
+    """The same for one of several experiments, whose name is in front of an error in its settings."""
+    experiment = experiments.load(name)
+    try:
+        return _varied(experiment, values, typed)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
+
+
+def _varied(experiment: "Experiment", values: flags.FlagValues, typed: Typed) -> tuple["Experiment", tuple[str, ...]]:
+    """The experiment with the changes of the command line, and their full names."""
+    fields = {field: str(values[field].value) for field in FIELDS if values[field].present and field != "experiment"}
+    chosen = experiment.vary_text(fields)
+    settings = dict(_switched(name, text, chosen.settings) for name, text in typed.items())
+    varied = chosen.vary_text(settings, [*values, *_OFTEN_MEANT])
+    return varied, (*fields, *map(varied.full_name, settings))
 
 
 def _switched(name: str, text: str | None, settings: Mapping[str, Any]) -> tuple[str, str]:
@@ -405,7 +411,7 @@ def call(mode: Mode, values: flags.FlagValues, typed: Typed, command_line: list[
     for name in given:
         if name not in mode.all_flags:
             raise InputError(f"--{name}: has no meaning with {'--list' if values.list else f'--mode={values.mode}'}.")
-    if typed and mode.configs == "none":
+    if typed and mode.takes == "none":
         raise _unknown_flag(next(iter(typed)), values)
     run = importlib.import_module(mode.module).run
     if mode is _CATALOG:
@@ -413,21 +419,21 @@ def call(mode: Mode, values: flags.FlagValues, typed: Typed, command_line: list[
     arguments = {name: _read(name, values) for name in (*mode.flags, "config") if values[name].present}
     if "experiment" in arguments:  # the parts of finished runs
         arguments["experiment"] = experiments.load(arguments["experiment"])
-    if mode.configs == "none":
+    if mode.takes == "none":
         return run(_options(arguments, (), command_line), **arguments)
-    names = _read("experiments", values) if mode.configs == "list" and values["experiments"].present else ()
-    if mode.configs == "one" or names:
-        resolved = [_named(name, values, typed) for name in names] or [resolve(values, typed)]
+    names = _read("experiments", values) if mode.takes == "list" and values["experiments"].present else ()
+    if mode.takes == "one" or names:
+        resolved = [resolve_named(name, values, typed) for name in names] or [resolve(values, typed)]
         chosen, changed = [experiment for experiment, _ in resolved], resolved[0][1]
     else:
         own = [name for name in given if name in FIELDS and name not in mode.flags]
         chosen, changed = [], (*own, *typed)
     options = _options(arguments, changed, command_line)
-    return run(chosen[0] if mode.configs == "one" else chosen, options, **arguments)
+    return run(chosen[0] if mode.takes == "one" else chosen, options, **arguments)
 
 
 def _unknown_flag(name: str, values: flags.FlagValues) -> InputError:
-    near = difflib.get_close_matches(name, [*values, *_RENAMED], n=1)
+    near = difflib.get_close_matches(name, [*values, *_OFTEN_MEANT], n=1)
     return InputError(f"--{name}: no such flag.{f' Did you mean --{near[0]}?' if near else ''} See --help.")
 
 
@@ -487,7 +493,10 @@ def settings_help(values: flags.FlagValues, typed: Typed) -> str:
     lines = ["", "", f"Settings of the parts of {experiment.config.experiment}:"]
     for name, setting in experiment.settings.items():
         about = f"{setting.about.help} ({setting.expected})" if setting.about.help else setting.expected
-        lines.append(f"  --{f'{name}={as_text(experiment.config.value(name))}':<34}{about}")
+        part, _, own = name.rpartition(".")
+        given = experiment.config.parts()[part].settings
+        shown = as_text(given[own]) if own in given else ""
+        lines.append(f"  --{f'{name}={shown}':<34}{about}{'' if shown else '; must be given'}")
     return "\n".join(lines)
 
 

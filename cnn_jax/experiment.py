@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -91,7 +91,6 @@ class Experiment:
     schedules: Entries = field(default_factory=dict)
     averages: Entries = field(default_factory=dict)
     code: UserCode | None = None
-    _is_finished: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.config, Config):
@@ -147,33 +146,22 @@ class Experiment:
         """The same for values as they are typed on the command line. flags: other names that may be meant."""
         return self._varied(changes, _read, flags)
 
-    def settings_with(self, fields: Mapping[str, str]) -> dict[str, Setting]:
-        """The settings of the parts that are chosen with other fields of the Config, as typed."""
-        return self._with_fields(fields, _read).settings
-
     def _varied(
         self, changes: Mapping[str, Any], read: Callable[[Setting, Any, str], Any], flags: Iterable[str] = ()
     ) -> "Experiment":
-        chosen = self._with_fields(changes, read)
+        fields = {
+            name: value if name in PART_FIELDS and not isinstance(value, str) else read(FIELDS[name], value, name)
+            for name, value in changes.items()
+            if name in FIELDS
+        }
+        chosen = self.replace(**fields) if fields else self
         settings: dict[str, dict[str, Any]] = {}
         for name in changes:
             if name not in FIELDS:
                 part, _, setting = chosen.full_name(name, flags).rpartition(".")
                 value = read(chosen.settings[f"{part}.{setting}"], changes[name], name)
                 settings.setdefault(part, {})[setting] = value
-        return self if chosen is self and not settings else self.with_config(_with_settings(chosen.config, settings))
-
-    def _with_fields(self, changes: Mapping[str, Any], read: Callable[[Setting, Any, str], Any]) -> "Experiment":
-        """The experiment with those changes that are fields of Config. Required settings may still be missing."""
-        fields = {
-            name: value if name in PART_FIELDS and not isinstance(value, str) else read(FIELDS[name], value, name)
-            for name, value in changes.items()
-            if name in FIELDS
-        }
-        if not fields:
-            return self
-        own = {member.name: getattr(self, member.name) for member in dataclasses.fields(self)}
-        return _Unfinished(**{**own, "config": dataclasses.replace(self.config, **fields)})
+        return chosen.with_config(_with_settings(chosen.config, settings)) if settings else chosen
 
     @functools.cached_property
     def settings(self) -> dict[str, Setting]:
@@ -233,12 +221,9 @@ class Experiment:
         for given in part.settings:
             if given not in settings:
                 raise self._unknown_setting(name, part, given)
-        values = {setting.name: setting.default for setting in settings.values()} | part.settings
-        given_values = {key: value for key, value in values.items() if value is not REQUIRED}
-        for missing in values.keys() - given_values.keys() if self._is_finished else ():
-            raise InputError(f"--{name}.{missing}: the {_word(name)} {part} needs this setting.")
-        checked = {key: settings[key].check(value, f"{name}.{key}") for key, value in given_values.items()}
-        return Part(part.name, **checked)
+        defaults = {setting.name: setting.default for setting in settings.values() if setting.default is not REQUIRED}
+        values = {**defaults, **part.settings}
+        return Part(part.name, **{key: settings[key].check(value, f"{name}.{key}") for key, value in values.items()})
 
     def _unknown_setting(self, name: str, part: Part, setting: str) -> InputError:
         config_field = name.partition(".")[0]
@@ -258,8 +243,14 @@ class Experiment:
         return config_differences(before, self.config)
 
     def make(self, name: str) -> functools.partial[Any]:
-        """The function that a part names, with its settings. name: as in `Config.parts`."""
+        """The function that a part names, with its settings. name: as in `Config.parts`.
+
+        Raises InputError where a setting that has no default is missing.
+        """
         part = self.config.parts()[name]
+        for setting in self._settings_of(name.partition(".")[0], part).values():
+            if setting.default is REQUIRED and setting.name not in part.settings:
+                raise InputError(f"--{name}.{setting.name}: the {_word(name)} {part} needs this setting.")
         return functools.partial(self._entry(name.partition(".")[0], part), **part.settings)
 
     @functools.cached_property
@@ -297,12 +288,6 @@ class Experiment:
         """The parts that depend on the number of all steps, as in `cosine schedule`: epochs cannot be added to them."""
         parts = {name: self.config.parts()[name] for name in ("schedule", "average")}
         return [f"{part} {name}" for name, part in parts.items() if takes(self._entry(name, part), "steps")]
-
-
-class _Unfinished(Experiment):
-    """An experiment whose parts may lack settings that have no default: these may follow."""
-
-    _is_finished = False
 
 
 def _word(name: str) -> str:
@@ -403,12 +388,11 @@ def build(experiment: Experiment, spec: Spec | None = None, *, fused: bool = Tru
     """
     config, spec = experiment.config, spec or experiment.spec
     metrics = {part.name: experiment.make(f"metrics.{part}") for part in config.metrics or ()}
-    loss = experiment.entries("losses")[config.loss.name] if not config.loss.settings else experiment.make("loss")
     learner = Learner(
         module=build_module(experiment, len(spec.classes), fused=fused),
         task=experiment.task,
         spec=spec,
-        measures=Measures(loss, metrics, experiment.task.main_output),
+        measures=Measures(experiment.make("loss"), metrics, experiment.task.main_output),
         optimizer=experiment.make("optimizer"),
         schedule=_of_steps(experiment.make("schedule")),
         averaging=_of_steps(experiment.make("average")) if config.average.name != "none" else None,

@@ -22,7 +22,6 @@ from cnn_jax.errors import InputError
 from cnn_jax.experiment import TABLES, Experiment, build, build_module
 from cnn_jax.runs.in_memory import train
 from cnn_jax.settings import About, as_text
-from cnn_jax.training.losses import cross_entropy
 
 
 class Small(nn.Module):
@@ -166,16 +165,17 @@ def test_part_that_does_not_fit_its_table_is_refused(part: Part, words: str) -> 
 
 
 def test_setting_without_a_default_must_be_given() -> None:
-    refused(lambda: OWN.vary(model="small"), "--model.units: the model small needs this setting.")
+    without = OWN.vary(model="small")  # a flag, a sweep or a variant may still give it
+    refused(lambda: build(without), "--model.units: the model small needs this setting.")
+    assert without.vary(units=3).config == SMALL.config
     assert SMALL.config.model == Part("small", units=3, decay=0.5)
     for changed in (
         OWN.vary({"model": "small", "model.units": 3}),
         OWN.vary(model="small", units=3),
         OWN.vary_text({"model": "small", "units": "3"}),
     ):
-        assert type(changed) is Experiment
         assert changed.config == SMALL.config
-    assert list(OWN.settings_with({"model": "small"}))[:2] == ["model.units", "model.decay"]
+    assert list(OWN.vary_text({"model": "small"}).settings)[:2] == ["model.units", "model.decay"]
 
 
 def test_several_names_may_be_given_as_one_text() -> None:
@@ -315,7 +315,8 @@ def test_build_uses_the_chosen_functions_with_their_settings() -> None:
     images = jnp.arange(12.0).reshape(1, 3, 4, 1)
     [augment] = learner.augmentations
     assert jnp.array_equal(augment(jax.random.key(0), images), images[:, :, ::-1])
-    assert build(Experiment()).measures.loss is cross_entropy
+    assert not build(Experiment()).measures.adds_cross_entropy
+    assert build(SMALL.vary(loss="smoothed")).measures.adds_cross_entropy
 
 
 def test_module_gets_what_it_takes_of_classes_dtype_and_fused() -> None:

@@ -95,8 +95,8 @@ def test_command_is_understood(command: str, tmp_path: Path, monkeypatch: pytest
     if values["config"].value is None:
         mode = run.MODES[values["mode"].value]
         names = values["experiments"].value.split(",") if values["experiments"].value else [None]
-        for name in names if mode.configs != "none" else []:
-            experiment, _ = run.resolve(values, typed, name)
+        for name in names if mode.takes != "none" else []:
+            experiment, _ = run.resolve_named(name, values, typed) if name else run.resolve(values, typed)
             if values["sweep"].present:
                 space.parse_dimensions(values.sweep, experiment)
 

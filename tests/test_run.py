@@ -639,5 +639,5 @@ def test_real_mnist_from_its_four_files(run_py: Run, mnist_dir: Path, mnist_data
 def test_each_mode_takes_the_flags_that_its_command_has(name: str) -> None:
     mode, options = run.MODES[name], {field.name for field in dataclasses.fields(RunOptions)}
     parameters = set(inspect.signature(importlib.import_module(mode.module).run).parameters)
-    configs = {"one": {"experiment"}, "list": {"experiments"}, "none": set()}[mode.configs]
+    configs = {"one": {"experiment"}, "list": {"experiments"}, "none": set()}[mode.takes]
     assert parameters == configs | {"options"} | (set(mode.flags) - options)
