@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import ModuleType
 
 from cnn_jax.errors import InputError, ProjectError
 
@@ -171,7 +171,7 @@ def code_of(module: ModuleType) -> UserCode:
         if name not in sources:
             sources[name], trees[name] = _parsed(file)
             names = _imported_names(trees[name], _package(file, loaded, path.parent))
-            waiting += [*_neighbours(names, path.parent), *_held(loaded, path.parent)]
+            waiting += _neighbours(names, path.parent)
     said = {name: ast.dump(_without_docstrings(trees[name])) for name in sorted(sources)}
     names = ["" if name == path.name else name for name in said]  # the main file may be renamed
     digest = hashlib.sha256(repr(list(zip(names, said.values(), strict=True))).encode()).hexdigest()
@@ -200,15 +200,6 @@ def _in_folder(folder: Path, modules: Iterable[ModuleType]) -> Iterator[_Found]:
             yield found, module
 
 
-def _held(module: ModuleType | None, folder: Path) -> Iterator[_Found]:
-    """The modules in the folder that a module holds, or of which it holds a class or function."""
-    for value in list(vars(module).values()) if module else ():
-        if isinstance(value, ModuleType):
-            yield from _in_folder(folder, [value])
-        elif isinstance(value, type | FunctionType) and value.__module__ in sys.modules:
-            yield from _in_folder(folder, [sys.modules[value.__module__]])
-
-
 def _package(file: Path, module: ModuleType | None, folder: Path) -> str:
     """The package that relative imports of a file begin at."""
     return getattr(module, "__package__", None) or ".".join(file.relative_to(folder).parent.parts)
@@ -224,11 +215,6 @@ def _imported_names(tree: ast.AST, package: str) -> list[str]:
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             start = ".".join(filter(None, [*above, node.module]))
             names += [start, *(f"{start}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            function, name = node.func, node.args[0].value
-            called = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-            if called in ("import_module", "__import__") and isinstance(name, str):
-                names.append(f"{package}{name}" if name.startswith(".") else name)
     parts = [name.split(".") for name in names]
     return list(dict.fromkeys(".".join(part[:count]) for part in parts for count in range(1, len(part) + 1)))
 
