@@ -1,5 +1,6 @@
 """Write a commented starter file for an experiment of one's own. It trains as it is."""
 
+import shlex
 from pathlib import Path
 
 from cnn_jax.errors import InputError
@@ -87,6 +88,11 @@ def run(options: RunOptions, *, output: Path | None = None) -> Path:
     require_writable(output.parent, flag="output")
     with machine_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(output, STARTER.format(name=output))
-    Console().line(f"{output} written. To try it: python run.py --mode=check --experiment={output}")
+        write_atomic(output, STARTER.format(name=_in_docstring(output)))
+    Console().line(f"{output} written. To try it: python run.py --mode=check --experiment={shlex.quote(str(output))}")
     return output
+
+
+def _in_docstring(path: Path) -> str:
+    """The path as it is typed in a shell, within a docstring."""
+    return shlex.quote(str(path)).replace("\\", "\\\\").replace('"', '\\"')
