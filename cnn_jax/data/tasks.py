@@ -25,10 +25,6 @@ class Task:
     targets: Callable[[Any], Any]
     main_output: str | None = None
 
-    def select_main_output(self, outputs: Any) -> Any:
-        """The logits, or the targets, of the dataset's classes."""
-        return outputs if self.main_output is None else outputs[self.main_output]
-
 
 def permuted(images: Any) -> Any:
     """The images with their pixels in another order, the same for all images: neighbours are then far apart."""

@@ -53,7 +53,7 @@ class Measures:
     @property
     def adds_cross_entropy(self) -> bool:
         """Whether the cross-entropy is a metric: it is always reported, so that runs of other losses compare."""
-        return self.loss is not cross_entropy
+        return getattr(self.loss, "func", self.loss) is not cross_entropy  # func: of functools.partial
 
     @property
     def names(self) -> list[str]:
@@ -67,7 +67,7 @@ class Measures:
         return MetricSums(by_output, by_output, metrics, zero, zero, zero, jnp.full((), NEVER, jnp.int32))
 
     def main(self, by_output: Any) -> Any:
-        """That of the dataset's classes."""
+        """That of the dataset's classes: logits, targets, or whatever there is for each output."""
         return by_output if self.main_output is None else by_output[self.main_output]
 
     def batch_sums(self, logits: Any, targets: Any, mask: jax.Array, step: jax.Array, mixed: Any = None) -> MetricSums:

@@ -37,7 +37,7 @@ def test_tasks_are_made_of_the_functions_below() -> None:
         assert task.main_output is None
     assert metadata.inputs(numbered).keys() == {"image", "metadata"}
     assert metadata.targets(labels).keys() == {"digit", "five_or_more"}
-    assert metadata.select_main_output(metadata.targets(labels)) is labels
+    assert metadata.targets(labels)[metadata.main_output] is labels
 
 
 def test_permutation_is_one_for_all_images_and_loses_nothing() -> None:

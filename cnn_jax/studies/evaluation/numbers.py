@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax.data.tasks import Task
 from cnn_jax.report.statistics import estimate
 from cnn_jax.runs.result import Result
 from cnn_jax.studies.evaluation import calibration, corruptions, ensembles
 from cnn_jax.training import metrics
+from cnn_jax.training.metrics import Measures, Score
 
 FORMAT = 1
 
@@ -27,10 +27,10 @@ def evaluation_record(
 def run_record(
     name: str,
     path: str,
-    task: Task,
+    measures: Measures,
     results: Mapping[int, Result],
     logits: Iterable[Any],
-    labels: np.ndarray,
+    targets: Any,
     *,
     same_dataset: bool,
 ) -> dict[str, Any]:
@@ -38,12 +38,13 @@ def run_record(
 
     Where a model has several outputs, all of these are of its main output, and each seed has loss and accuracy of every
     output too. results: what each seed recorded, by seed. logits: of each seed, float [N, classes], or a dict of them
-    by output. labels: int [N]. same_dataset: whether the labels are those of the dataset that the run was trained on.
+    by output. targets: int [N], or a dict of them. same_dataset: whether they are of the dataset that the run was
+    trained on.
     """
-    logits = list(logits)
-    logs = metrics.log_softmax(np.stack([task.select_main_output(of_seed) for of_seed in logits]))
+    logits, labels = list(logits), measures.main(targets)
+    logs = metrics.log_softmax(np.stack([measures.main(of_seed) for of_seed in logits]))
     scores = [dataclasses.asdict(calibration.quality(of_seed, labels)) for of_seed in logs]
-    outputs = [_output_scores(of_seed, task.targets(labels)) for of_seed in logits]
+    measured = [measures.score(of_seed, targets) for of_seed in logits]
     pooled = calibration.reliability(np.exp(logs).reshape(-1, logs.shape[-1]), np.tile(labels, len(logs)))
     first = next(iter(results.values()))
     record: dict[str, Any] = {
@@ -51,12 +52,16 @@ def run_record(
         "path": path,
         "trained_on": first.dataset,
         "parameters": first.parameters,
-        "seeds": [{"seed": seed, **score, **by} for seed, score, by in zip(results, scores, outputs, strict=True)],
+        "seeds": [
+            {"seed": seed, **score, **_outputs(of_all)}
+            for seed, score, of_all in zip(results, scores, measured, strict=True)
+        ],
         "mean": {measure: dataclasses.asdict(estimate([one[measure] for one in scores])) for measure in scores[0]},
         "reliability": {"single models": _plain(pooled)},
+        **_own_metrics({metric: [score.metrics[metric] for score in measured] for metric in measures.metrics}),
     }
-    if task.main_output:
-        record["main_output"] = task.main_output
+    if measures.main_output:
+        record["main_output"] = measures.main_output
     if same_dataset:
         losses, accuracies = zip(*(result.main for result in results.values()), strict=True)
         record["recorded"] = {"loss": fmean(losses), "accuracy": fmean(accuracies)}
@@ -67,7 +72,7 @@ def run_record(
     return record
 
 
-def metrics_record(values: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+def _own_metrics(values: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     """The experiment's own metrics, with their means over the seeds; nothing where it has none.
 
     values: of each seed, by the metric's name. A metric that is no number on these images is left out.
@@ -77,10 +82,9 @@ def metrics_record(values: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     return {"metrics": means} if means else {}
 
 
-def _output_scores(logits: Any, targets: Any) -> dict[str, Any]:
-    """Loss and accuracy of each output under `outputs`; nothing where there is only one."""
-    outputs = metrics.score(logits, targets).outputs
-    by_output = {name: {"loss": score.loss, "accuracy": score.accuracy} for name, score in outputs.items()}
+def _outputs(score: Score) -> dict[str, Any]:
+    """Cross-entropy and accuracy of each output under `outputs`; nothing where there is only one."""
+    by_output = {name: {"loss": one.cross_entropy, "accuracy": one.accuracy} for name, one in score.outputs.items()}
     return {"outputs": by_output} if by_output else {}
 
 

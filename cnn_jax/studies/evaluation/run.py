@@ -20,7 +20,7 @@ from cnn_jax.runs.finished import experiment_of, finished_seeds, load_variables
 from cnn_jax.runs.options import RUNS, RunOptions
 from cnn_jax.runs.session import load_dataset
 from cnn_jax.studies.evaluation.corruptions import accuracies, samples, selected
-from cnn_jax.studies.evaluation.numbers import corruption_record, evaluation_record, metrics_record, run_record
+from cnn_jax.studies.evaluation.numbers import corruption_record, evaluation_record, run_record
 from cnn_jax.studies.evaluation.page import (
     corruption_table,
     ensemble_table,
@@ -62,7 +62,7 @@ class _Model:
 
     def main_logits(self, images: np.ndarray) -> np.ndarray:
         """The logits of the dataset's classes: float32 [seeds, N, classes]."""
-        return np.stack([self.learner.task.select_main_output(logits) for logits in self.logits(images)])
+        return np.stack([self.learner.measures.main(logits) for logits in self.logits(images)])
 
 
 def run(
@@ -159,11 +159,8 @@ def _model(run: _Run, spec: Spec, test: Split) -> _Model:
 def _run_record(run: _Run, model: _Model, spec: Spec, test: Split) -> dict[str, Any]:
     results = {seed: directory.finished_result() for seed, directory in run.seeds.items()}
     is_own = spec.name == run.experiment.spec.name
-    logits = model.logits(test.images)
-    task, measures = model.learner.task, model.learner.measures
-    record = run_record(run.name, str(run.path), task, results, logits, test.labels, same_dataset=is_own)
-    scores = [measures.score(of_seed, task.targets(test.labels)).metrics for of_seed in logits]
-    return record | metrics_record({name: [score[name] for score in scores] for name in measures.metrics})
+    logits, targets = model.logits(test.images), model.learner.targets(test.labels)
+    return run_record(run.name, str(run.path), model.learner.measures, results, logits, targets, same_dataset=is_own)
 
 
 def _print(console: Console, record: Mapping[str, Any]) -> None:

@@ -35,7 +35,7 @@ def compute(experiment: Experiment, spec: Spec, variables: Any, image: np.ndarra
     learner = build(experiment, spec, fused=False)
     module, inputs = learner.module, learner.inputs(image[None])
     maps = {name: np.asarray(output[0], np.float32) for name, output in feature_maps(module, variables, inputs).items()}
-    logits = learner.task.select_main_output(learner.apply(variables, jnp.asarray(image[None])))
+    logits = learner.measures.main(learner.apply(variables, jnp.asarray(image[None])))
     probabilities = np.asarray(jax.nn.softmax(logits[0]), np.float32)
     record = {
         "experiment": experiment.config.experiment,

@@ -109,7 +109,7 @@ def _inference(directory: RunDirectory, experiment: Experiment) -> Infer:
 
     def infer(images: np.ndarray) -> np.ndarray:
         split = Split(images, np.zeros(len(images), np.int32))
-        return learner.task.select_main_output(compile_inference(learner, split, make_mesh()).logits(variables))
+        return learner.measures.main(compile_inference(learner, split, make_mesh()).logits(variables))
 
     return infer
 

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from cnn_jax.data.dataset import Split
-from cnn_jax.data.tasks import TASKS
 from cnn_jax.report.format import percent
 from cnn_jax.runs.result import Result
 from cnn_jax.studies.evaluation import corruptions
 from cnn_jax.studies.evaluation.numbers import corruption_record, evaluation_record, run_record
 from cnn_jax.studies.evaluation.page import ensemble_table, render_page, seed_table, sentences
+from cnn_jax.training.metrics import Measures
 from tests import fabricated
 
 NASTY = '<script>alert("x")</script>'
@@ -48,7 +48,7 @@ def logits(seeds: int) -> np.ndarray:
 
 def record(name: str = "net", seeds: int = 2, *, same_dataset: bool = False) -> dict[str, Any]:
     results = {seed: result(seed) for seed in range(seeds)}
-    run = run_record(name, f"runs/{name}", TASKS["plain"](), results, logits(seeds), LABELS, same_dataset=same_dataset)
+    run = run_record(name, f"runs/{name}", Measures(), results, logits(seeds), LABELS, same_dataset=same_dataset)
     return evaluation_record("mnist", len(LABELS), fabricated.MACHINE | {"command_line": ["--mode=evaluate"]}, [run])
 
 
