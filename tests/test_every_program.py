@@ -33,6 +33,7 @@ def test_groups_hold_every_experiment() -> None:
     assert sorted(name for group in GROUPS for name in group) == experiments.names()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group[0])
 def test_every_program_can_be_compiled(group: tuple[str, ...], callers: set[str]) -> None:
     finished = subprocess.run(

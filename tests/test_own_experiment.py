@@ -214,6 +214,7 @@ def test_summary_of_an_own_model(run_py: Run, tmp_path: Path) -> None:
         assert layer in finished.stdout and layer in (tmp_path / "net.svg").read_text()
 
 
+@pytest.mark.slow
 def test_benchmark_of_an_own_model(run_py: Run, tmp_path: Path) -> None:
     small = ("--batch_sizes=64", "--dtypes=float32", "--seconds=0.05", "--repeats=1", "--workdir=bench")
     finished = run_py("--mode=benchmark", OWN, *small)
@@ -309,6 +310,7 @@ def test_comparison_with_a_shipped_experiment_shows_own_metrics_without_a_verdic
     assert run_py("--mode=compare", runs, "--workdir=without").returncode == 2
 
 
+@pytest.mark.slow
 def test_sweep_over_settings_of_own_parts(run_py: Run, tmp_path: Path) -> None:
     swept = run_py(
         *("--mode=sweep", OWN, "--seeds=1", "--workdir=out", "--validation_examples=100"),
@@ -326,6 +328,7 @@ def test_sweep_over_settings_of_own_parts(run_py: Run, tmp_path: Path) -> None:
     assert "model.width" in (tmp_path / "out/sweep.html").read_text()
 
 
+@pytest.mark.slow
 def test_sweep_over_models(run_py: Run, tmp_path: Path) -> None:
     swept = run_py(
         *("--mode=sweep", OWN, "--seeds=1", "--workdir=out", "--validation_examples=100"),
@@ -337,6 +340,7 @@ def test_sweep_over_models(run_py: Run, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out/winner/config.json").read_text())["model"]["widths"] == [4]
 
 
+@pytest.mark.slow
 def test_overfitting_of_an_own_experiment(run_py: Run, tmp_path: Path) -> None:
     few = ("--sizes=20", "--seeds=1", "--batch_size=20", "--dataset=x_and_o", "--workdir=out")
     finished = run_py("--mode=overfitting", "--experiments=mine.py,logistic", *few)
@@ -568,6 +572,7 @@ def test_fault_is_found_by_whatever_reads_the_file(
     assert files(tmp_path) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [

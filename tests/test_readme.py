@@ -112,6 +112,7 @@ def test_layout_names_what_there_is() -> None:
     assert set(rooms) == there
 
 
+@pytest.mark.slow
 def test_examples_run(copy: Path, command_environment: dict[str, str], tmp_path: Path) -> None:
     flags = {"model": "model", "loss": "loss", "metric": "metrics", "optimizer": "optimizer", "schedule": "schedule"}
     flags |= {"augmentation": "augment", "task": "task"}

@@ -227,6 +227,7 @@ def test_overfitting_trains_on_few_images_and_goes_on_with_them(run_py: Run, tmp
     assert json.loads((tmp_path / "out/overfitting.json").read_text())["learners"] == record["learners"]
 
 
+@pytest.mark.slow
 def test_overfitting_of_a_model_with_several_outputs_counts_its_main_output(run_py: Run, tmp_path: Path) -> None:
     finished = run_py(
         *("--mode=overfitting", "--experiments=two_inputs_two_outputs", "--widths=4,8", "--sizes=20", "--seeds=1"),

@@ -429,6 +429,7 @@ def arrays(run: Path, file: Path) -> dict[str, np.ndarray]:
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
 
+@pytest.mark.slow
 def test_seeds_that_train_together_are_each_as_alone_after_20_steps(
     train: Callable[..., None], trained: Path, mine: Path, drawn_data_dir: Path, tmp_path: Path
 ) -> None:
@@ -479,6 +480,7 @@ def test_file_of_any_name_trains(run_py: Run, tmp_path: Path, name: str) -> None
     assert (evaluated.returncode, evaluated.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_processes_of_a_sweep_load_the_file(run_process: Run, tmp_path: Path) -> None:
     """Its name has spaces and letters of another script, and beside it is a file that is named as a standard module."""
     write(tmp_path, "моя сеть.py")

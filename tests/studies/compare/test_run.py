@@ -212,6 +212,7 @@ def test_overwrite_replaces_a_comparison(folders: list[Path]) -> None:
     assert json.loads(Path("out/compare.json").read_text()) == content
 
 
+@pytest.mark.slow
 def test_models_with_several_outputs_are_compared_by_their_main_output(
     monkeypatch: pytest.MonkeyPatch, drawn_data_dir: Path, tmp_path: Path
 ) -> None:

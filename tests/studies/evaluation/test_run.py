@@ -133,6 +133,7 @@ def test_existing_evaluation_is_kept_without_overwrite(trained: Path, evaluated:
     evaluated(**arguments, overwrite=True)
 
 
+@pytest.mark.slow
 def test_model_with_several_outputs_is_scored_by_its_main_output_and_shows_every_output(
     drawn_data_dir: Path, evaluated: Evaluate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
