@@ -47,9 +47,10 @@ class Mode:
         return {"mode", "list", *self.flags, *fields[self.takes]}
 
 
-_DATA = ("data_dir", "manual_dir", "compilation_cache")
+_DATA = ("dataset_dir", "data_dir", "manual_dir", "compilation_cache")
 _WRITES = ("workdir", "overwrite")
 _SEEDS = ("seeds", "seed_strategy", "progress")
+_MEASURES = ("batch_sizes", "dtypes", "repeats", "seconds", "baseline", "tolerance", "profile")
 
 MODES: Mapping[str, Mode] = {
     "train": Mode(
@@ -83,7 +84,7 @@ MODES: Mapping[str, Mode] = {
     "benchmark": Mode(
         "cnn_jax.studies.benchmark.run",
         "measure training and inference on this machine; writes benchmark.json and benchmark.html",
-        (*_WRITES, "batch_sizes", "dtypes", "repeats", "seconds", "baseline", "tolerance", "profile", "deterministic"),
+        (*_WRITES, "dataset_dir", *_MEASURES, "deterministic"),
     ),
     "export": Mode(
         "cnn_jax.studies.export",
@@ -104,7 +105,9 @@ MODES: Mapping[str, Mode] = {
         takes="none",
     ),
     "summary": Mode(
-        "cnn_jax.studies.summary", "print a model's layers, parameters and multiply-adds; draw its graph", ("graph",)
+        "cnn_jax.studies.summary",
+        "print a model's layers, parameters and multiply-adds; draw its graph",
+        ("dataset_dir", "graph"),
     ),
     "check": Mode(
         "cnn_jax.studies.check",
@@ -184,6 +187,7 @@ def _switch(default: bool | None, help: str) -> Flag:
 GENERAL_FLAGS: Mapping[str, Flag] = {
     "config": _path("start from the config.json of a run instead of an experiment"),
     "workdir": _path("the run's folder; default runs/EXPERIMENT-DATASET-seedSEED and what the command line changed"),
+    "dataset_dir": _path("your own data: the folder of --dataset=images, the file or folder of --dataset=arrays"),
     "data_dir": _path("the folder of prepared datasets; default $TFDS_DATA_DIR, else ~/tensorflow_datasets"),
     "manual_dir": _path("a folder with the dataset's original files, to use instead of a download"),
     "overwrite": _switch(False, "delete what is in the folder, and start again"),
@@ -392,6 +396,8 @@ def _varied(experiment: "Experiment", values: flags.FlagValues, typed: Typed) ->
     """The experiment with the changes of the command line, and their full names."""
     fields = {field: str(values[field].value) for field in FIELDS if values[field].present and field != "experiment"}
     chosen = experiment.vary_text(fields)
+    if values["dataset_dir"].present:
+        chosen = chosen.with_dataset_dir(Path(values.dataset_dir))
     settings = dict(_switched(name, text, chosen.settings) for name, text in typed.items())
     varied = chosen.vary_text(settings, [*values, *_OFTEN_MEANT])
     return varied, (*fields, *map(varied.full_name, settings))

@@ -20,7 +20,7 @@ from flax import linen as nn
 from cnn_jax import data
 from cnn_jax.config import FIELDS, PART_FIELDS, Config, Part, config_differences
 from cnn_jax.data.augmentations import AUGMENTATIONS
-from cnn_jax.data.dataset import Dataset, Spec
+from cnn_jax.data.dataset import Dataset, Spec, check
 from cnn_jax.data.source import Source
 from cnn_jax.data.tasks import TASKS, Task
 from cnn_jax.errors import InputError, unknown_name
@@ -53,7 +53,7 @@ class Table:
 
 
 TABLES: Mapping[str, Table] = {
-    "datasets": Table("dataset", "dataset", data.DATASETS),
+    "datasets": Table("dataset", "dataset", data.DATASETS, supplied=frozenset(("dataset_dir",))),
     "augmentations": Table("augment", "augmentation", AUGMENTATIONS, leading=2),
     "tasks": Table("task", "task", TASKS),
     "models": Table("model", "model", MODELS, supplied=frozenset(("classes", "dtype", "fused", "parent", "name"))),
@@ -70,11 +70,13 @@ _TABLE_OF = {table.field: name for name, table in TABLES.items()}
 class Experiment:
     """A Config, and the user's own entries of the tables by name. Its config names every setting, with its default.
 
-    datasets: (**settings) -> Dataset, or Source. augmentations: (key, images, **settings) -> images, or Mixed.
-    tasks: (**settings) -> Task. models: a linen module class; its fields are its settings. losses, metrics: (logits,
-    labels, **settings) -> float32 [N]. optimizers: (learning_rate, **settings) -> an optax optimizer; the rate is a
-    function of the step. schedules: (**settings) -> (step -> factor of the rate); `steps`, where it is taken, is the
-    number of all steps. averages: (**settings) -> how the parameters are averaged. code: the file that it comes from.
+    datasets: (**settings) -> Dataset, or Source; one that takes `dataset_dir` gets the field of this name.
+    augmentations: (key, images, **settings) -> images, or Mixed. tasks: (**settings) -> Task. models: a linen module
+    class; its fields are its settings. losses, metrics: (logits, labels, **settings) -> float32 [N]. optimizers:
+    (learning_rate, **settings) -> an optax optimizer; the rate is a function of the step. schedules: (**settings) ->
+    (step -> factor of the rate); `steps`, where it is taken, is the number of all steps. averages: (**settings) -> how
+    the parameters are averaged. dataset_dir: a folder or file with the user's data; it does not identify them. code:
+    the file that the experiment comes from.
 
     Raises InputError on a name in no table, and on a setting that a part does not have or that is not allowed.
     """
@@ -90,6 +92,7 @@ class Experiment:
     optimizers: Entries = field(default_factory=dict)
     schedules: Entries = field(default_factory=dict)
     averages: Entries = field(default_factory=dict)
+    dataset_dir: Path | None = None
     code: UserCode | None = None
 
     def __post_init__(self) -> None:
@@ -99,12 +102,14 @@ class Experiment:
         for name in TABLES:
             _require_own(name, getattr(self, name))
         object.__setattr__(self, "config", self._resolved(self.config))
+        if self.dataset_dir is not None and not self.takes_dataset_dir:
+            raise InputError(f"--dataset_dir: has no meaning with --dataset={self.config.dataset}.")
 
     def __reduce__(self) -> tuple[Callable, tuple]:
         """For other processes: they load the user's file again."""
         if self.has_own_parts and self.code is None:
             raise InputError("This experiment's parts are in no file, so another process cannot load them.")
-        return _reloaded, (self.code.path if self.code else None, self.config)
+        return _reloaded, (self.code.path if self.code else None, self.config, self.dataset_dir)
 
     @property
     def has_own_parts(self) -> bool:
@@ -125,9 +130,25 @@ class Experiment:
 
     def with_config(self, config: Config) -> "Experiment":
         """The same tables with another Config. A dataset that the user's function has made is not made again."""
-        changed = dataclasses.replace(self, config=config)
-        if "data" in vars(self) and changed.config.dataset == self.config.dataset:
-            vars(changed)["data"] = self.data
+        is_same = config.dataset.name == self.config.dataset.name
+        changed = dataclasses.replace(self, config=config, dataset_dir=self.dataset_dir if is_same else None)
+        if changed.config.dataset == self.config.dataset:
+            vars(changed).update({name: vars(self)[name] for name in ("data", "spec") if name in vars(self)})
+        return changed
+
+    def with_dataset_dir(self, dataset_dir: Path | None) -> "Experiment":
+        """The experiment whose dataset is in this folder or file. Raises InputError where the dataset takes none."""
+        return dataclasses.replace(self, dataset_dir=dataset_dir)
+
+    @property
+    def takes_dataset_dir(self) -> bool:
+        """Whether the dataset is in a folder or file that the user names."""
+        return takes(self._entry("dataset", self.config.dataset), "dataset_dir")
+
+    def with_spec(self, spec: Spec) -> "Experiment":
+        """The experiment with its dataset's description, which is known already: no file is looked at for it."""
+        changed = dataclasses.replace(self)
+        vars(changed).update({name: vars(self)[name] for name in ("data",) if name in vars(self)}, spec=spec)
         return changed
 
     def replace(self, **fields: Any) -> "Experiment":
@@ -257,6 +278,10 @@ class Experiment:
     def data(self) -> Source | Dataset:
         """The dataset, or where it comes from. Raises InputError where the user's function gives none."""
         make = self.make("dataset")
+        if self.takes_dataset_dir:
+            if self.dataset_dir is None:
+                raise InputError(f"--dataset={self.config.dataset}: name its folder or file with --dataset_dir=PATH.")
+            make = functools.partial(make, dataset_dir=Path(self.dataset_dir).expanduser())
         with user_errors(f"the dataset {self.config.dataset}", make):
             found = make()
         if not isinstance(found, Source | Dataset):
@@ -265,10 +290,11 @@ class Experiment:
                 "Make one with Dataset.from_arrays."
             )
         if isinstance(found, Dataset):
+            _require_sound(found, f"{defined_at(make)}--dataset={self.config.dataset}")
             return dataclasses.replace(found, spec=dataclasses.replace(found.spec, name=self.config.dataset.name))
         return found
 
-    @property
+    @functools.cached_property
     def spec(self) -> Spec:
         """The dataset's description."""
         return self.data.spec
@@ -352,8 +378,16 @@ def _require_own(table: str, entries: Any) -> None:
             raise InputError(f"{table}: {name} has a parameter called name, which is reserved. Rename the parameter.")
 
 
-def _reloaded(path: Path | None, config: Config) -> Experiment:
-    return (load_experiment(path) if path else Experiment()).with_config(config)
+def _require_sound(dataset: Dataset, subject: str) -> None:
+    """Raises InputError where the arrays of a user's dataset do not agree with its description."""
+    try:
+        check(dataset.spec, dataset.train, dataset.test)
+    except ValueError as error:
+        raise InputError(f"{subject}: not a dataset: {error}. Dataset.from_arrays makes one.") from None
+
+
+def _reloaded(path: Path | None, config: Config, dataset_dir: Path | None) -> Experiment:
+    return (load_experiment(path) if path else Experiment()).with_config(config).with_dataset_dir(dataset_dir)
 
 
 def load_experiment(path: Path) -> Experiment:

@@ -1,5 +1,6 @@
 """Datasets by name: `load(name)` gives a dataset's arrays. Importing this room loads numpy and nothing larger."""
 
+import dataclasses
 import os
 import re
 import sys
@@ -7,19 +8,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cnn_jax.data import cache, glyphs, mnist, originals, scenes, x_and_o
+from cnn_jax.data import arrays, cache, checks, glyphs, images, mnist, originals, scenes, x_and_o
 from cnn_jax.data.dataset import Dataset, Spec, fingerprint
 from cnn_jax.data.source import Source, Warn
 from cnn_jax.errors import InputError, unknown_name
 
-# settings -> a dataset's source
-DATASETS: Mapping[str, Callable[..., Source]] = {
+# settings -> a dataset, or its source. dataset_dir: the user's folder or file, for those that take it.
+DATASETS: Mapping[str, Callable[..., Source | Dataset]] = {
     "mnist": lambda: mnist.MNIST,
     "fashion_mnist": lambda: mnist.FASHION_MNIST,
     "kmnist": lambda: mnist.KMNIST,
     "glyphs": glyphs.glyphs,
     "x_and_o": lambda: x_and_o.X_AND_O,
     "rgb200": lambda: scenes.RGB200,
+    "images": images.images,
+    "arrays": arrays.arrays,
 }
 
 
@@ -28,8 +31,8 @@ def names() -> list[str]:
     return sorted(DATASETS)
 
 
-def source(name: str, **settings: Any) -> Source:
-    """Where a shipped dataset comes from. settings: those of its entry in `DATASETS`. Raises InputError."""
+def source(name: str, **settings: Any) -> Source | Dataset:
+    """A shipped dataset, or where it comes from. settings: those of its entry in `DATASETS`. Raises InputError."""
     if name not in DATASETS:
         raise unknown_name("--dataset", name, "dataset", names())
     return DATASETS[name](**settings)
@@ -57,7 +60,7 @@ def load(
 
 
 def load_from(
-    source: Source,
+    source: Source | Dataset,
     *,
     data_dir: str | os.PathLike[str] | None = None,
     manual_dir: str | os.PathLike[str] | None = None,
@@ -65,7 +68,8 @@ def load_from(
 ) -> Dataset:
     """A dataset's arrays, read-only: from the cache in a fraction of a second, or else from their source.
 
-    Each call reads and hashes all arrays, so load a dataset once and pass it on.
+    Each call reads and hashes all arrays, so load a dataset once and pass it on. A user's images are checked where they
+    do not come from the cache.
 
     data_dir, manual_dir: as in tensorflow_datasets. data_dir is by default $TFDS_DATA_DIR, or else
     ~/tensorflow_datasets; only its sub-folder `cnn_jax` is written. manual_dir: a folder with the original files, which
@@ -74,17 +78,21 @@ def load_from(
     Raises OutOfReachError where the files are not on this machine and cannot be downloaded; InputError where an
     argument or a folder's permissions are wrong; MachineError where the disk is full or the prepared data are damaged.
     """
+    if isinstance(source, Dataset):
+        _remark(source, warn)
+        return source
     name, folder = source.spec.name, _data_folder(data_dir) / "cnn_jax"
     manual = Path(manual_dir).expanduser() if manual_dir else None
     if manual and source.originals:
         originals.check(manual, source.originals)
-    path = folder / name / f"{name}-{source.version}.npz"
+    path = folder / name / f"{source.cache_name or f'{name}-{source.version}'}.npz"
     try:
-        cached = cache.read(path, source.spec, source.version)
+        dataset = cache.read(path, source.spec, source.version, may_lack=source.skip_unreadable)
     except cache.UnusableCache as error:
         warn(f"{name}: the cache {path} cannot be used ({error}). It is written again")
-        cached = None
-    return cached if cached is not None else _produce(source, folder, manual, path, warn)
+        dataset = None
+    dataset = dataset or _produce(source, folder, manual, path, warn)
+    return dataset.standardized() if source.normalize == "standard" else dataset
 
 
 def _produce(source: Source, folder: Path, manual_dir: Path | None, cache_path: Path, warn: Warn) -> Dataset:
@@ -92,13 +100,23 @@ def _produce(source: Source, folder: Path, manual_dir: Path | None, cache_path: 
     train, test = source.produce(folder, manual_dir, warn)
     for array in (train.images, train.labels, test.images, test.labels):
         array.flags.writeable = False  # as the arrays from the cache are
-    dataset = Dataset(source.spec, train, test, fingerprint(train, test))
+    spec = dataclasses.replace(source.spec, train_examples=len(train), test_examples=len(test))
+    dataset = Dataset(spec, train, test, fingerprint(train, test))
+    if source.is_checked:
+        _remark(dataset, warn)
     try:
         cache.write(cache_path, dataset, source.version)
     except OSError as error:
         reason = error.strerror or error
         warn(f"{source.spec.name}: the cache {cache_path} cannot be written ({reason}). The next start is slow again")
     return dataset
+
+
+def _remark(dataset: Dataset, warn: Warn) -> None:
+    """Says what a user should know of the images before training."""
+    train, test = dataset.train, dataset.test
+    for remark in checks.remarks(dataset.spec.classes, (train.images, train.labels), (test.images, test.labels)):
+        warn(f"{dataset.spec.name}: {remark}")
 
 
 def _data_folder(data_dir: str | os.PathLike[str] | None) -> Path:

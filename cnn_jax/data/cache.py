@@ -4,6 +4,7 @@ An uncompressed `.npz` that `numpy.load` can read too, without pickle. Shapes an
 read, and its content must have the stored fingerprint, so a damaged or foreign file is never used.
 """
 
+import dataclasses
 import math
 import zipfile
 import zlib
@@ -23,8 +24,10 @@ class UnusableCache(Exception):
     """The file exists but cannot be used; the text is the reason."""
 
 
-def read(path: Path, spec: Spec, version: str) -> Dataset | None:
+def read(path: Path, spec: Spec, version: str, *, may_lack: bool = False) -> Dataset | None:
     """The dataset in a file that `write` wrote, its arrays read-only; None where there is no file.
+
+    may_lack: it may have fewer images than the description says, those of files that could not be read.
 
     Raises UnusableCache where the file is truncated or changed, or is not a cache of this dataset and version.
     """
@@ -36,7 +39,7 @@ def read(path: Path, spec: Spec, version: str) -> Dataset | None:
         raise UnusableCache(error.strerror) from error
     with file:
         try:
-            return _parse(file, spec, version)
+            return _parse(file, spec, version, may_lack)
         except _DAMAGE_ERRORS as error:
             raise UnusableCache(str(error).strip("'\"") or type(error).__name__) from error
 
@@ -50,6 +53,7 @@ def write(path: Path, dataset: Dataset, version: str) -> None:
             file,
             dataset=_identity(dataset.spec, version),
             fingerprint=np.array(dataset.fingerprint),
+            examples=_examples(dataset.spec),
             train_images=train.images,
             train_labels=train.labels,
             test_images=test.images,
@@ -57,19 +61,28 @@ def write(path: Path, dataset: Dataset, version: str) -> None:
         )
 
 
-def _parse(file: BinaryIO, spec: Spec, version: str) -> Dataset:
+def _parse(file: BinaryIO, spec: Spec, version: str, may_lack: bool) -> Dataset:
     """Raises one of `_DAMAGE_ERRORS`."""
     with zipfile.ZipFile(file) as archive:
         identity = _identity(spec, version)
         if _member(archive, "dataset", identity.shape, identity.dtype) != identity:
             raise ValueError("it holds another dataset")
         stored = _member(archive, "fingerprint", (), np.dtype("<U64")).item()
+        spec = _with_stored_examples(archive, spec) if may_lack else spec
         train = _split(archive, "train", spec.train_examples, spec)
         test = _split(archive, "test", spec.test_examples, spec)
     check(spec, train, test)
     if fingerprint(train, test) != stored:
         raise ValueError("its content has changed since it was written")
     return Dataset(spec, train, test, stored)
+
+
+def _with_stored_examples(archive: zipfile.ZipFile, spec: Spec) -> Spec:
+    """The description with the numbers of images that the file has."""
+    train, test = _member(archive, "examples", (2,), np.dtype(np.int64)).tolist()
+    if not (0 < train <= spec.train_examples and 0 < test <= spec.test_examples):
+        raise ValueError("it holds other numbers of images")
+    return dataclasses.replace(spec, train_examples=train, test_examples=test)
 
 
 def _split(archive: zipfile.ZipFile, part: str, examples: int, spec: Spec) -> Split:
@@ -85,6 +98,10 @@ def _member(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: 
         raise ValueError(f"{name} has the wrong size")
     content = archive.read(entry)
     return np.frombuffer(content, dtype, offset=len(content) - size).reshape(shape)
+
+
+def _examples(spec: Spec) -> np.ndarray:
+    return np.array([spec.train_examples, spec.test_examples], np.int64)
 
 
 def _identity(spec: Spec, version: str) -> np.ndarray:

@@ -1,5 +1,6 @@
 """What a dataset is: its description, its two splits in memory, and the split into training and validation images."""
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,14 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from cnn_jax.data.checks import require_classes_from_zero, require_images, require_labels
 from cnn_jax.errors import InputError
+
+UNIT = 1 / 255  # the scale that makes inputs from 0 to 1
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A dataset's description, known before any of its files is read.
+    """A dataset's description, known before its images are read.
 
-    A network's input is `float32(byte) * scale + offset`, which is computed on the device in each step.
+    A network's input is `float32(byte) * scale + offset`, which is computed on the device in each step. scale, offset:
+    one number, or one for each channel. mnist_form: the images show light ink on black, scaled and centred as MNIST's
+    digits are; a user's picture is then prepared in the same way.
     """
 
     name: str
@@ -23,12 +29,33 @@ class Spec:
     classes: tuple[str, ...]
     train_examples: int
     test_examples: int
-    scale: float = 1 / 255
-    offset: float = 0.0
+    scale: float | tuple[float, ...] = UNIT
+    offset: float | tuple[float, ...] = 0.0
+    mnist_form: bool = False
 
     def inputs(self, images: Any) -> Any:
-        """A network's inputs, float32, from uint8 images: numpy or jax arrays."""
-        return images.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset)
+        """A network's inputs, float32, from uint8 images: numpy or jax arrays, channels last."""
+        scale, offset = (_along_channels(value, images.ndim) for value in (self.scale, self.offset))
+        return images.astype(np.float32) * scale + offset
+
+    def as_mapping(self) -> dict[str, Any]:
+        """The description as JSON has it."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_mapping(values: Any) -> "Spec":
+        """The description that `as_mapping` gave. Raises ValueError where it is none."""
+        try:
+            lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+            return Spec(**{**values, **lists})
+        except (AttributeError, TypeError):
+            raise ValueError("not a dataset's description") from None
+
+
+def _along_channels(value: float | tuple[float, ...], ndim: int) -> Any:
+    """One number, or one for each channel in the last of `ndim` axes: float32."""
+    values = np.asarray(value, np.float32)
+    return values.reshape((1,) * (ndim - 1) + (-1,)) if values.ndim else values[()]
 
 
 @dataclass(frozen=True)
@@ -64,38 +91,67 @@ class Dataset:
         classes: Sequence[str] | None = None,
         name: str = "arrays",
         description: str = "",
-        scale: float = 1 / 255,
-        offset: float = 0.0,
+        scale: float | tuple[float, ...] = UNIT,
+        offset: float | tuple[float, ...] = 0.0,
+        mnist_form: bool = False,
     ) -> "Dataset":
-        """A dataset of your own arrays. images: uint8 [N, H, W] or [N, H, W, C]. labels: integers [N], from 0.
+        """A dataset of your own arrays.
 
-        classes: their names; by default the numbers from 0 to the largest label. scale, offset: as in Spec.
-        Raises InputError where shapes, dtypes or labels do not fit.
+        images: uint8 [N, H, W] or [N, H, W, C]. labels: integers [N] or [N, 1], from 0. classes: their names; by
+        default the numbers from 0 to the largest label. scale, offset, mnist_form: as in Spec. Raises InputError where
+        shapes, dtypes or labels do not fit.
         """
-        train, test = _split("train", train_images, train_labels), _split("test", test_images, test_labels)
-        if classes is None:
-            classes = [str(label) for label in range(1 + int(max(train.labels.max(), test.labels.max())))]
-        shape = train.images.shape[1:]
-        spec = Spec(name, description, shape, tuple(classes), len(train), len(test), scale, offset)
+        train = _split(f"{name}: train", train_images, train_labels)
+        test = _split(f"{name}: test", test_images, test_labels)
+        labels = np.unique(np.concatenate([train.labels, test.labels]))
+        require_classes_from_zero(f"{name}: labels", labels, len(classes) if classes else None)
+        spec = Spec(
+            name=name,
+            description=description,
+            image_shape=train.images.shape[1:],
+            classes=tuple(classes) if classes else tuple(map(str, range(1 + labels[-1]))),
+            train_examples=len(train),
+            test_examples=len(test),
+            scale=scale,
+            offset=offset,
+            mnist_form=mnist_form,
+        )
+        _require_bytes(spec, train)
         try:
             check(spec, train, test)
         except ValueError as error:
             raise InputError(f"{name}: not a dataset: {error}.") from None
         return Dataset(spec, train, test, fingerprint(train, test))
 
+    def standardized(self) -> "Dataset":
+        """The dataset whose inputs have mean 0 and standard deviation 1 in each channel, over all training images.
+
+        A channel that is the same everywhere is only moved to 0.
+        """
+        channels = np.moveaxis(self.train.images, -1, 0)
+        counts = np.stack([np.bincount(channel.ravel(), minlength=256) for channel in channels]).astype(np.float64)
+        mean = counts @ np.arange(256) / counts.sum(axis=1)
+        deviation = np.sqrt((counts * (np.arange(256) - mean[:, None]) ** 2).sum(axis=1) / counts.sum(axis=1))
+        scale = 1 / np.where(deviation > 0, deviation, 255)
+        spec = dataclasses.replace(self.spec, scale=tuple(scale.tolist()), offset=tuple((-mean * scale).tolist()))
+        return dataclasses.replace(self, spec=spec)
+
 
 def _split(name: str, images: Any, labels: Any) -> Split:
     """Your arrays as a split. Raises InputError where they cannot be one."""
     images, labels = np.asarray(images), np.asarray(labels)
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or not len(images):
+    require_images(f"{name}_images", images)
+    require_labels(f"{name}_labels", labels, len(images))
+    return Split(images.reshape(*images.shape[:3], -1), labels.reshape(-1).astype(np.int32))
+
+
+def _require_bytes(spec: Spec, train: Split) -> None:
+    """Raises InputError where inputs would be almost 0: bytes of 0 and 1 that are divided by 255 once more."""
+    if spec.scale == UNIT and train.images.max() <= 1:
         raise InputError(
-            f"{name}_images: {images.dtype} {images.shape}, expected uint8 of the shape [N, H, W] or [N, H, W, C]."
+            f"{spec.name}: train_images: the largest value is {train.images.max()}. Bytes from 0 to 255 are expected, "
+            "which are divided by 255 later: multiply the images by 255, or give scale=1.0."
         )
-    if not np.issubdtype(labels.dtype, np.integer) or labels.shape != images.shape[:1]:
-        raise InputError(f"{name}_labels: {labels.dtype} {labels.shape}, expected integers of the shape [N].")
-    if labels.min() < 0 or labels.max() > np.iinfo(np.int32).max:
-        raise InputError(f"{name}_labels: from {labels.min()} to {labels.max()}, expected classes from 0.")
-    return Split(images.reshape(*images.shape[:3], -1), labels.astype(np.int32))
 
 
 def split_training_images(

@@ -34,7 +34,15 @@ def draw(labels: np.ndarray, seed: int) -> np.ndarray:
         return np.asarray(jax.jit(strokes.draw_all)(stacked, indices, style_key, strokes.Style()))
 
 
-SPEC = Spec("glyphs", "drawn digits in MNIST's form; need no file", (28, 28, 1), tuple("0123456789"), 60_000, 10_000)
+SPEC = Spec(
+    "glyphs",
+    "drawn digits in MNIST's form; need no file",
+    (28, 28, 1),
+    tuple("0123456789"),
+    60_000,
+    10_000,
+    mnist_form=True,
+)
 
 Seed = Annotated[int, About("the random seed of the drawings", at_least=0, at_most=2**32 - 1)]
 

@@ -48,7 +48,7 @@ class MnistSource(Source):
 
 def _source(name: str, description: str, classes: str, address: str, *sizes_and_hashes: tuple[int, str]) -> MnistSource:
     """sizes_and_hashes: bytes and SHA-256 of each of `_FILENAMES`."""
-    spec = Spec(name, description, (28, 28, 1), tuple(classes.split(", ")), train_examples=60_000, test_examples=10_000)
+    spec = Spec(name, description, (28, 28, 1), tuple(classes.split(", ")), 60_000, 10_000, mnist_form=True)
     files = zip(_FILENAMES, sizes_and_hashes, strict=True)
     return MnistSource(spec, "3.0.1", tuple(Original(address + filename, *known) for filename, known in files))
 

@@ -4,12 +4,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 
 from cnn_jax.data.dataset import Spec, Split
+from cnn_jax.settings import About
 
 Warn = Callable[[str], None]  # receives notes for the user, one line each
+
+Normalize = Annotated[
+    Literal["unit", "standard"],
+    About("unit: inputs from 0 to 1; standard: mean 0 and standard deviation 1 in each channel"),
+]
 
 
 @dataclass(frozen=True)
@@ -29,13 +36,20 @@ class Original:
 class Source(ABC):
     """A dataset: its description, and a function that gives its two splits.
 
-    version: a part of the cache's file name. A source that starts to give other arrays needs another version.
-    originals: the files that it reads, if any.
+    version: what the cache is of. A source that starts to give other arrays needs another version. originals: the files
+    that it reads, if any. cache_name: of the cache's file; None means name and version. normalize: `unit` leaves scale
+    and offset as the description has them; `standard` makes mean 0 and standard deviation 1 in each channel.
+    is_checked: what a user should know of the images is said when they are read first. skip_unreadable: `produce` may
+    give fewer images than the description says.
     """
 
     spec: Spec
     version: str
     originals: tuple[Original, ...] = ()
+    cache_name: str | None = None
+    normalize: str = "unit"
+    is_checked: bool = False
+    skip_unreadable: bool = False
 
     @abstractmethod
     def produce(self, folder: Path, manual_dir: Path | None, warn: Warn) -> tuple[Split, Split]:

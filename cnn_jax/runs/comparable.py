@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.source import Source
 from cnn_jax.errors import DivergedError, InputError
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.report.console import Console
@@ -32,11 +33,15 @@ def require_comparable(experiments: Sequence[Experiment]) -> None:
                 f"--experiments: {config.experiment} and {names[0]} have different settings of {config.dataset}. "
                 f"Train all on one with --dataset.{setting}=VALUE."
             )
-    own = [experiment.data for experiment in experiments if isinstance(experiment.data, Dataset)]
-    if len({dataset.fingerprint for dataset in own}) > 1:
-        raise InputError(f"--experiments: their datasets {first.dataset} differ: each file makes images of its own.")
+    if len({_identity(experiment.data) for experiment in experiments}) > 1:
+        raise InputError(f"--experiments: their datasets {first.dataset} differ: each file has images of its own.")
     for experiment in experiments:
         build(experiment)
+
+
+def _identity(data: Source | Dataset) -> str:
+    """What two datasets with the same name and settings differ in."""
+    return data.fingerprint if isinstance(data, Dataset) else data.version
 
 
 def trained_seeds(

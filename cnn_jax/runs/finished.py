@@ -1,9 +1,12 @@
 """Finished runs: the seeds of a model that have scored their test set, and what they have learned."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cnn_jax.config import Config
+from cnn_jax.data.dataset import Spec
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.report.console import Console
@@ -30,8 +33,12 @@ def finished_seeds(path: Path) -> dict[int, RunDirectory]:
     return {run.config().seed: run for run in finished.values()}
 
 
-def experiment_of(run: RunDirectory, given: Experiment | None, console: Console) -> Experiment:
-    """The experiment of a run: its Config, and the tables of the experiment that the user named, if any.
+def experiment_of(
+    run: RunDirectory, given: Experiment | None, console: Console, dataset_dir: Path | None = None
+) -> Experiment:
+    """The experiment of a run: its Config, its images' description, and the tables of the experiment that was named.
+
+    dataset_dir: of its dataset, if it takes one; by default where it was when the run was trained.
 
     Raises InputError if the run needs parts that are not there. A user's file that has changed since is noted. It need
     not be named for a run that has none of its parts.
@@ -41,13 +48,25 @@ def experiment_of(run: RunDirectory, given: Experiment | None, console: Console)
     if before and given and now != before:
         console.note(f"{run.path}: {experiment.config.experiment} has changed since this run was trained.")
     try:
-        return experiment.with_config(config)
+        return _with_data(experiment.with_config(config), machine, dataset_dir)
     except InputError as error:
         if before and given is None:
             file = machine.get("experiment_file")
             where = f"in a file of its own. Name it: --experiment={file}" if file else "in no file. Give the Experiment"
             raise InputError(f"{run.path}: its experiment is {where}.") from None
         raise InputError(f"{run.path}: {error}") from None
+
+
+def _with_data(experiment: Experiment, machine: Mapping[str, Any], dataset_dir: Path | None) -> Experiment:
+    """The experiment with what `machine.json` says of its dataset. Raises InputError."""
+    if dataset_dir is None and experiment.takes_dataset_dir and isinstance(machine.get("dataset_dir"), str):
+        dataset_dir = Path(machine["dataset_dir"])
+    if dataset_dir is not None:
+        experiment = experiment.with_dataset_dir(dataset_dir)
+    try:
+        return experiment.with_spec(Spec.from_mapping(machine["data"])) if "data" in machine else experiment
+    except ValueError as error:
+        raise InputError(f"machine.json: {error}.") from None
 
 
 def load_variables(run: RunDirectory, experiment: Experiment) -> dict:

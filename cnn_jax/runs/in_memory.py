@@ -12,15 +12,13 @@ import jax
 import numpy as np
 
 from cnn_jax import compilation
-from cnn_jax.data.dataset import split_training_images
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment, build, load_experiment
 from cnn_jax.report.console import Console
 from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.finished import experiment_of, load_variables
 from cnn_jax.runs.options import RunOptions
-from cnn_jax.runs.session import load_dataset
-from cnn_jax.training.checks import require_numbers
+from cnn_jax.runs.session import open_session
 from cnn_jax.training.compiled import INFERENCE_BATCH, compile_all
 from cnn_jax.training.loop import Row, fit, initial_progress
 
@@ -58,6 +56,10 @@ class TrainedRun:
 
         images: uint8 [N, H, W, C] of the dataset's shape, or [N, H, W]. Raises InputError on others.
         """
+        return np.asarray(jax.nn.softmax(self.logits(images)), np.float32)
+
+    def logits(self, images: Any) -> np.ndarray:
+        """The logits of each class: float32 [N, classes]. images: as in `predict`."""
         images, shape = np.asarray(images), self.experiment.spec.image_shape
         wanted = ", ".join(map(str, shape))
         if images.dtype != np.uint8 or images.shape[1:] not in (shape, shape[:2]) or (shape[2] > 1 and images.ndim < 4):
@@ -68,8 +70,7 @@ class TrainedRun:
         parts = [
             self._logits(images[first : first + INFERENCE_BATCH]) for first in range(0, len(images), INFERENCE_BATCH)
         ]
-        logits = np.concatenate(parts) if parts else np.zeros((0, len(self.experiment.spec.classes)), np.float32)
-        return np.asarray(jax.nn.softmax(logits), np.float32)
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.experiment.spec.classes)), np.float32)
 
     def _logits(self, images: np.ndarray) -> np.ndarray:
         """The logits of at most INFERENCE_BATCH images. They are filled up to a power of two: few shapes compile."""
@@ -97,11 +98,10 @@ def train(
             'from a file with load_experiment("mine.py").'
         )
     console, config = Console(progress=progress, rows=False), experiment.config
-    options = RunOptions(data_dir=Path(data_dir) if data_dir else None)
-    learner, dataset = build(experiment), load_dataset(experiment, options, console)
-    splits = split_training_images(dataset, config.train_examples, config.validation_examples)
-    require_numbers(learner, splits[0])
-    functions, history = compile_all(learner, *splits, dataset.test), list[Row]()
+    session = open_session(experiment, RunOptions(data_dir=Path(data_dir) if data_dir else None), console)
+    learner, splits = session.learner, session.splits
+    functions = compile_all(learner, splits.train, splits.validation, splits.dataset.test)
+    history = list[Row]()
     training = functions.training
     with ExitStack() as stack:
         show = stack.enter_context(console.bar(config.epochs, training.epoch_steps))
@@ -114,7 +114,7 @@ def train(
     variables = jax.device_get(training.settled(latest.state).variables)
     test = functions.test.score(variables)
     metrics = {"cross_entropy": test.cross_entropy, **test.metrics}
-    return TrainedRun(experiment, variables, history, test.loss, test.accuracy, metrics)
+    return TrainedRun(session.experiment, variables, history, test.loss, test.accuracy, metrics)
 
 
 def load_run(path: str | os.PathLike[str], experiment: Experiment | str | os.PathLike[str] | None = None) -> TrainedRun:

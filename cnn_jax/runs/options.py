@@ -13,7 +13,8 @@ RUNS = Path("runs")  # the parent of all default folders
 class RunOptions:
     """The flags of a command that do not belong to a Config. Raises InputError on a value out of range.
 
-    workdir: the folder to work in; None means the command's default. data_dir, manual_dir: as tensorflow_datasets has
+    workdir: the folder to work in; None means the command's default. dataset_dir: the folder or file of a dataset that
+    takes one; None means that of the experiment or run. data_dir, manual_dir: as tensorflow_datasets has
     them; None means its defaults. overwrite: delete the run that is in the folder. resume_from: go back to the
     checkpoint of this step. checkpoint_every: seconds between two checkpoints; 0 means at the end of each epoch.
     keep_checkpoints: how many of the newest are kept. max_time: stop after this many seconds. seeds: how many seeds to
@@ -24,6 +25,7 @@ class RunOptions:
     """
 
     workdir: Path | None = None
+    dataset_dir: Path | None = None
     data_dir: Path | None = None
     manual_dir: Path | None = None
     overwrite: bool = False

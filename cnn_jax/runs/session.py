@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from cnn_jax import data
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset, Spec, Split, split_training_images
-from cnn_jax.data.source import Source
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.report.console import Console
 from cnn_jax.runs import machine
@@ -32,10 +31,7 @@ class DataSplits:
 
 def load_dataset(experiment: Experiment, options: RunOptions, console: Console) -> Dataset:
     """The experiment's dataset. Raises InputError if it cannot be found, OutOfReachError if it cannot be downloaded."""
-    found = experiment.data
-    if not isinstance(found, Source):
-        return found
-    return data.load_from(found, data_dir=options.data_dir, manual_dir=options.manual_dir, warn=console.note)
+    return data.load_from(experiment.data, data_dir=options.data_dir, manual_dir=options.manual_dir, warn=console.note)
 
 
 @dataclass
@@ -79,9 +75,15 @@ class Session:
     def machine_record(self) -> dict:
         """The content of `machine.json`."""
         record = machine.describe(list(self.options.command_line))
-        record["data_fingerprint"] = self.splits.dataset.fingerprint
+        record |= data_record(self.experiment, self.splits.dataset)
         record |= code_record(self.experiment)
         return record | ({"remark": self.options.remark} if self.options.remark else {})
+
+
+def data_record(experiment: Experiment, dataset: Dataset) -> dict:
+    """What `machine.json` says of the data: what identifies them, their description, and where they are."""
+    place = {"dataset_dir": str(experiment.dataset_dir.absolute())} if experiment.dataset_dir else {}
+    return {"data_fingerprint": dataset.fingerprint, "data": dataset.spec.as_mapping(), **place}
 
 
 def code_record(experiment: Experiment) -> dict:
@@ -99,6 +101,9 @@ def open_session(
     """
     learner, config = build(experiment), experiment.config
     dataset = dataset or load_dataset(experiment, options, console)
+    if dataset.spec != experiment.spec:  # what only the images tell, as their mean
+        experiment = experiment.with_spec(dataset.spec)
+        learner = build(experiment)
     splits = DataSplits(dataset, *split_training_images(dataset, config.train_examples, config.validation_examples))
     require_numbers(learner, splits.train)
     return Session(experiment, options, console, learner, splits)

@@ -7,6 +7,7 @@ from typing import Any
 from cnn_jax import data
 from cnn_jax.experiment import TABLES, Experiment
 from cnn_jax.report.console import Console
+from cnn_jax.settings import takes
 
 
 def run(descriptions: Mapping[str, str], experiment: Experiment) -> None:
@@ -29,6 +30,6 @@ def _print(console: Console, flag: str, entries: Mapping[str, str]) -> None:
 
 def _description(table: str, name: str, entry: Any) -> str:
     """The first line of the entry's docstring; of a dataset, its description."""
-    if table == "datasets" and name in data.DATASETS:
+    if table == "datasets" and name in data.DATASETS and not takes(entry, "dataset_dir"):
         return data.spec(name).description
     return (inspect.getdoc(entry) or "").partition("\n")[0]

@@ -25,7 +25,7 @@ def test_glyphs_of_different_seeds_are_not_compared() -> None:
 
 
 def test_files_whose_datasets_have_one_name_and_other_images_are_not_compared() -> None:
-    images, labels = np.zeros((8, 9, 9), np.uint8), np.arange(8) % 2
+    images, labels = np.full((8, 9, 9), 200, np.uint8), np.arange(8) % 2
 
     def own(name: str, level: int) -> Experiment:
         dataset = Dataset.from_arrays(images + level, labels, images, labels)

@@ -14,7 +14,7 @@ import numpy as np
 
 from cnn_jax import compilation
 from cnn_jax.config import run_name
-from cnn_jax.errors import InputError, OutOfReachError
+from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.files import numbered, require_free, write_files
 from cnn_jax.models import summary
@@ -98,7 +98,9 @@ def _finished(folders: Sequence[Path], experiment: Experiment | None, options: R
             raise InputError(f"--runs: {folder} is named twice. A run cannot be compared with itself.")
     compilation.start(persistent_cache=False)
     found, console = [finished_seeds(folder) for folder in folders], Console()
-    return [Model(experiment_of(next(iter(runs.values())), experiment, console), runs) for runs in found]
+    first = [next(iter(runs.values())) for runs in found]
+    experiments = [experiment_of(run, experiment, console, options.dataset_dir) for run in first]
+    return [Model(*parts) for parts in zip(experiments, found, strict=True)]
 
 
 def compare(models: Sequence[Model], options: RunOptions) -> dict[str, Any]:
@@ -221,7 +223,7 @@ def _images(
     """The test images that the page shows, uint8 [H, W, C], by index; None where they are not available."""
     try:
         dataset = load_dataset(model.experiment, options, console)
-    except OutOfReachError as error:
+    except InputError as error:  # the files are out of reach, or no longer where they were
         console.note(f"The page has no pictures. {error}")
         return None
     if dataset.fingerprint != next(iter(model.runs.values())).machine()["data_fingerprint"]:

@@ -1,5 +1,6 @@
 """Score the models of finished runs again: every seed, ensembles, calibration, and corrupted test images."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -88,13 +89,15 @@ def run(
     console, names = Console(), selected(corruptions)
     compilation.start(persistent_cache=options.compilation_cache)
     chosen = _opened(options.workdir, runs, experiment, console)
-    on_dataset = _common_dataset(chosen, dataset)
-    spec = on_dataset.spec
+    on_dataset = _common_dataset(chosen, dataset, options.dataset_dir)
     if output:
         require_free(output, "evaluation.json", overwrite=options.overwrite, flag="output")
     elif names:
         output = numbered(RUNS, "-".join(["evaluate", *(run.experiment.config.experiment for run in chosen)]))
-    test = load_dataset(on_dataset, options, console).test
+    loaded = load_dataset(on_dataset, options, console)
+    spec, test = loaded.spec, loaded.test
+    for each in chosen:
+        _require_same_shapes(each.experiment.spec, spec)
     models = {run.name: _model(run, spec, test) for run in chosen}
     if output:
         make_folder(output, flag="output")
@@ -127,7 +130,7 @@ def _opened(workdir: Path | None, runs: Sequence[Path], given: Experiment | None
     return [_Run(*parts) for parts in zip(names, paths, experiments, finished, strict=True)]
 
 
-def _common_dataset(runs: Sequence[_Run], dataset: str | None) -> Experiment:
+def _common_dataset(runs: Sequence[_Run], dataset: str | None, dataset_dir: Path | None) -> Experiment:
     """An experiment with the dataset to score all runs on."""
     varied = [run.experiment.vary(dataset=dataset) if dataset else run.experiment for run in runs]
     wanted = {experiment.config.dataset: run for experiment, run in zip(varied, runs, strict=True)}
@@ -136,9 +139,10 @@ def _common_dataset(runs: Sequence[_Run], dataset: str | None) -> Experiment:
         raise InputError(f"--runs: they use different datasets ({which}). Score all on one with --dataset=NAME.")
     if len(wanted) > 1:
         raise InputError(f"--runs: they use {next(iter(wanted))} with different settings: different datasets.")
-    for run in runs:
-        _require_same_shapes(run.experiment.spec, varied[0].spec)
-    return varied[0]
+    chosen = varied[0] if dataset_dir is None else varied[0].with_dataset_dir(dataset_dir)
+    for run in runs:  # before any image is read
+        _require_same_shapes(run.experiment.spec, chosen.spec)
+    return chosen
 
 
 def _require_same_shapes(trained_on: Spec, spec: Spec) -> None:
@@ -151,7 +155,8 @@ def _require_same_shapes(trained_on: Spec, spec: Spec) -> None:
 
 
 def _model(run: _Run, spec: Spec, test: Split) -> _Model:
-    learner = build(run.experiment, spec)
+    trained_on = run.experiment.spec
+    learner = build(run.experiment, dataclasses.replace(spec, scale=trained_on.scale, offset=trained_on.offset))
     variables = [load_variables(seed, run.experiment) for seed in run.seeds.values()]
     return _Model(learner, compile_inference(learner, test, make_mesh()), variables)
 

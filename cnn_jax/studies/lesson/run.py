@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cnn_jax import compilation
-from cnn_jax.config import Config, Part
+from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import InputError, OutOfReachError
 from cnn_jax.experiment import Experiment
@@ -46,12 +46,13 @@ def run(
     require_free(folder, PAGE, overwrite=options.overwrite)
     compilation.start(persistent_cache=options.compilation_cache)
     finished = [RunDirectory(path) for path in runs]
-    digits = _dataset(finished, dataset, options, console)
+    of_first = experiment_of(finished[0], experiment, console, options.dataset_dir) if finished else None
+    digits = _dataset(finished, of_first, dataset, options, console)
     if len(digits.spec.classes) != 10:  # the model with two outputs answers whether a digit is 5 or more
         raise InputError(f"--dataset={digits.spec.name}: the lesson needs images of ten classes, as mnist has.")
     if not 0 <= test_image < len(digits.test):
         raise InputError(f"--test_image={test_image}: {digits.spec.name} has {len(digits.test):,} test images, from 0.")
-    network = _finished_network(finished, experiment, digits, console) if finished else trained_network(digits)
+    network = _finished_network(finished, of_first, digits) if of_first else trained_network(digits)
     letters = load_dataset(Experiment().vary(dataset="x_and_o"), options, console)
     records, start = dict[str, Any](), time.perf_counter()
     for name, record in compute_parts(digits, letters, network, test_image):
@@ -63,8 +64,17 @@ def run(
     return records
 
 
-def _dataset(finished: Sequence[RunDirectory], name: str | None, options: RunOptions, console: Console) -> Dataset:
-    """The dataset that was named, or that of the finished runs, or MNIST, or glyphs where MNIST is out of reach."""
+def _dataset(
+    finished: Sequence[RunDirectory],
+    of_first: Experiment | None,
+    name: str | None,
+    options: RunOptions,
+    console: Console,
+) -> Dataset:
+    """The dataset that was named, or that of the finished runs, or MNIST, or glyphs where MNIST is out of reach.
+
+    of_first: the experiment of the first finished run, if there are any.
+    """
     run_of = {run.config().dataset: run for run in finished}
     if len(run_of) > 1:
         pairs = ", ".join(f"{run.path} on {dataset}" for dataset, run in run_of.items())
@@ -72,26 +82,23 @@ def _dataset(finished: Sequence[RunDirectory], name: str | None, options: RunOpt
     for dataset, run in run_of.items():
         if name not in (None, dataset.name):
             raise InputError(f"--dataset={name}: {run.path} was trained on {dataset}.")
-    part = next(iter(run_of), Part(name or Config.dataset.name))
+    experiment = of_first or Experiment().vary(dataset=name or Config.dataset.name)
     try:
-        return load_dataset(Experiment().vary(dataset=part), options, console)
+        return load_dataset(experiment, options, console)
     except OutOfReachError as error:
-        if name or run_of:
+        if name or of_first:
             raise
         console.note(str(error))
         console.line(f"NOT ON {Config.dataset.name.upper()}: it is out of reach; the lesson shows glyphs, drawn digits")
         return load_dataset(Experiment().vary(dataset="glyphs"), options, console)
 
 
-def _finished_network(
-    finished: Sequence[RunDirectory], given: Experiment | None, dataset: Dataset, console: Console
-) -> Network:
+def _finished_network(finished: Sequence[RunDirectory], experiment: Experiment, dataset: Dataset) -> Network:
     """The network of the first finished run, and the results of all of them."""
     names = [run.path.name for run in finished]
     if len(set(names)) < len(names):  # such as two folders `seed-0` of two models
         names = [str(run.path) for run in finished]
     runs = [_finished_run(run, name, dataset) for run, name in zip(finished, names, strict=True)]
-    experiment = experiment_of(finished[0], given, console)
     return Network(experiment, load_variables(finished[0], experiment), runs)
 
 

@@ -1,4 +1,4 @@
-"""Predict the digits in a user's own pictures with a finished run: a table, a CSV file and a page."""
+"""Predict what a user's own pictures show with a finished run: a table, a CSV file and a page."""
 
 import csv
 import io
@@ -10,21 +10,19 @@ import numpy as np
 
 from cnn_jax import compilation
 from cnn_jax.data import pictures
-from cnn_jax.data.dataset import Spec, Split
+from cnn_jax.data.dataset import Spec
+from cnn_jax.data.mnist_form import as_mnist
 from cnn_jax.data.pictures import UnusablePicture
 from cnn_jax.errors import InputError, ProjectError, printable
-from cnn_jax.experiment import Experiment, build
+from cnn_jax.experiment import Experiment
 from cnn_jax.files import make_folder, write_files
 from cnn_jax.report.console import Console
 from cnn_jax.report.format import percent
 from cnn_jax.report.pictures import thumbnail
-from cnn_jax.runs.directory import RunDirectory
-from cnn_jax.runs.finished import experiment_of, load_variables
+from cnn_jax.runs.in_memory import load_run
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.predict.page import predictions_page, show
 from cnn_jax.studies.predict.saliency import Infer, occlusion
-from cnn_jax.training.compiled import compile_inference
-from cnn_jax.training.mesh import make_mesh
 from cnn_jax.training.metrics import log_softmax
 
 TABLE, PAGE = "predictions.csv", "predictions.html"
@@ -56,32 +54,20 @@ def run(
         )
     folder, console = output or workdir, Console()
     compilation.start(persistent_cache=options.compilation_cache)
-    directory = RunDirectory(workdir)
-    experiment, accuracy = experiment_of(directory, experiment, console), directory.finished_result().test_accuracy
-    assert accuracy is not None, "a finished run has scored its test set"
-    spec, config = experiment.spec, experiment.config
-    _require_mnist_shape(spec, workdir)
+    trained = load_run(workdir, experiment)
+    spec, config = trained.experiment.spec, trained.experiment.config
     files = _files(images, folder)
-    infer = _inference(directory, experiment)
     make_folder(folder, flag="output")
-    rows = [_read(file, is_shown=index < SHOWN) for index, file in enumerate(files)]
-    _predict([row for row in rows if not row["error"]], spec.classes, infer)
-    model = f"{config.experiment} on {config.dataset}, seed {config.seed}, test accuracy {percent(accuracy)}"
-    write_files(folder, {TABLE: _as_csv(rows), PAGE: predictions_page(model, rows, SHOWN) + "\n"})
+    with pictures.without_warnings():
+        rows = [_read(file, spec, is_shown=index < SHOWN) for index, file in enumerate(files)]
+    _predict([row for row in rows if not row["error"]], spec, trained.logits)
+    accuracy = f"test accuracy {percent(trained.test_accuracy)}"
+    model = f"{config.experiment} on {config.dataset}, seed {config.seed}, {accuracy}"
+    write_files(folder, {TABLE: _as_csv(rows), PAGE: predictions_page(model, spec, rows, SHOWN) + "\n"})
     show(console, rows)
     console.line(f"{folder / TABLE} and {folder / PAGE} written")
     _require_all_usable(rows)
     return rows
-
-
-def _require_mnist_shape(spec: Spec, workdir: Path) -> None:
-    """Raises InputError where the run's images have another shape than the images that pictures are made into."""
-    shape = (pictures.SIDE, pictures.SIDE, 1)
-    if spec.image_shape != shape:
-        raise InputError(
-            f"--workdir={workdir}: the run was trained on {spec.name}, whose images have the shape {spec.image_shape}; "
-            f"prediction needs a run on images of the shape {shape}, as those of MNIST."
-        )
 
 
 def _files(images: Path, output: Path) -> list[Path]:
@@ -103,43 +89,34 @@ def _files(images: Path, output: Path) -> list[Path]:
     return files
 
 
-def _inference(directory: RunDirectory, experiment: Experiment) -> Infer:
-    """The run's model as a function: uint8 images [N, 28, 28, 1] -> logits [N, classes]."""
-    learner, variables = build(experiment), load_variables(directory, experiment)
-
-    def infer(images: np.ndarray) -> np.ndarray:
-        split = Split(images, np.zeros(len(images), np.int32))
-        return learner.measures.main(compile_inference(learner, split, make_mesh()).logits(variables))
-
-    return infer
-
-
-def _read(file: Path, *, is_shown: bool) -> dict[str, Any]:
-    """The row of a file before the prediction: image, uint8 [28, 28, 1], or error; thumbnail where it is shown."""
+def _read(file: Path, spec: Spec, *, is_shown: bool) -> dict[str, Any]:
+    """The row of a file before the prediction: image, uint8 [H, W, C], or error; thumbnail where it is shown."""
     row: dict[str, Any] = dict.fromkeys(COLUMNS, "") | {"file": printable(file.name)}
     try:
-        pixels = pictures.read(file)
+        pixels = pictures.read(file, background=None if spec.mnist_form else pictures.WHITE)
         row["thumbnail"] = thumbnail(pixels) if is_shown else None
-        return row | {"image": pictures.as_mnist(pixels)}
+        return row | {"image": as_mnist(pixels) if spec.mnist_form else pictures.fitted(pixels, spec.image_shape)}
     except UnusablePicture as error:
         return row | {"error": str(error)}
 
 
-def _predict(rows: Sequence[dict[str, Any]], classes: Sequence[str], infer: Infer) -> None:
+def _predict(rows: Sequence[dict[str, Any]], spec: Spec, infer: Infer) -> None:
     """Adds the predictions to the rows, and to rows with a thumbnail the saliency of their image."""
     if not rows:
         return
-    images = np.stack([row["image"] for row in rows])
-    probabilities = np.exp(log_softmax(infer(images)))
+    probabilities = np.exp(log_softmax(infer(np.stack([row["image"] for row in rows]))))
     for row, each in zip(rows, probabilities, strict=True):
         second, first = np.argsort(each, kind="stable")[-2:]
-        row |= {"class": classes[first], "probability": float(each[first])}
-        row |= {"second_class": classes[second], "second_probability": float(each[second])}
-        row["probabilities"] = dict(zip(classes, map(float, each), strict=True))
-    shown = [index for index, row in enumerate(rows) if row["thumbnail"]]
-    maps = occlusion(infer, images[shown], probabilities[shown].argmax(axis=-1))
-    for index, each in zip(shown, maps, strict=True):
-        rows[index]["saliency"] = each
+        row |= {"class": spec.classes[first], "probability": float(each[first])}
+        row |= {"second_class": spec.classes[second], "second_probability": float(each[second])}
+        row["probabilities"] = dict(zip(spec.classes, map(float, each), strict=True))
+        if row["thumbnail"]:
+            row["saliency"] = occlusion(infer, row["image"], int(first), blank=_blank(spec, row["image"]))
+
+
+def _blank(spec: Spec, image: np.ndarray) -> np.ndarray:
+    """The colour of a blank pixel, uint8 [C]: paper, or the mean of a picture that has none."""
+    return np.zeros(image.shape[-1], np.uint8) if spec.mnist_form else image.mean(axis=(0, 1)).astype(np.uint8)
 
 
 def _as_csv(rows: Sequence[dict[str, Any]]) -> str:

@@ -63,7 +63,7 @@ def test_every_file_gets_a_row_and_bad_ones_their_reason(
     assert list(rows[0]) == ["file", "class", "probability", "second_class", "second_probability", "error"]
     reasons = {row["file"]: row["error"] for row in rows if row["error"]}
     assert list(reasons) == ["blank.png", "empty.png", "notes.txt", "truncated.jpg"]
-    assert [reasons[name].split()[0] for name in reasons] == ["blank:", "the", "neither", "truncated"]
+    assert [reasons[name].split()[0] for name in reasons] == ["blank:", "the", "no", "truncated"]
     named = {row["file"]: row for row in rows if not row["error"]}
     assert set(named) == {NASTY, "./=1+1.png", "four.jpg", r"\udcff\x1b[2J\n.png"}
     for row in named.values():

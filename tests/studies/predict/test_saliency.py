@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnn_jax.studies.predict.saliency import occlusion
+from cnn_jax.studies.predict.saliency import occlusion, patch_side
 
 
 def two_places(images: np.ndarray) -> np.ndarray:
@@ -11,10 +11,13 @@ def two_places(images: np.ndarray) -> np.ndarray:
     return np.stack([ink[:, :14, :14].mean((1, 2)), ink[:, 14:, 14:].mean((1, 2))], axis=-1)
 
 
+PAPER = np.zeros(1, np.uint8)
+
+
 def test_map_is_positive_where_the_class_is_and_negative_where_the_other_is() -> None:
-    images = np.zeros((2, 28, 28, 1), np.uint8)
-    images[:, 4:8, 4:8] = images[:, 20:24, 20:24] = 200
-    first, second = occlusion(two_places, images, np.array([0, 1]))
+    image = np.zeros((28, 28, 1), np.uint8)
+    image[4:8, 4:8] = image[20:24, 20:24] = 200
+    first, second = (occlusion(two_places, image, label, blank=PAPER) for label in (0, 1))
     assert first.shape == (28, 28)
     assert first.dtype == np.float32
     assert first[5, 5] > 0 > first[21, 21]
@@ -23,9 +26,26 @@ def test_map_is_positive_where_the_class_is_and_negative_where_the_other_is() ->
 
 
 def test_values_are_falls_of_the_log_probability() -> None:
-    images = np.zeros((1, 28, 28, 1), np.uint8)
-    images[0, 4, 4] = 255
-    [map_] = occlusion(two_places, images, np.array([0]), patch=1, stride=1)
+    image = np.zeros((28, 28, 1), np.uint8)
+    image[4, 4] = 255
+    map_ = occlusion(two_places, image, 0, blank=PAPER, positions=28)  # patches of 3 x 3, one at each pixel
     before, after = np.log(1 / (1 + np.exp(-1 / 196))), np.log(0.5)
     assert np.isclose(map_[4, 4], before - after)
-    assert np.count_nonzero(map_) == 1
+    assert np.count_nonzero(map_) == 5 * 5
+
+
+def test_patches_of_a_large_colour_picture_are_as_many_and_cover_it() -> None:
+    seen = []
+
+    def infer(images: np.ndarray) -> np.ndarray:
+        seen.append(images)
+        return np.zeros((len(images), 2), np.float32)
+
+    colour = np.array([10, 20, 30], np.uint8)
+    image = np.full((140, 70, 3), 200, np.uint8)
+    assert occlusion(infer, image, 0, blank=colour).shape == (140, 70)
+    [images] = seen
+    is_blank = (images[1:] == colour).all(axis=-1)
+    assert len(images) == 1 + 14 * 7
+    assert is_blank.any(axis=0).all()
+    assert is_blank.sum(axis=(1, 2)).max() == patch_side(image.shape) ** 2 == 21**2
