@@ -118,7 +118,7 @@ def images(
     """A folder of your own pictures (--dataset_dir): train/CLASS/FILE and test/CLASS/FILE, or CLASS/FILE
 
     Files are PNG, JPEG, WebP, BMP, TIFF or GIF, of any size: the middle is scaled to `size`. Classes are sorted by
-    name. The training images are in random order, the same on every machine. Raises InputError where the folder is not
+    name. The order is random, the same on every machine. Raises InputError where the folder is not
     of this form.
     """
     train, test = _parts(dataset_dir, split_seed, test_share)
@@ -131,25 +131,30 @@ def images(
         )
     decisive = (_VERSION, size, channels, split_seed, skip_unreadable, train, test)
     labelled = [[(file.path, names.index(name)) for name in part for file in part[name]] for part in (train, test)]
-    order = np.random.default_rng(split_seed).permutation(len(labelled[0]))
+    # In random order: the last training images may be held out, and the first test images are shown on pages.
+    train_files, test_files = (_shuffled(files, [split_seed, part]) for part, files in enumerate(labelled))
     return PictureSource(
         Spec(
             name="images",
             description=f"pictures of {len(names):,} classes",
             image_shape=(size, size, channels),
             classes=tuple(map(printable, names)),
-            train_examples=len(labelled[0]),
-            test_examples=len(labelled[1]),
+            train_examples=len(train_files),
+            test_examples=len(test_files),
         ),
         version=hashlib.sha256(repr(decisive).encode()).hexdigest()[:16],
         cache_name=f"images-{hashlib.sha256(os.fsencode(dataset_dir.absolute())).hexdigest()[:16]}",
         normalize=normalize,
         is_checked=True,
         folder=dataset_dir,
-        train=tuple(labelled[0][index] for index in order),
-        test=tuple(labelled[1]),
+        train=train_files,
+        test=test_files,
         skip_unreadable=skip_unreadable,
     )
+
+
+def _shuffled(files: Sequence[tuple[str, int]], seed: list[int]) -> tuple[tuple[str, int], ...]:
+    return tuple(files[index] for index in np.random.default_rng(seed).permutation(len(files)))
 
 
 def _parts(dataset_dir: Path, split_seed: int, test_share: float) -> tuple[Classes, Classes]:
