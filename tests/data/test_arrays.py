@@ -163,7 +163,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 @pytest.mark.fuzz
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200) | damaged())
-def test_file_by_somebody_else_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
+def test_array_file_by_somebody_else_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.npz"
     path.write_bytes(content)
     try:
