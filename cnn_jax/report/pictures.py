@@ -98,8 +98,20 @@ def png(pixels: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
+def tile(pixels: np.ndarray, side: int = 96) -> tuple[bytes, str]:
+    """A small picture of a dataset's image and its media type: pixel by pixel, or scaled down to at most `side`.
+
+    pixels: uint8 [H, W, C]: colours where C is 3, otherwise the mean of the channels, dark where large.
+    """
+    shown = pixels if pixels.shape[2] == 3 else 255 - np.rint(pixels.mean(axis=2)).astype(np.uint8)
+    return (thumbnail(shown, side), "image/jpeg") if max(shown.shape[:2]) > side else (png(shown), "image/png")
+
+
 def thumbnail(pixels: np.ndarray, side: int = 240) -> bytes:
-    """The bytes of a JPEG file of an image whose longer side is scaled to at most `side`. pixels: uint8 [H, W, 3]."""
+    """The bytes of a JPEG file of an image whose longer side is scaled to at most `side`.
+
+    pixels: uint8 [H, W] or [H, W, 3].
+    """
     stream, small = io.BytesIO(), Image.fromarray(pixels)
     small.thumbnail((side, side))
     small.save(stream, "JPEG", quality=80)

@@ -5,8 +5,8 @@
 Writes the file beside this script. It was made with scikit-learn 1.9.1 and numpy 2.4.6. Only this script needs
 scikit-learn: the project reads the numbers and never imports it.
 
-The file holds a list of cases. In `all classes`, every class has images and is predicted; in `gaps`, class 2 of 7 has no
-images, class 4 is never predicted, and class 6 is neither; `two classes` has no top-5 accuracy. Each case has
+The file holds a list of cases. In `all classes`, every class has images and is predicted; in `gaps`, class 2 of 7 has
+no images, class 4 is never predicted, and class 6 is neither; `two classes` has no top-5 accuracy. Each case has
 
     name, classes       what it is called; how many classes there are
     logits, labels      of each image, [N][classes] and [N]; a prediction is the class of the largest logit
