@@ -31,6 +31,7 @@ def test_every_panel_is_drawn() -> None:
         ((28, 28, 1), (28, 28), "image/png"),
         ((32, 20, 3), (20, 32), "image/png"),
         ((9, 9, 2), (9, 9), "image/png"),
+        ((9, 9, 4), (9, 9), "image/png"),
         ((300, 200, 3), (64, 96), "image/jpeg"),
         ((10, 480, 1), (96, 2), "image/jpeg"),
     ],

@@ -13,7 +13,6 @@ from cnn_jax.report.classification import (
     top_k_accuracy,
 )
 from cnn_jax.report.statistics import estimate
-from cnn_jax.training.metrics import log_softmax
 
 SCORES = ("precision", "recall", "f1")
 TOP = 5  # of as many classes or fewer, every image is among the first 5
@@ -58,16 +57,16 @@ def _estimates(of_seeds: Sequence[Sequence[float]]) -> dict[str, Any]:
     }
 
 
-def misclassified(logits: np.ndarray, labels: np.ndarray, most: int) -> dict[str, Any]:
+def misclassified(log_probabilities: np.ndarray, labels: np.ndarray, most: int) -> dict[str, Any]:
     """The confused pairs of classes, the most frequent first, with the images that at least one seed confuses so.
 
     images: how many there are, of a pair and of all pairs. shown: the first of a pair, ordered by the probability of
     the wrong class, which is the mean over the seeds. There are at most `most` of them in all: every pair gets its
     first one before any gets its second, and a pair without one is left out.
-    logits: float [seeds, N, classes]. labels: int [N].
+    log_probabilities: float [seeds, N, classes]. labels: int [N].
     """
-    probabilities = np.exp(log_softmax(logits)).mean(axis=0)
-    pairs = sorted(_pairs(logits.argmax(axis=-1), labels, probabilities), key=lambda pair: -pair["predictions"])
+    predictions, probabilities = log_probabilities.argmax(axis=-1), np.exp(log_probabilities).mean(axis=0)
+    pairs = sorted(_pairs(predictions, labels, probabilities), key=lambda pair: -pair["predictions"])
     sizes = np.array([pair["images"] for pair in pairs], np.int64)
     shown = _shared_out(most, sizes)
     cut = [{**pair, "shown": pair["shown"][:number]} for pair, number in zip(pairs, shown, strict=True)]

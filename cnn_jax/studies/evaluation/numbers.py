@@ -41,13 +41,11 @@ def run_record(
 
     Where a model has several outputs, all of these are of its main output, but each seed has loss and accuracy of every
     output, and so have the classes. results: what each seed recorded, by seed. logits: of each seed, float
-    [N, classes], or a dict of them by output. targets: int [N], or a dict of them. spec: of the dataset that was
-    scored. same_dataset: whether it is the one that the run was trained on. most_images: how many misclassified ones
-    to name.
+    [N, classes], or a dict of them by output. targets: int [N], or a dict of them. spec: of the scored dataset.
+    same_dataset: whether the run was trained on it. most_images: how many misclassified images to name.
     """
     logits, labels = list(logits), measures.main(targets)
-    of_main = np.stack([measures.main(of_seed) for of_seed in logits])
-    logs = metrics.log_softmax(of_main)
+    logs = metrics.log_softmax(np.stack([measures.main(of_seed) for of_seed in logits]))
     scores = [dataclasses.asdict(calibration.quality(of_seed, labels)) for of_seed in logs]
     measured = [measures.score(of_seed, targets) for of_seed in logits]
     pooled = calibration.reliability(np.exp(logs).reshape(-1, logs.shape[-1]), np.tile(labels, len(logs)))
@@ -64,7 +62,7 @@ def run_record(
         "mean": {measure: dataclasses.asdict(estimate([one[measure] for one in scores])) for measure in scores[0]},
         "reliability": {"single models": _plain(pooled)},
         "classification": _by_output(name, measures, logits, targets, spec),
-        "misclassified": classes.misclassified(of_main, labels, most_images),
+        "misclassified": classes.misclassified(logs, labels, most_images),
         **_own_metrics({metric: [score.metrics[metric] for score in measured] for metric in measures.metrics}),
     }
     if measures.main_output:

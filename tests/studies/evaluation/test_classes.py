@@ -18,7 +18,7 @@ from cnn_jax.studies.evaluation.classes import classes_record, misclassified
 from cnn_jax.studies.evaluation.numbers import run_record
 from cnn_jax.studies.evaluation.page import render_page
 from cnn_jax.studies.evaluation.run import _print_classes
-from cnn_jax.training.metrics import Measures
+from cnn_jax.training.metrics import Measures, log_softmax
 from tests.browser import Browser, require_sound
 from tests.studies.evaluation import test_page as made
 
@@ -63,11 +63,12 @@ def test_class_without_images_and_class_that_seeds_never_predict_are_remarked() 
     ]
     right = found(answers([0, 1, 2]), np.array([0, 1, 2]), ["a", "b", "c"])
     assert list(classes_page.remarks(right)) == ["no test image is misclassified"]
+    assert misclassified(answers([0, 1, 2]), np.array([0, 1, 2]), most=10) == {"images": 0, "pairs": []}
 
 
 def test_every_misclassified_image_is_under_its_pair_with_the_most_probable_error_first() -> None:
     [logits], labels = made.logits(1), made.LABELS
-    record = misclassified(logits[None], labels, most=1000)
+    record = misclassified(log_softmax(logits[None]), labels, most=1000)
     predictions = logits.argmax(axis=-1)
     named = {item["index"]: (pair["class"], pair["predicted"]) for pair in record["pairs"] for item in pair["shown"]}
     wrong = np.flatnonzero(predictions != labels)
@@ -91,8 +92,8 @@ def test_image_says_how_many_seeds_confuse_it() -> None:
 
 @pytest.mark.parametrize("most", [5, 60, 90])
 def test_images_of_a_page_are_shared_out_among_the_pairs(most: int) -> None:
-    every = misclassified(made.logits(1), made.LABELS, most=1000)
-    some = misclassified(made.logits(1), made.LABELS, most=most)
+    logs = log_softmax(made.logits(1))
+    every, some = (misclassified(logs, made.LABELS, most=number) for number in (1000, most))
     numbers = [len(pair["shown"]) for pair in some["pairs"]]
     assert sum(numbers) == most < every["images"] == some["images"]
     for pair, of_all in zip(some["pairs"], every["pairs"], strict=False):  # the least frequent pairs may have none
