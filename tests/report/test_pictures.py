@@ -43,3 +43,11 @@ def test_tile_of_any_image_is_small_and_keeps_its_form(
     picture = Image.open(io.BytesIO(content))
     assert (picture.size, found) == (size, media_type)
     assert picture.getextrema() == (((200, 200),) * 3 if shape[2] == 3 else (55, 55))  # ink is dark
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_image_with_any_number_of_channels_is_drawn(channels: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 6, channels), dtype=np.uint8)
+    drawing = pictures.gallery("an image", [pixels], ["image"], columns=1)
+    mean = pictures.gallery("an image", [pixels.mean(axis=2)], ["image"], columns=1)
+    assert (drawing == mean) == (channels != 3)
