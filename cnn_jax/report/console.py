@@ -167,13 +167,15 @@ class Console:
         if widths is None:
             self._print_as_lists(table)
             return
-        shown = RichTable(title=table.title, title_justify="left")
+        shown = RichTable()
         for column, heading in enumerate(table.headings):
             justify: Any = "right" if table.is_numeric(column) else "left"
             shown.add_column(heading, justify=justify, overflow="fold", width=widths[column])
         for row in table.rows:
             shown.add_row(*row)
-        RichConsole(file=sys.stdout, highlight=False, markup=False, width=width).print(shown)
+        terminal = RichConsole(file=sys.stdout, highlight=False, markup=False, width=width)
+        terminal.print(table.title, style="table.title")  # as a title of the table it would wrap at the table's width
+        terminal.print(shown)
 
     def _print_as_lists(self, table: Table) -> None:
         """Prints each row as a list of its headings and cells."""
@@ -184,6 +186,12 @@ class Console:
             for heading, cell in zip(table.headings, row, strict=True):
                 self.line(f"  {heading:<{widest}}  {cell}".rstrip())
         self.line("")
+
+
+def fits(table: Table, width: int) -> bool:
+    """Whether a table is printed within `width` columns without a line break in any cell."""
+    columns = zip(table.headings, *table.rows, strict=True)
+    return sum(max(map(len, column)) + _PADDING for column in columns) + 1 <= width
 
 
 def _metrics(row: Mapping[str, Any], split: str) -> str:

@@ -56,7 +56,33 @@ class Row:
     figures: Sequence[Figure]
 
 
-Block = str | Table | Figure | Row | Card  # a string is a paragraph
+@dataclass(frozen=True)
+class Matrix:
+    """A square table, whose first column names the rows, with shaded cells. shares: of 1, a row for each of its rows.
+
+    The square root of a share is the shade: a few images outside the diagonal show beside a thousand on it.
+    """
+
+    table: Table
+    shares: Sequence[Sequence[float]]
+
+    @property
+    def has_long_headings(self) -> bool:
+        """Whether the headings are turned, so that columns stay narrow."""
+        return max(map(len, self.table.headings[1:])) > 3
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures that are hidden until a link of a table opens them. name: what the link says, without spaces."""
+
+    name: str
+    title: str
+    words: str
+    pictures: Sequence[Picture]
+
+
+Block = str | Table | Figure | Row | Card | Matrix | Gallery  # a string is a paragraph
 
 
 @dataclass(frozen=True)
@@ -84,7 +110,15 @@ def render(page: Page) -> str:
     )
     environment.filters["mark_commands"] = mark_commands
     macros = environment.get_template("blocks.html").module
-    kinds = {str: "text", Table: "table", Figure: "figure", Row: "row", Card: "card"}
+    kinds = {
+        str: "text",
+        Table: "table",
+        Figure: "figure",
+        Row: "row",
+        Card: "card",
+        Matrix: "matrix",
+        Gallery: "gallery",
+    }
 
     def show(block: Block) -> Markup:
         return Markup(getattr(macros, kinds[type(block)])(block))

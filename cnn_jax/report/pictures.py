@@ -21,11 +21,12 @@ STROKES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))  # each colour goes wi
 def image(
     axes: Axes, pixels: np.ndarray, title: str = "", *, low: float | None = None, high: float | None = None
 ) -> None:
-    """Draws an image pixel by pixel. pixels: [H, W] or [H, W, 1], dark where large, or uint8 [H, W, 3], colours.
+    """Draws an image pixel by pixel. pixels: [H, W] or [H, W, C].
 
+    Three channels are colours, uint8. Of others the mean is drawn, dark where large.
     low, high: the values that are drawn white and black; by default the smallest and the largest.
     """
-    axes.imshow(pixels, cmap=GREY, vmin=low, vmax=high, interpolation="none")
+    axes.imshow(_grey_or_colours(pixels), cmap=GREY, vmin=low, vmax=high, interpolation="none")
     _frame(axes, title)
 
 
@@ -98,8 +99,22 @@ def png(pixels: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
+def tile(pixels: np.ndarray, side: int = 96) -> tuple[bytes, str]:
+    """A small picture of a dataset's image and its media type: pixel by pixel, or scaled down to at most `side`.
+
+    pixels: uint8 [H, W, C], shown as in `image`.
+    """
+    shown = _grey_or_colours(pixels)
+    if shown.ndim == 2:
+        shown = 255 - np.rint(shown).astype(np.uint8)
+    return (thumbnail(shown, side), "image/jpeg") if max(shown.shape[:2]) > side else (png(shown), "image/png")
+
+
 def thumbnail(pixels: np.ndarray, side: int = 240) -> bytes:
-    """The bytes of a JPEG file of an image whose longer side is scaled to at most `side`. pixels: uint8 [H, W, 3]."""
+    """The bytes of a JPEG file of an image whose longer side is scaled to at most `side`.
+
+    pixels: uint8 [H, W] or [H, W, 3].
+    """
     stream, small = io.BytesIO(), Image.fromarray(pixels)
     small.thumbnail((side, side))
     small.save(stream, "JPEG", quality=80)
@@ -113,6 +128,11 @@ def tinted(pixels: np.ndarray, values: np.ndarray, largest: float) -> np.ndarray
     """
     colours = matplotlib.colormaps[DIVERGING](0.5 + 0.5 * values / (largest or 1.0))[..., :3]
     return np.rint(255 * colours * (1 - 0.75 * pixels[..., None] / 255)).astype(np.uint8)
+
+
+def _grey_or_colours(pixels: np.ndarray) -> np.ndarray:
+    """[H, W] or [H, W, C] -> [H, W] or, where C is 3, as it is."""
+    return pixels if pixels.ndim == 2 or pixels.shape[2] == 3 else pixels.mean(axis=2)
 
 
 def _frame(axes: Axes, title: str) -> None:

@@ -1,5 +1,6 @@
 """Tables of text: one class for the console and for pages, and the tables that several studies show."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,11 +21,15 @@ MACHINE_FACTS = {
 
 @dataclass(frozen=True)
 class Table:
-    """A title, headings, and rows of as many cells of text."""
+    """A title, headings, and rows of as many cells of text.
+
+    links: the part of a page that a cell opens there, by its row and column.
+    """
 
     title: str
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
+    links: Mapping[tuple[int, int], str] = dataclasses.field(default_factory=dict)
 
     def is_numeric(self, column: int) -> bool:
         """Whether all cells of the column are numbers, which are aligned to the right. Empty cells and dashes count."""

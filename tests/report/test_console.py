@@ -11,7 +11,7 @@ import termios
 
 import pytest
 
-from cnn_jax.report.console import Console
+from cnn_jax.report.console import Console, fits
 from cnn_jax.report.tables import Table
 
 TABLE = Table(
@@ -88,3 +88,11 @@ def test_table_breaks_no_word_of_its_headings(columns: int) -> None:
 def test_table_in_a_file_has_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
     Console().table(TABLE)
     assert "lecture_cnn_no_pooling │ 98.94 % " in " ".join(capsys.readouterr().out.split()).replace("  ", " ") + " "
+
+
+@pytest.mark.parametrize("row", [["a", "1"], ["longer", "12,345"], ["two words", ""]])
+def test_table_fits_into_as_many_columns_as_it_takes(row: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("", ["class", "number"], [row])
+    Console(progress=False).table(table)
+    width = max(map(len, capsys.readouterr().out.splitlines()))
+    assert fits(table, width) and not fits(table, width - 1)

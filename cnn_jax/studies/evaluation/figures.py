@@ -86,8 +86,7 @@ def corrupted_images(samples: Mapping[str, np.ndarray]) -> Markup:
         rows = figure.subplots(len(samples), 1, squeeze=False)[:, 0]
         for axes, (name, images) in zip(rows, samples.items(), strict=True):
             strengths = [np.pad(np.concatenate(strength, 1), ((0, 0), (0, _GAP), (0, 0))) for strength in images]
-            sheet = np.concatenate(strengths, axis=1)
-            pictures.image(axes, sheet[..., 0] if sheet.shape[-1] == 1 else sheet / 255, low=0, high=255)
+            pictures.image(axes, np.concatenate(strengths, axis=1), low=0, high=255)
             axes.set_title(name, loc="left", fontsize=10)
             axes.set_axis_off()
 

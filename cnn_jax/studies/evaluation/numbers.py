@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from cnn_jax.data.dataset import Spec
 from cnn_jax.report.statistics import estimate
 from cnn_jax.runs.result import Result
-from cnn_jax.studies.evaluation import calibration, corruptions, ensembles
+from cnn_jax.studies.evaluation import calibration, classes, corruptions, ensembles
 from cnn_jax.training import metrics
 from cnn_jax.training.metrics import Measures, Score
 
@@ -31,15 +32,17 @@ def run_record(
     results: Mapping[int, Result],
     logits: Iterable[Any],
     targets: Any,
+    spec: Spec,
     *,
     same_dataset: bool,
+    most_images: int = classes.MOST_IMAGES,
 ) -> dict[str, Any]:
-    """The scores of a run's seeds, their means, ensembles of them, and the bins of reliability diagrams.
+    """The scores of a run's seeds, their means, those of each class, ensembles, and the bins of reliability diagrams.
 
-    Where a model has several outputs, all of these are of its main output, and each seed has loss and accuracy of every
-    output too. results: what each seed recorded, by seed. logits: of each seed, float [N, classes], or a dict of them
-    by output. targets: int [N], or a dict of them. same_dataset: whether they are of the dataset that the run was
-    trained on.
+    Where a model has several outputs, all of these are of its main output, but each seed has loss and accuracy of every
+    output, and so have the classes. results: what each seed recorded, by seed. logits: of each seed, float
+    [N, classes], or a dict of them by output. targets: int [N], or a dict of them. spec: of the scored dataset.
+    same_dataset: whether the run was trained on it. most_images: how many misclassified images to name.
     """
     logits, labels = list(logits), measures.main(targets)
     logs = metrics.log_softmax(np.stack([measures.main(of_seed) for of_seed in logits]))
@@ -58,6 +61,8 @@ def run_record(
         ],
         "mean": {measure: dataclasses.asdict(estimate([one[measure] for one in scores])) for measure in scores[0]},
         "reliability": {"single models": _plain(pooled)},
+        "classification": _by_output(name, measures, logits, targets, spec),
+        "misclassified": classes.misclassified(logs, labels, most_images),
         **_own_metrics({metric: [score.metrics[metric] for score in measured] for metric in measures.metrics}),
     }
     if measures.main_output:
@@ -70,6 +75,20 @@ def run_record(
         of_all = calibration.reliability(np.exp(ensembles.averaged(logs)), labels)
         record["reliability"][f"ensemble of {len(logs)}"] = _plain(of_all)
     return record
+
+
+def _by_output(run: str, measures: Measures, logits: Sequence[Any], targets: Any, spec: Spec) -> list[dict[str, Any]]:
+    """The scores of the classes of each output. Those of the main output have the names of the dataset's classes."""
+    outputs = [None] if measures.main_output is None else list(targets)
+    found = []
+    for output in outputs:
+        pick = Measures(main_output=output).main
+        of_seeds, labels = np.stack([pick(of_seed) for of_seed in logits]), np.asarray(pick(targets))
+        is_main = output == measures.main_output
+        names = spec.classes if is_main else [str(index) for index in range(of_seeds.shape[-1])]
+        scored = f"{run} on {spec.name}{f', {output}' if output else ''}"
+        found.append({"output": output, "scored": scored, **classes.classes_record(of_seeds, labels, names)})
+    return found
 
 
 def _own_metrics(values: Mapping[str, Sequence[float]]) -> dict[str, Any]:

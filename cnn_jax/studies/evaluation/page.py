@@ -9,6 +9,7 @@ from cnn_jax.report.format import MISSING, interval, listed, loss, loss_estimate
 from cnn_jax.report.page import Figure, Page, Section, render
 from cnn_jax.report.tables import Table, machine_table
 from cnn_jax.studies.evaluation import figures
+from cnn_jax.studies.evaluation.classes_page import class_blocks
 from cnn_jax.studies.evaluation.corruptions import STRENGTHS
 
 Record = Mapping[str, Any]
@@ -105,8 +106,11 @@ def sentences(record: Record, run: Record) -> Iterator[str]:
     yield f"expected calibration error{error}, with {record['bins']} bins; the loss is the mean negative log-likelihood"
 
 
-def render_page(record: Record, samples: Mapping[str, np.ndarray]) -> str:
-    """The page as HTML. samples: some test images for each corruption and strength, uint8 [6, N, H, W, C]."""
+def render_page(record: Record, images: np.ndarray, samples: Mapping[str, np.ndarray]) -> str:
+    """The page as HTML. images: the test images, uint8 [N, H, W, C].
+
+    samples: some of them for each corruption and strength, uint8 [6, N, H, W, C].
+    """
     with_ensembles = [run for run in record["runs"] if "ensembles" in run]
     outputs = [
         f"{run['name']} has several outputs; its scores are those of {run['main_output']}."
@@ -115,6 +119,8 @@ def render_page(record: Record, samples: Mapping[str, np.ndarray]) -> str:
     ]
     metrics = [metrics_table(record)] if metrics_table(record).rows else []
     sections = [Section("Scores", [_SCORES_TEXT.format(**record), *outputs, _overview(record), *metrics])]
+    of_classes = [class_blocks(run, images, f"images-{index}") for index, run in enumerate(record["runs"], start=1)]
+    sections.append(Section("Classes", [_CLASSES_TEXT, *(block for blocks in of_classes for block in blocks)]))
     if with_ensembles:
         tables = [ensemble_table(record, run) for run in with_ensembles]
         sections.append(Section("Ensembles", [_ENSEMBLES_TEXT, *tables]))
@@ -136,6 +142,15 @@ _SCORES_TEXT = (
     "(Student's t). The test loss is the mean negative log-likelihood of the right class, in nats. The calibration "
     "error is the expected calibration error: the mean gap between a model's confidence, which is its largest "
     "probability, and how often it is right, over {bins} bins of confidence (Guo et al., 2017)."
+)
+_CLASSES_TEXT = (
+    "Precision: of the images that are predicted to be of a class, the share that are. Recall: of the images of a "
+    "class, the share that are predicted to be so. F1: the harmonic mean of the two. Support: the number of test "
+    "images of the class. The macro average is the mean over the classes; the weighted average weights each class by "
+    "its support. Where there are more than five classes, the top-5 accuracy is the share of images whose class is "
+    "among the five most probable ones. The definitions are those of scikit-learn's classification_report; a score "
+    "whose denominator is 0 is 0. The confusion matrix has a row for each class and a column for each prediction; its "
+    "numbers count test images."
 )
 _ENSEMBLES_TEXT = (
     "An ensemble predicts the mean of its members' probabilities. Each row is the mean over subsets of the seeds: all "

@@ -14,12 +14,20 @@ from cnn_jax.data.dataset import Spec, Split
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.files import make_folder, numbered, require_free, write_files
-from cnn_jax.report.console import Console
+from cnn_jax.report.console import Console, fits
 from cnn_jax.runs import machine
 from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.finished import experiment_of, finished_seeds, load_variables
 from cnn_jax.runs.options import RUNS, RunOptions
 from cnn_jax.runs.session import load_dataset
+from cnn_jax.studies.evaluation.classes import MOST_IMAGES
+from cnn_jax.studies.evaluation.classes_page import (
+    confusions_table,
+    console_matrix,
+    remarks,
+    report_table,
+    short_names,
+)
 from cnn_jax.studies.evaluation.corruptions import accuracies, samples, selected
 from cnn_jax.studies.evaluation.numbers import corruption_record, evaluation_record, run_record
 from cnn_jax.studies.evaluation.page import (
@@ -36,6 +44,7 @@ from cnn_jax.training.learner import Learner
 from cnn_jax.training.mesh import make_mesh
 
 SHOWN_IMAGES = 3  # test images that the page shows corrupted
+TERMINAL_WIDTH = 80  # a confusion matrix is printed where it fits into so many columns
 
 
 @dataclass(frozen=True)
@@ -102,7 +111,8 @@ def run(
     if output:
         make_folder(output, flag="output")
 
-    records = [_run_record(run, models[run.name], spec, test) for run in chosen]
+    most_images = MOST_IMAGES // len(chosen)
+    records = [_run_record(run, models[run.name], spec, test, most_images) for run in chosen]
     record = evaluation_record(spec.name, len(test), machine.describe(list(options.command_line)), records)
     if names:
         infer = {name: model.main_logits for name, model in models.items()}
@@ -110,7 +120,7 @@ def run(
         record["corruptions"] = corruption_record(found, {run.name: list(run.seeds) for run in chosen})
     _print(console, record)
     if output:
-        _write(output, record, test.images[:SHOWN_IMAGES])
+        _write(output, record, test.images)
         console.line(f"{output / 'evaluation.html'} written, and its numbers beside it")
     return record
 
@@ -161,11 +171,12 @@ def _model(run: _Run, spec: Spec, test: Split) -> _Model:
     return _Model(learner, compile_inference(learner, test, make_mesh()), variables)
 
 
-def _run_record(run: _Run, model: _Model, spec: Spec, test: Split) -> dict[str, Any]:
+def _run_record(run: _Run, model: _Model, spec: Spec, test: Split, most_images: int) -> dict[str, Any]:
     results = {seed: directory.finished_result() for seed, directory in run.seeds.items()}
     is_own = spec.name == run.experiment.spec.name
     logits, targets = model.logits(test.images), model.learner.targets(test.labels)
-    return run_record(run.name, str(run.path), model.learner.measures, results, logits, targets, same_dataset=is_own)
+    about = (run.name, str(run.path), model.learner.measures, results)
+    return run_record(*about, logits, targets, spec, same_dataset=is_own, most_images=most_images)
 
 
 def _print(console: Console, record: Mapping[str, Any]) -> None:
@@ -179,11 +190,24 @@ def _print(console: Console, record: Mapping[str, Any]) -> None:
             console.table(ensemble_table(record, run))
         for line in sentences(record, run):
             console.line(line)
+        for found in run["classification"]:
+            _print_classes(console, found)
     if metrics_table(record).rows:
         console.table(metrics_table(record))
     if "corruptions" in record:
         console.table(strength_table(record))
         console.table(corruption_table(record))
+
+
+def _print_classes(console: Console, found: Mapping[str, Any]) -> None:
+    """Prints the scores of each class, and the confusion matrix or, where it is too large, its largest numbers."""
+    names, matrix = short_names(found), console_matrix(found)
+    console.table(report_table(found, names))
+    for remark in remarks(found):
+        console.line(remark)
+    shown = matrix if fits(matrix, TERMINAL_WIDTH) else confusions_table(found, names)
+    if shown.rows:
+        console.table(shown)
 
 
 def _print_score(console: Console, record: Mapping[str, Any], seed: Mapping[str, Any]) -> None:
@@ -193,13 +217,13 @@ def _print_score(console: Console, record: Mapping[str, Any], seed: Mapping[str,
 
 
 def _write(folder: Path, record: Mapping[str, Any], images: np.ndarray) -> None:
-    """Writes record and page. images: test images to show corrupted, uint8 [N, H, W, C]."""
+    """Writes record and page. images: the test images, uint8 [N, H, W, C]."""
     scores = {name: part for name, part in record.items() if name != "corruptions"}
     files = {"evaluation.json": json.dumps(scores, indent=1, allow_nan=False)}
     shown: dict[str, np.ndarray] = {}
     if "corruptions" in record:
         shared = {name: record[name] for name in ("format", "dataset", "test_examples", "machine")}
         files["corruptions.json"] = json.dumps(shared | record["corruptions"], indent=1, allow_nan=False)
-        shown = {name: samples(images, name) for name in record["corruptions"]["kinds"]}
-    files["evaluation.html"] = render_page(record, shown)
+        shown = {name: samples(images[:SHOWN_IMAGES], name) for name in record["corruptions"]["kinds"]}
+    files["evaluation.html"] = render_page(record, images, shown)
     write_files(folder, {name: text + "\n" for name, text in files.items()})

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from cnn_jax.report import figures, pictures
+from cnn_jax.report.classification import confusion_matrix
 from cnn_jax.report.format import loss, percent
 from cnn_jax.report.page import Block, Figure, Section, Table
 from cnn_jax.studies.lesson.formats import Record
@@ -65,8 +66,6 @@ def compute(runs: Sequence[Run], images: np.ndarray, classes: Sequence[str]) -> 
 def _facts(run: Run, images: np.ndarray, classes: int) -> dict[str, Any]:
     losses = -log_softmax(run.logits)[np.arange(len(run.labels)), run.labels]
     answers = run.logits.argmax(axis=-1)
-    confusion = np.zeros((classes, classes), np.int64)
-    np.add.at(confusion, (run.labels, answers), 1)
     wrong = np.flatnonzero(answers != run.labels)
     wrong = wrong[np.argsort(-losses[wrong], kind="stable")]
     return {
@@ -77,7 +76,7 @@ def _facts(run: Run, images: np.ndarray, classes: int) -> dict[str, Any]:
         "parameters": run.parameters,
         "examples": len(run.labels),
         "epoch_seconds": float(np.mean([row["seconds"] for row in run.rows])),
-        "confusion": confusion,
+        "confusion": confusion_matrix(run.labels, answers, classes),
         "wrong": wrong,
         "wrong_losses": losses[wrong],
         "wrong_images": images[wrong[:SHOWN]],

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from cnn_jax import data
 from cnn_jax.data.dataset import Split
 from cnn_jax.report.format import percent
 from cnn_jax.runs.result import Result
@@ -16,6 +17,7 @@ from tests import fabricated
 
 NASTY = '<script>alert("x")</script>'
 LABELS = np.arange(1000) % 10
+IMAGES = np.random.default_rng(2).integers(0, 256, (1000, 8, 8, 1), dtype=np.uint8)
 
 
 def result(seed: int) -> Result:
@@ -48,7 +50,8 @@ def logits(seeds: int) -> np.ndarray:
 
 def record(name: str = "net", seeds: int = 2, *, same_dataset: bool = False) -> dict[str, Any]:
     results = {seed: result(seed) for seed in range(seeds)}
-    run = run_record(name, f"runs/{name}", Measures(), results, logits(seeds), LABELS, same_dataset=same_dataset)
+    path, scored = f"runs/{name}", (logits(seeds), LABELS)
+    run = run_record(name, path, Measures(), results, *scored, data.spec("mnist"), same_dataset=same_dataset)
     return evaluation_record("mnist", len(LABELS), fabricated.MACHINE | {"command_line": ["--mode=evaluate"]}, [run])
 
 
@@ -66,15 +69,15 @@ def corrupted(name: str = "net") -> dict[str, Any]:
 
 def test_page_escapes_names_and_needs_no_other_file() -> None:
     samples = {"occlusion": np.zeros((6, 2, 8, 8, 3), np.uint8)}
-    html = render_page(corrupted(NASTY), samples)
+    html = render_page(corrupted(NASTY), IMAGES, samples)
     assert "<script" not in html
     assert "&lt;script&gt;" in html
-    assert not re.search(r"<(link|iframe|object)\b|@import|src=", html)
+    assert not re.search(r"<(link|iframe|object)\b|@import|src=\"(?!data:image/)", html)
 
 
 def test_each_figure_says_in_words_what_it_shows() -> None:
     found = corrupted()
-    html = render_page(found, {"occlusion": np.zeros((6, 2, 8, 8, 1), np.uint8)})
+    html = render_page(found, IMAGES, {"occlusion": np.zeros((6, 2, 8, 8, 1), np.uint8)})
     labels = re.findall(r'<svg role="img" aria-label="([^"]*)"', html)
     assert len(labels) == 3
     error = found["runs"][0]["mean"]["calibration_error"]["mean"]
@@ -87,7 +90,7 @@ def test_each_figure_says_in_words_what_it_shows() -> None:
 
 def test_single_seed_has_neither_interval_nor_ensembles() -> None:
     found = record(seeds=1, same_dataset=True)
-    html = render_page(found, {})
+    html = render_page(found, IMAGES, {})
     assert not re.search(r"\d ± ", html)
     assert "nsemble" not in html
     error = found["runs"][0]["seeds"][0]["calibration_error"]

@@ -11,6 +11,7 @@ import pytest
 
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment
+from cnn_jax.report.classification import confusion_matrix
 from cnn_jax.report.console import Console
 from cnn_jax.runs.execute import execute
 from cnn_jax.runs.options import RunOptions
@@ -57,6 +58,7 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_every_seed_is_found_again_and_nothing_is_written(trained: Path, evaluated: Evaluate, tmp_path: Path) -> None:
     before = content(trained)
     [run] = evaluated(workdir=trained / "dense")["runs"]
+    by_class = np.zeros((10, 10), int)
     for row in run["seeds"]:
         folder = trained / f"dense/seed-{row['seed']}"
         result = json.loads((folder / "result.json").read_text())
@@ -64,6 +66,8 @@ def test_every_seed_is_found_again_and_nothing_is_written(trained: Path, evaluat
         stored = np.load(folder / "predictions.npz")
         probabilities = np.exp(log_softmax(stored["logits"]))
         assert row["calibration_error"] == calibration.expected_calibration_error(probabilities, stored["labels"])
+        by_class += confusion_matrix(stored["labels"], stored["logits"].argmax(axis=-1), 10)
+    assert run["classification"][0]["confusion"] == by_class.tolist()
     assert [row["seed"] for row in run["seeds"]] == [*SEEDS]
     assert run["mean"]["accuracy"]["mean"] == pytest.approx(np.mean([row["accuracy"] for row in run["seeds"]]))
     low, high = run["mean"]["accuracy"]["interval"]
@@ -90,7 +94,9 @@ def test_several_runs_share_one_table_and_one_page(trained: Path, evaluated: Eva
 def test_one_run_needs_no_corruptions_for_a_page(trained: Path, evaluated: Evaluate, tmp_path: Path) -> None:
     evaluated(workdir=trained / "fashion", output=tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"evaluation.json", "evaluation.html"}
-    assert "corrupt" not in (tmp_path / "out/evaluation.html").read_text().lower()
+    page = (tmp_path / "out/evaluation.html").read_text()
+    assert "corrupt" not in page.lower()
+    assert "fashion on fashion_mnist: confusion matrix" in page and "T-shirt/top predicted as" in page
 
 
 def test_runs_of_different_datasets_are_refused_or_scored_on_one(trained: Path, evaluated: Evaluate) -> None:
