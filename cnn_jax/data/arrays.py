@@ -61,7 +61,9 @@ def _in_folder(folder: Path) -> dict[str, np.ndarray]:
 
 def _in_file(file: Path) -> dict[str, np.ndarray]:
     """The arrays in an .npz file. Raises one of `_DAMAGE_ERRORS`."""
-    if not zipfile.is_zipfile(file.resolve(strict=True)):
-        raise ValueError("it is no .npz file")
-    with np.load(file, allow_pickle=False) as archive:
+    with file.open("rb") as stream:  # numpy leaves a file open that it cannot read
+        if not zipfile.is_zipfile(stream):
+            raise ValueError("it is no .npz file")
+        stream.seek(0)
+        archive = np.load(stream, allow_pickle=False)
         return {name: archive[name] for name in (*NAMES, *KERAS_NAMES) if name in archive.files}
