@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "training": LEAVES | {"data", "ops", "models"},
     "experiment": LEAVES | {"data", "models", "training"},
     "report": LEAVES,
-    "runs": LEAVES | {"data", "models", "training", "experiment", "report"},
+    "runs": LEAVES | {"cnn_jax", "data", "models", "training", "experiment", "report"},
     "studies": LEAVES | {"data", "ops", "models", "training", "experiment", "report", "runs"},
     "experiments": {"cnn_jax", "errors"},
     "run": {"cnn_jax", "config", "errors", "program", "settings", "experiments", "runs"},
