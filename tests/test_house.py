@@ -91,6 +91,15 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names the modules
 
 
+def test_only_one_file_says_how_the_program_is_called() -> None:
+    """Where it is installed, it is not `run.py`."""
+    for path in PROJECT.glob("cnn_jax/**/*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        texts = [node.value for node in nodes if isinstance(node, ast.Constant) and id(node) not in docstrings]
+        assert path.name == "program.py" or not [text for text in texts if "run.py" in str(text)], path
+
+
 def test_public_names_are_found_where_type_checkers_find_them() -> None:
     for_checkers = dict(name.rsplit(".", 1)[::-1] for name in imports(PROJECT / "cnn_jax/__init__.py") if "." in name)
     shown = {name: place for name, place in for_checkers.items() if name in cnn_jax.__all__}
