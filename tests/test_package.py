@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tomllib
 import venv
 import zipfile
@@ -88,7 +87,7 @@ def installation(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(folder, symlinks=True)
     install = ("--python", str(folder / "bin/python"), "install", "--no-deps", "--no-index", "--quiet", str(wheel))
     subprocess.run([*PIP, *install], check=True, timeout=120)
-    libraries = {sysconfig.get_path(name) for name in ("purelib", "platlib")}
+    libraries = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     (site_packages(folder) / "libraries.pth").write_text("\n".join(libraries))
     return folder
 
