@@ -16,11 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-import experiments
+from cnn_jax import program
 from cnn_jax.config import FIELDS, PART_FIELDS, Config, read_config
 from cnn_jax.errors import InputError, ProjectError, unknown_name
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.settings import as_text
+
+if TYPE_CHECKING or not __package__:
+    import experiments
+else:  # installed, this file is cnn_jax_command/run.py
+    from . import experiments
 
 if TYPE_CHECKING:
     from cnn_jax import Experiment
@@ -303,7 +308,7 @@ def parse(arguments: list[str], values: flags.FlagValues) -> Typed:
         _add_jax_flags(values)
     try:
         known, typed = _separated(values.read_flags_from_files(arguments), values)
-        stray = values(["run.py", *known])[1:]
+        stray = values([program.name(), *known])[1:]
     except flags.Error as error:
         raise InputError(f"{str(error).removeprefix('flag ')}.") from None
     if stray:
@@ -485,7 +490,8 @@ def help_text(values: flags.FlagValues, *, full: bool) -> str:
     }
     if full:
         groups["jax:"] = [_help_line(name, values) for name in values if name.startswith("jax_")]
-    lines = [__doc__ or "", "python run.py [--flag=value ...]"]
+    about = (__doc__ or "").replace("python run.py", program.command())
+    lines = [about, f"{program.command()} [--flag=value ...]"]
     for title, group in groups.items():
         lines += ["", title, *group]
     return "\n".join(lines)
@@ -534,10 +540,10 @@ def main(command_line: list[str]) -> int:
             raise unknown_name("--mode", name, "mode", MODES)
         call(_CATALOG if values.list else MODES[name], values, typed, command_line)
     except ProjectError as error:
-        print(f"run.py: {error}", file=sys.stderr)
+        print(f"{program.name()}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("run.py: Interrupted.", file=sys.stderr)
+        print(f"{program.name()}: Interrupted.", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader of our output has closed it. What Python would still flush at exit goes nowhere.
@@ -546,5 +552,10 @@ def main(command_line: list[str]) -> int:
     return 0
 
 
+def command() -> int:
+    """Runs the command line of this process: what the installed `cnn-jax` calls."""
+    return main(sys.argv[1:])
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(command())

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from cnn_jax.runs.in_memory import TrainedRun, load_run, train
     from cnn_jax.settings import About
 
+__version__ = "2.0.0"  # the first number is the generation of its files: docs/formats.md
+
 _PLACES = {
     "About": "settings",
     "Config": "config",

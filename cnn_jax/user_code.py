@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import inspect
 import os
+import site
 import sys
 import sysconfig
 import traceback
@@ -18,7 +19,11 @@ from cnn_jax.errors import InputError, ProjectError
 
 _LIBRARIES = tuple(
     os.path.realpath(folder) + os.sep
-    for folder in (*map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")), os.path.dirname(__file__))
+    for folder in (
+        *map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")),
+        site.getusersitepackages(),  # of `pip install --user`: it lies in the home folder, as the user's own files do
+        os.path.dirname(__file__),
+    )
 )
 
 _IMPORTS = "__cnn_jax_imports__"  # in a user's module: the names of the modules that were loaded while it ran

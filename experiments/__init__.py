@@ -35,5 +35,5 @@ def load(name: str) -> "Experiment":
     if name not in names():
         error = unknown_name("--experiment", name, "experiment", names())
         raise InputError(f"{error} For your own experiment, give the path of a .py file.")
-    experiment: Experiment = importlib.import_module(f"experiments.{name}").experiment()
+    experiment: Experiment = importlib.import_module(f"{__name__}.{name}").experiment()
     return experiment.replace(experiment=name)

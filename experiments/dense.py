@@ -7,8 +7,7 @@ seeds; two cores, Intel Xeon 2.80 GHz). A run trains for 10 s (two AVX2 cores, A
 """
 
 from cnn_jax import Experiment
-from experiments import lecture_cnn
 
 
 def experiment() -> Experiment:
-    return lecture_cnn.experiment().vary(model="dense")
+    return Experiment().vary(model="dense")

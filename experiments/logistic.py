@@ -7,8 +7,7 @@ seeds). A run trains for 1.4 s. Two cores (Intel Xeon 2.80 GHz), jax 0.10.2, 202
 """
 
 from cnn_jax import Experiment
-from experiments import lecture_cnn
 
 
 def experiment() -> Experiment:
-    return lecture_cnn.experiment().vary(model="logistic")
+    return Experiment().vary(model="logistic")

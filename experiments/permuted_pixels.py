@@ -10,8 +10,7 @@ not affect it. Each is one run with seed 0. They trained for 140 s and 36 s besi
 """
 
 from cnn_jax import Experiment
-from experiments import lecture_cnn
 
 
 def experiment() -> Experiment:
-    return lecture_cnn.experiment().vary(task="permuted")
+    return Experiment().vary(task="permuted")

@@ -7,8 +7,7 @@ deviation, n = 3 seeds). Two cores (Intel Xeon 2.80 GHz), jax 0.10.2, 2026-11.
 """
 
 from cnn_jax import Experiment
-from experiments import lecture_cnn
 
 
 def experiment() -> Experiment:
-    return lecture_cnn.experiment().vary(dataset="rgb200", widths=(8, 16, 32), batch_size=32, epochs=10)
+    return Experiment().vary(dataset="rgb200", widths=(8, 16, 32), batch_size=32, epochs=10)

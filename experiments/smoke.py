@@ -7,8 +7,7 @@ compilation cache. Test accuracy 86.88 % (seed 0). Two AVX2 cores (AMD EPYC), ja
 """
 
 from cnn_jax import Experiment
-from experiments import lecture_cnn
 
 
 def experiment() -> Experiment:
-    return lecture_cnn.experiment().vary(widths=(8, 16, 32), train_examples=6_400, epochs=1)
+    return Experiment().vary(widths=(8, 16, 32), train_examples=6_400, epochs=1)

@@ -8,8 +8,7 @@ seed 0). The run trained for 4 min beside other programs. Two cores (Intel Xeon 
 """
 
 from cnn_jax import Experiment
-from experiments import lecture_cnn
 
 
 def experiment() -> Experiment:
-    return lecture_cnn.experiment().vary(model="two_inputs_two_outputs", task="with_metadata")
+    return Experiment().vary(model="two_inputs_two_outputs", task="with_metadata")

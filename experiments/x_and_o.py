@@ -7,8 +7,7 @@ Test accuracy 98.06 ± 0.70 % (mean and standard deviation, n = 5 seeds). Two co
 """
 
 from cnn_jax import Experiment
-from experiments import lecture_cnn
 
 
 def experiment() -> Experiment:
-    return lecture_cnn.experiment().vary(dataset="x_and_o", widths=(8, 16), epochs=10)
+    return Experiment().vary(dataset="x_and_o", widths=(8, 16), epochs=10)

@@ -9,7 +9,14 @@ from pathlib import Path
 import jax
 import pytest
 
+import cnn_jax
 import run
+from cnn_jax.runs import checkpoint
+from cnn_jax.studies.benchmark import record as benchmark
+from cnn_jax.studies.compare import numbers as compare
+from cnn_jax.studies.evaluation import numbers as evaluation
+from cnn_jax.studies.overfitting import run as overfitting
+from cnn_jax.studies.sweep import numbers as sweep
 from tests.conftest import PROJECT
 
 DOCUMENTS = {path.name: path.read_text() for path in sorted((PROJECT / "docs").glob("*.md"))}
@@ -89,3 +96,12 @@ def test_named_flags_exist(name: str) -> None:
     known = run.define_flags()
     for flag in re.findall(r"`(?:python run\.py )?--(\w+)", DOCUMENTS[name]):
         assert flag in known or flag in jax.config.values, flag
+
+
+def test_formats_of_this_version_are_those_that_the_program_writes() -> None:
+    this_version = DOCUMENTS["formats.md"].partition(f"\n## {cnn_jax.__version__}: ")[2].partition("\n## ")[0]
+    said = {file: number.strip() for file, number, *_ in rows(this_version) if number.strip()}
+    modules = (sweep, compare, evaluation, overfitting, benchmark)
+    files = ("sweep.json", "compare.json", "evaluation.json", "overfitting.json", "benchmark.json")
+    for file, module in ("checkpoints/", checkpoint), *zip(files, modules, strict=True):
+        assert {number for name, number in said.items() if f"`{file}`" in name} == {str(module.FORMAT)}, file

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from cnn_jax.report.tables import Table
 
-_COMMAND = re.compile(r"(?:python )?\brun\.py\b|--[\w=./-]*\w")
+_COMMAND = re.compile(r"(?:python )?\brun\.py\b|\bcnn-jax\b|--[\w=./-]*\w")
 
 
 @dataclass(frozen=True)

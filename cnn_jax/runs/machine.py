@@ -2,6 +2,7 @@
 
 import functools
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import jax
 
+import cnn_jax
 from cnn_jax import compilation
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -25,7 +27,7 @@ def describe(command_line: list[str]) -> dict:
         "cores": cores(),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "versions": {"cnn_jax": cnn_jax.__version__} | {name: importlib.metadata.version(name) for name in _PACKAGES},
         "compiler_options": compilation.compiler_options(small_loops=True),
         "unknown_compiler_options": compilation.unknown_options(),
         "xla_flags": os.environ.get("XLA_FLAGS"),
@@ -58,10 +60,20 @@ def _git_commit() -> str | None:
     """The project's commit, with `-dirty` appended if files were changed; None if it is unknown."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
-        return None
+        return _installed_commit(root)
     command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         finished = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None  # git is not installed or does not answer; a record without a commit is still a record
     return finished.stdout.strip() or None
+
+
+def _installed_commit(folder: Path) -> str | None:
+    """The commit that `pip install git+...` has built the package in this folder from; None for another installation.
+
+    pip notes it as PEP 610 says.
+    """
+    found = importlib.metadata.distributions(name="cnn-jax", path=[str(folder)])
+    origins = [json.loads(one.read_text("direct_url.json") or "{}") for one in found]
+    return next((origin["vcs_info"]["commit_id"] for origin in origins if "vcs_info" in origin), None)

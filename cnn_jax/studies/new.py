@@ -3,6 +3,7 @@
 import shlex
 from pathlib import Path
 
+from cnn_jax import program
 from cnn_jax.errors import InputError
 from cnn_jax.files import machine_errors, require_writable, write_atomic
 from cnn_jax.report.console import Console
@@ -10,10 +11,10 @@ from cnn_jax.runs.options import RunOptions
 
 STARTER = '''"""My experiment: a small network with batch normalization and dropout.
 
-    python run.py --mode=check --experiment={name}
-    python run.py --experiment={name}
-    python run.py --experiment={name} --model.width=48 --optimizer.weight_decay=0.1 --seeds=3
-    python run.py --experiment={name} --help
+    {command} --mode=check --experiment={name}
+    {command} --experiment={name}
+    {command} --experiment={name} --model.width=48 --optimizer.weight_decay=0.1 --seeds=3
+    {command} --experiment={name} --help
 """
 
 import jax
@@ -88,8 +89,9 @@ def run(options: RunOptions, *, output: Path | None = None) -> Path:
     require_writable(output.parent, flag="output")
     with machine_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(output, STARTER.format(name=_in_docstring(output)))
-    Console().line(f"{output} written. To try it: python run.py --mode=check --experiment={shlex.quote(str(output))}")
+        write_atomic(output, STARTER.format(command=program.command(), name=_in_docstring(output)))
+    check = f"{program.command()} --mode=check --experiment={shlex.quote(str(output))}"
+    Console().line(f"{output} written. To try it: {check}")
     return output
 
 

@@ -1,10 +1,12 @@
 """Runs of a user's own file: what is kept of its code, what holds after it changed, and that nothing is lost."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.seeds import execute_seeds
 from cnn_jax.training import loop
 from tests import bitwise_diff
+from tests.conftest import PROJECT
 from tests.runs.test_kills import Program, require_same_bits_after_kills
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -219,6 +222,22 @@ def test_modules_that_are_reached_by_relative_imports_and_by_importlib_are_of_th
         (tmp_path / name).write_text(f"{text}CHANGED = 1\n")
         assert load_experiment(tmp_path / "reaching.py").code.digest != code.digest, name
         (tmp_path / name).write_text(text)
+
+
+def test_library_of_pip_install_user_is_no_part_of_a_file_in_the_home_folder(tmp_path: Path) -> None:
+    packages = Path(sysconfig.get_path("purelib", f"{os.name}_user", vars={"userbase": str(tmp_path / ".local")}))
+    packages.mkdir(parents=True)
+    (packages / "their_library.py").write_text("")
+    (tmp_path / "mine.py").write_text("import their_library\n")
+    script = "import pathlib, cnn_jax.user_code as u; print(*u.code_of(u.load_module(pathlib.Path('mine.py'))).sources)"
+    environment = os.environ | {
+        "PYTHONUSERBASE": str(tmp_path / ".local"),
+        "PYTHONPATH": f"{packages}{os.pathsep}{PROJECT}",
+    }
+    finished = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert (finished.stdout, finished.stderr) == ("mine.py\n", "")
 
 
 def test_training_on_after_a_module_of_a_package_changed_is_refused(run_py: Run, mine: Path, tmp_path: Path) -> None:

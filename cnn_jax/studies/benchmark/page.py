@@ -6,6 +6,7 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
+from cnn_jax import program
 from cnn_jax.report import figures
 from cnn_jax.report.figures import INK
 from cnn_jax.report.format import MISSING, duration, interval, percent
@@ -30,7 +31,7 @@ def page(record: Record) -> str:
         f"The speed of {config['model']['name']} ({record['parameters']:,} parameters) on images of "
         f"{config['dataset']['name']}, measured on {machine['device']}."
     )
-    footer = f"Made by run.py {' '.join(machine['command_line'])}."
+    footer = f"Made by {program.name()} {' '.join(machine['command_line'])}."
     return render(Page(f"Benchmark of {config['experiment']}", lead, sections, footer))
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from cnn_jax import program
 from cnn_jax.report.format import (
     MISSING,
     counted,
@@ -238,7 +239,7 @@ def render_page(record: Record, images: Images | None) -> str:
     title = f"Comparison of {', '.join(names)}" if len(names) <= 4 else f"Comparison of {len(names)} models"
     number = sum(len(model["seeds"]) for model in record["models"])
     lead = f"{number} finished runs on {record['dataset']}. Models are compared by the runs with the same seed."
-    return render(Page(title, lead, sections, f"Made by run.py --mode=compare, {record['date']}."))
+    return render(Page(title, lead, sections, f"Made by {program.name()} --mode=compare, {record['date']}."))
 
 
 def _notes(record: Record) -> list[Block]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from cnn_jax import program
 from cnn_jax.data import tasks
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.experiment import Experiment, build
@@ -66,7 +67,7 @@ def section(record: Record) -> Section:
                 "The model of cnn_jax/models/two_inputs_two_outputs.py: the names and output shapes of its layers, as "
                 "they are found by tracing it. It receives an image and three numbers. A branch of two convolutions is "
                 "added to its own input. The last two layers answer two questions: which digit is it, and is it 5 or "
-                "more? To draw any model: python run.py --mode=summary --graph=FILE.svg.",
+                f"more? To draw any model: {program.command()} --mode=summary --graph=FILE.svg.",
             ),
             "The second input consists of three numbers that are computed from the image. Total ink is the mean of all "
             "pixels. Aspect ratio is the width of the box around the ink, divided by its height. Slant is the number "
@@ -78,7 +79,7 @@ def section(record: Record) -> Section:
             "Each output has its own loss, and training reduces the mean of the two losses. It was scored on "
             f"{record['test_examples']:,} test images.",
             _scores(record),
-            "For a full run: python run.py --experiment=two_inputs_two_outputs.",
+            f"For a full run: {program.command()} --experiment=two_inputs_two_outputs.",
         ],
     )
 

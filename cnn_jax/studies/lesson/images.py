@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import ConnectionPatch, Rectangle
 
-from cnn_jax import data
+from cnn_jax import data, program
 from cnn_jax.data import scenes
 from cnn_jax.data.dataset import Spec
 from cnn_jax.experiment import Experiment, build
@@ -84,8 +84,8 @@ def section(record: Record) -> Section:
             f"{head[1]:,} of {total[1]:,}: the two pooling layers of the network are too few to make a large image "
             "small.",
             _scenes(record),
-            "To train on such images, run: python run.py --experiment=rgb200. It trains a narrower network of the same "
-            "kind on 1,000 of them, and reports its parameters, its time and its accuracy.",
+            f"To train on such images, run: {program.command()} --experiment=rgb200. It trains a narrower network of "
+            "the same kind on 1,000 of them, and reports its parameters, its time and its accuracy.",
         ],
     )
 

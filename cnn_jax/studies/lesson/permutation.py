@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from matplotlib.axes import Axes
 
+from cnn_jax import program
 from cnn_jax.data import tasks
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.experiment import Experiment
@@ -95,8 +96,8 @@ def section(record: Record) -> Section:
             _examples(record),
             f"Both models were trained for this page on {record['train_examples']:,} images of {record['dataset']}, "
             f"for {record['epochs']} epochs and with {record['seeds']} seeds, and scored on "
-            f"{record['test_examples']:,} test images. For a full run: python run.py --experiment=permuted_pixels, and "
-            "the same with --model=dense.",
+            f"{record['test_examples']:,} test images. For a full run: {program.command()} "
+            "--experiment=permuted_pixels, and the same with --model=dense.",
             _diagram(record),
             _table(record),
             f"On the original images the CNN is {original} than the dense network; on the permuted images it is "

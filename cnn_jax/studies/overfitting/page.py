@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cnn_jax import program
 from cnn_jax.report.format import counted, fine_points, interval, listed, p_value, percent, points
 from cnn_jax.report.page import Figure, Page, Section, render
 from cnn_jax.report.tables import Table, machine_table, settings_table
@@ -96,7 +97,8 @@ def render_page(record: Record) -> str:
         Section("What was trained", [settings_table("Settings", settings), machine_table([record["machine"]])]),
     ]
     lead = f"{listed(names)}, trained on the first images of {record['dataset']}: on few of them, on more, and on all."
-    return render(Page("Overfitting", lead, sections, f"Made by run.py --mode=overfitting, {record['date']}."))
+    footer = f"Made by {program.name()} --mode=overfitting, {record['date']}."
+    return render(Page("Overfitting", lead, sections, footer))
 
 
 _CAPTION = (

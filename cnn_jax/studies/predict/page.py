@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from cnn_jax import program
 from cnn_jax.data.dataset import Spec
 from cnn_jax.report import pictures
 from cnn_jax.report.console import Console
@@ -42,7 +43,8 @@ def predictions_page(model: str, spec: Spec, rows: Sequence[Row], most: int) -> 
         sections.append(Section("The pictures", cards))
     if failed:
         sections.append(Section("Files without a prediction", [Table("Errors", ["file", "error"], failed)]))
-    return render(Page("Predictions", f"{_counted(rows)} Model: {model}.", sections, "Made by run.py --mode=predict."))
+    footer = f"Made by {program.name()} --mode=predict."
+    return render(Page("Predictions", f"{_counted(rows)} Model: {model}.", sections, footer))
 
 
 def _explanation(spec: Spec) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from cnn_jax import program
 from cnn_jax.report.format import MISSING, counted, duration, interval, listed, loss, percent, percent_estimate
 from cnn_jax.report.page import Figure, Page, Section, render
 from cnn_jax.report.tables import Table, flat_settings, machine_table, seeds_table, setting_text, settings_table
@@ -109,7 +110,7 @@ def render_page(record: Record) -> str:
         "scored on the test images."
     )
     title = f"Sweep of {record['base']['experiment']} over {names}"
-    return render(Page(title, lead, sections, f"Made by run.py --mode=sweep, {record['date']}."))
+    return render(Page(title, lead, sections, f"Made by {program.name()} --mode=sweep, {record['date']}."))
 
 
 _RANKING_TEXT = (

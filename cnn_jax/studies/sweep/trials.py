@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from multiprocessing import connection
 from typing import Any
 
-from cnn_jax import compilation
+from cnn_jax import compilation, program
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset, split_training_images
 from cnn_jax.errors import DivergedError, MachineError, ProjectError
@@ -215,7 +215,7 @@ def _process(workload: Workload, next_index: Any, jax_settings: Mapping[str, Any
             _work(workload, _shared_out(workload.trials, next_index), dataset, console, check)
     except ProjectError as error:
         if error.exit_code < 128:  # an interruption needs no message
-            print(f"run.py: {error}", file=sys.stderr)
+            print(f"{program.name()}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
 
 

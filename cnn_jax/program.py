@@ -1,0 +1,14 @@
+"""What this program is called where it runs: in its errors, on its pages and in the commands that it suggests."""
+
+from pathlib import Path
+
+
+def command() -> str:
+    """What a user types to start it: `cnn-jax` where it is installed, `python run.py` in a checkout."""
+    is_installed = (Path(__file__).parents[1] / "cnn_jax_command").is_dir()
+    return "cnn-jax" if is_installed else "python run.py"
+
+
+def name() -> str:
+    """Its name, as in front of an error."""
+    return command().removeprefix("python ")
