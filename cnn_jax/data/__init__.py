@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cnn_jax.data import cache, glyphs, mnist, originals, scenes, x_and_o
+from cnn_jax.data import cache, cifar, emnist, glyphs, mnist, scenes, svhn, x_and_o
 from cnn_jax.data.dataset import Dataset, Spec, fingerprint
 from cnn_jax.data.source import Source, Warn
 from cnn_jax.errors import InputError, unknown_name
@@ -17,6 +17,10 @@ DATASETS: Mapping[str, Callable[..., Source]] = {
     "mnist": lambda: mnist.MNIST,
     "fashion_mnist": lambda: mnist.FASHION_MNIST,
     "kmnist": lambda: mnist.KMNIST,
+    "emnist": emnist.emnist,
+    "cifar10": lambda: cifar.CIFAR10,
+    "cifar100": cifar.cifar100,
+    "svhn_cropped": lambda: svhn.SVHN,
     "glyphs": glyphs.glyphs,
     "x_and_o": lambda: x_and_o.X_AND_O,
     "rgb200": lambda: scenes.RGB200,
@@ -76,8 +80,8 @@ def load_from(
     """
     name, folder = source.spec.name, _data_folder(data_dir) / "cnn_jax"
     manual = Path(manual_dir).expanduser() if manual_dir else None
-    if manual and source.originals:
-        originals.check(manual, source.originals)
+    if manual:
+        source.check(manual)
     path = folder / name / f"{name}-{source.version}.npz"
     try:
         cached = cache.read(path, source.spec, source.version)

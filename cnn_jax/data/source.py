@@ -14,11 +14,15 @@ Warn = Callable[[str], None]  # receives notes for the user, one line each
 
 @dataclass(frozen=True)
 class Original:
-    """A file as its authors published it and as tensorflow_datasets registers it. size: bytes."""
+    """A file as its authors published it and as tensorflow_datasets registers it. size: bytes.
+
+    content_sha256: of what is packed in a gzip file, where it is known.
+    """
 
     url: str
     size: int
     sha256: str
+    content_sha256: str | None = None
 
     @property
     def filename(self) -> str:
@@ -36,6 +40,13 @@ class Source(ABC):
     spec: Spec
     version: str
     originals: tuple[Original, ...] = ()
+
+    def check(self, manual_dir: Path) -> None:  # noqa: B027 - most sources read no files
+        """Raises InputError unless the folder holds what the source reads. One that reads no files takes any folder."""
+
+    def original_index(self) -> np.ndarray | None:
+        """The number of each test image in the original files, from 0: int64 [N]. None where there are no files."""
+        return None
 
     @abstractmethod
     def produce(self, folder: Path, manual_dir: Path | None, warn: Warn) -> tuple[Split, Split]:

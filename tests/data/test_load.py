@@ -81,17 +81,19 @@ def test_a_second_start_takes_less_than_half_a_second(mnist_data_dir: Path, mnis
 
 
 def test_the_datasets_are_known_and_importing_the_room_reads_and_loads_nothing() -> None:
-    assert data.names() == ["fashion_mnist", "glyphs", "kmnist", "mnist", "rgb200", "x_and_o"]
+    published = {"cifar10", "cifar100", "emnist", "fashion_mnist", "kmnist", "mnist", "svhn_cropped"}
+    assert {*data.names()} >= published | {"glyphs", "rgb200", "x_and_o"}
+    assert data.names() == sorted(data.names())
     assert [data.spec(name).name for name in data.names()] == data.names()
     program = "import sys, cnn_jax.data; print(*set(name.partition('.')[0] for name in sys.modules))"
     output = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert not {"jax", "tensorflow_datasets", "matplotlib", "PIL", "requests"} & set(output.stdout.split())
 
 
-@pytest.mark.parametrize("name", ["mnits", "../../etc", "", "mnist/3.0.1", "MNIST", "cifar10"])
+@pytest.mark.parametrize("name", ["mnits", "../../etc", "", "mnist/3.0.1", "MNIST", "imagenet"])
 def test_an_unknown_name_is_refused_with_the_known_ones(name: str, tmp_path: Path) -> None:
     for ask in (data.spec, lambda name: data.load(name, data_dir=tmp_path)):
-        with pytest.raises(InputError, match=r"--dataset=.*Known: fashion_mnist, glyphs, kmnist, mnist"):
+        with pytest.raises(InputError, match=r"--dataset=.*Known: .*fashion_mnist, glyphs, .*kmnist, mnist"):
             ask(name)
     assert list(tmp_path.iterdir()) == []
 
@@ -238,7 +240,7 @@ def test_a_source_of_another_kind_is_one_class_and_cached_alike(
 ) -> None:
     drawn = Drawn(Spec("drawn", "two pixels square", (2, 2, 1), ("a", "b"), train_examples=3, test_examples=1), "1")
     monkeypatch.setattr(data, "DATASETS", {**data.DATASETS, "drawn": lambda: drawn})
-    assert data.names() == ["drawn", "fashion_mnist", "glyphs", "kmnist", "mnist", "rgb200", "x_and_o"]
+    assert "drawn" in data.names()
     first = data.load("drawn", data_dir=tmp_path)
     second = data.load("drawn", data_dir=tmp_path, manual_dir=tmp_path / "has nothing to do with it")
     assert len(drawn.times) == 1
@@ -367,7 +369,10 @@ def test_a_disk_that_is_full_while_downloading_is_a_machines_error_that_names_th
         pytest.raises(MachineError, match=f"{tmp_path / 'data/cnn_jax'}: cannot be written: File too large"),
     ):
         small.load(tmp_path / "data")
-    assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
+    assert [path.name for path in (tmp_path / "data").rglob("*") if path.is_file()] == [
+        "train-images-idx3-ubyte.gz.partial"
+    ]
+    assert small.load(tmp_path / "data")[0]
 
 
 def test_a_disk_that_is_full_while_caching_costs_only_the_cache(prepared, register, tmp_path: Path, full_disk) -> None:
@@ -397,7 +402,7 @@ def test_what_is_missing_is_downloaded_once(small, register, file_server: str, t
 
 
 @pytest.mark.parametrize("kind", ["silent_server", "stalling_server", "refusing_address"])
-def test_an_unreachable_network_is_a_clear_answer_and_writes_nothing(
+def test_an_unreachable_network_is_a_clear_answer_and_leaves_no_file_but_what_has_arrived(
     small, register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, request: pytest.FixtureRequest
 ) -> None:
     address = request.getfixturevalue(kind)
@@ -408,7 +413,8 @@ def test_an_unreachable_network_is_a_clear_answer_and_writes_nothing(
         small.load(tmp_path / "data")
     for word in (address, "--manual_dir=FOLDER", *(original.filename for original in small.source.originals)):
         assert word in str(refusal.value)
-    assert not (tmp_path / "data").exists()
+    left = {path.name for path in (tmp_path / "data").rglob("*") if path.is_file()}
+    assert left == ({"train-images-idx3-ubyte.gz.partial"} if kind == "stalling_server" else set())
 
 
 @pytest.mark.long
