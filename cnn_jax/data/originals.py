@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cnn_jax.data.source import Original, Warn
@@ -116,21 +116,29 @@ def _kept_by_tfds(original: Original, name: str, tfds_downloads: Path) -> Path |
 
 @contextmanager
 def _alone(target: Path, name: str, warn: Warn) -> Iterator[None]:
-    """Makes the folder. Of several processes, one at a time is in this block. Raises OSError."""
+    """Makes the folder for the block, and removes it if it stays empty. One process at a time is in the block.
+
+    Raises OSError.
+    """
     from filelock import FileLock, Timeout  # a start from the cache does not need it
 
-    target.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(target / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        warn(f"{name}: another process is downloading the files. Waiting for it")
-        lock.acquire()
+    lock, is_first_try = FileLock(target / ".lock"), True
+    made = [folder for folder in (target, *target.parents) if not folder.exists()]
+    while not lock.is_locked:
+        target.mkdir(parents=True, exist_ok=True)
+        with suppress(Timeout, FileNotFoundError):  # not found: the process before has removed the empty folder
+            lock.acquire(timeout=1)
+        if is_first_try and not lock.is_locked:
+            warn(f"{name}: another process is downloading the files. Waiting for it")
+        is_first_try = False
     try:
         yield
     finally:
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
+        with suppress(OSError):  # not empty
+            for folder in made:
+                folder.rmdir()
 
 
 def _download(original: Original, name: str, originals: Sequence[Original], target: Path, warn: Warn) -> Path:

@@ -143,8 +143,10 @@ def generate(name: str, folder: Path, seed: int = 0) -> SmallDataset:
     for original, content in zip(source.originals, contents, strict=True):
         path = folder / original.filename
         write_idx(path, content)
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        originals.append(Original(original.url, path.stat().st_size, sha256))
+        packed, unpacked = path.read_bytes(), gzip.decompress(path.read_bytes())
+        sha256, content_sha256 = (hashlib.sha256(content).hexdigest() for content in (packed, unpacked))
+        known = content_sha256 if original.content_sha256 else None
+        originals.append(Original(original.url, len(packed), sha256, known))
     spec = dataclasses.replace(source.spec, train_examples=TRAIN, test_examples=TEST)
     return SmallDataset(dataclasses.replace(source, spec=spec, originals=tuple(originals)), *splits, folder)
 

@@ -4,6 +4,7 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import os
+import shutil
 import socket
 import threading
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import checksums
 
 from cnn_jax import data
-from cnn_jax.data import originals
+from cnn_jax.data import download, originals
 from cnn_jax.data.source import Original
 from cnn_jax.errors import InputError, OutOfReachError
 from tests.data.conftest import Handler, RangeHandler, serving
@@ -212,6 +213,26 @@ def test_a_download_of_other_content_is_refused_in_one_line_and_not_kept(
     ):
         gather_one(original, address, tmp_path)
     assert files(tmp_path / "ours") == []
+
+
+def test_several_that_cannot_download_at_once_all_say_so_and_leave_no_file(
+    one, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may remove the empty folder in which the next one is waiting."""
+
+    def fail(*arguments: object, silence: float) -> None:
+        raise download.DownloadError("no network")
+
+    def refusal(_: int) -> str:
+        with pytest.raises(OutOfReachError) as caught:
+            gather_one(one[0], "http://127.0.0.1", tmp_path)
+        return str(caught.value)
+
+    monkeypatch.setattr(download, "fetch", fail)
+    shutil.rmtree(tmp_path / "ours")
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert all("no network" in text for text in pool.map(refusal, range(40)))
+    assert files(tmp_path) == ["archive.zip"]  # the one that would be served
 
 
 def test_two_that_download_at_once_fetch_the_file_once(one, tmp_path: Path) -> None:
