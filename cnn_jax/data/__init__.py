@@ -72,8 +72,8 @@ def load_from(
     Each call reads and hashes all arrays, so load a dataset once and pass it on.
 
     data_dir, manual_dir: as in tensorflow_datasets. data_dir is by default $TFDS_DATA_DIR, or else
-    ~/tensorflow_datasets; only its sub-folder `cnn_jax` is written. manual_dir: a folder with the original files, which
-    are checked first. warn: receives notes for the user, one line each.
+    ~/tensorflow_datasets; only its sub-folder `cnn_jax` is written. manual_dir: a folder with the original files, or
+    one above it; they are checked first. warn: receives notes for the user, one line each.
 
     Raises OutOfReachError where the files are not on this machine and cannot be downloaded; InputError where an
     argument or a folder's permissions are wrong; MachineError where the disk is full or the prepared data are damaged.

@@ -9,7 +9,7 @@ from pathlib import Path
 from cnn_jax.data.source import Original, Warn
 from cnn_jax.errors import InputError, OutOfReachError
 
-_DEEPEST = 3  # folders below --manual_dir that are searched; torchvision's files are in ROOT/MNIST/raw
+_DEEPEST = 3  # levels of folders below --manual_dir that are searched; torchvision's files are in ROOT/MNIST/raw
 
 
 def find(folder: Path, originals: Sequence[Original]) -> tuple[Path, ...]:

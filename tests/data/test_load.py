@@ -424,7 +424,7 @@ def test_an_unreachable_network_is_answered_within_fifteen_seconds(
 ) -> None:
     addresses = (silent_server, stalling_server, refusing_address)
     began = time.monotonic()
-    processes = [small.served_from(address).start(tmp_path / "data") for address in addresses]
+    processes = [small.served_from(address).start(tmp_path / str(i)) for i, address in enumerate(addresses)]
     errors = [small.outcome(process).error for process in processes]
     assert time.monotonic() - began < 15
     assert errors == ["OutOfReachError"] * 3
