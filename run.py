@@ -231,7 +231,7 @@ MODE_FLAGS: Mapping[str, Flag] = {
     "runs": Flag(
         _folders, "DIR,DIR", "folders of finished runs, or folders with seed-N", "folders with commas between them"
     ),
-    "test_image": _integer("the test image that is followed through the network; default 0"),
+    "test_image": _integer("follow this test image through the network, ordered as in tensorflow_datasets; default 0"),
     "corruptions": _names("corrupt the test images in these ways, or in all; writes record and page"),
     "images": _path("a PNG or JPEG file, or a folder of them (folders in it are not searched)"),
     "graph": _path("draw the model's graph into this new SVG file"),

@@ -20,10 +20,13 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 import run
+from cnn_jax import data
 from cnn_jax.config import FIELDS
+from cnn_jax.data import idx
 from cnn_jax.experiment import TABLES, Experiment
 from cnn_jax.runs.options import RunOptions
 
@@ -149,6 +152,8 @@ def test_config_file_repeats_a_run_in_a_new_directory(run_py: Run, tmp_path: Pat
 def test_evaluate_repeats_the_numbers_and_scores_another_dataset(run_py: Run, tmp_path: Path) -> None:
     run_py("--experiment=logistic", "--train_examples=640", "--epochs=1", "--workdir=run")
     result = json.loads((tmp_path / "run/result.json").read_text())
+    with np.load(tmp_path / "run/predictions.npz", allow_pickle=False) as predictions:
+        np.testing.assert_array_equal(predictions["original_index"], data.source("mnist").original_index())
     assert f"mnist test loss {result['test_loss']:.4f}" in run_py("--mode=evaluate", "--workdir=run").stdout
     other = run_py("--mode=evaluate", "--workdir=run", "--dataset=fashion_mnist")
     assert re.search(r"fashion_mnist test loss \d", other.stdout), other.stderr
@@ -629,11 +634,16 @@ def test_without_network_the_first_command_trains_on_glyphs_and_says_so(
     assert "mnist is out of reach" in json.loads((workdir / "machine.json").read_text())["remark"]
 
 
-def test_real_mnist_from_its_four_files(run_py: Run, mnist_dir: Path, mnist_data_dir: Path, tmp_path: Path) -> None:
+def test_real_mnist_from_its_four_files_and_predictions_name_each_images_place_in_them(
+    run_py: Run, mnist_dir: Path, mnist_data_dir: Path, tmp_path: Path
+) -> None:
     arguments: dict[str, Any] = {"data_dir": mnist_data_dir, "manual_dir": mnist_dir, "workdir": "run"}
     finished = run_py("--experiment=smoke", *(f"--{name}={value}" for name, value in arguments.items()))
     assert finished.returncode == 0, finished.stderr
     assert json.loads((tmp_path / "run/result.json").read_text())["test_accuracy"] > 0.8
+    labels = idx.read(mnist_dir / "t10k-labels-idx1-ubyte.gz", (10_000,))
+    with np.load(tmp_path / "run/predictions.npz", allow_pickle=False) as predictions:
+        np.testing.assert_array_equal(predictions["labels"], labels[predictions["original_index"]])
 
 
 @pytest.mark.parametrize("name", run.MODES)

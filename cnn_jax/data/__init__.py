@@ -8,16 +8,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cnn_jax.data import arrays, cache, checks, glyphs, images, mnist, originals, scenes, x_and_o
+from cnn_jax.data import arrays, cache, checks, cifar, emnist, glyphs, images, mnist, scenes, svhn, x_and_o
 from cnn_jax.data.dataset import Dataset, Spec, fingerprint
 from cnn_jax.data.source import Source, Warn
 from cnn_jax.errors import InputError, unknown_name
 
 # settings -> a dataset, or its source. dataset_dir: the user's folder or file, for those that take it.
 DATASETS: Mapping[str, Callable[..., Source | Dataset]] = {
-    "mnist": lambda: mnist.MNIST,
-    "fashion_mnist": lambda: mnist.FASHION_MNIST,
-    "kmnist": lambda: mnist.KMNIST,
+    "mnist": mnist.mnist,
+    "fashion_mnist": mnist.fashion_mnist,
+    "kmnist": mnist.kmnist,
+    "emnist": emnist.emnist,
+    "cifar10": cifar.cifar10,
+    "cifar100": cifar.cifar100,
+    "svhn_cropped": svhn.svhn_cropped,
     "glyphs": glyphs.glyphs,
     "x_and_o": lambda: x_and_o.X_AND_O,
     "rgb200": lambda: scenes.RGB200,
@@ -72,8 +76,8 @@ def load_from(
     do not come from the cache.
 
     data_dir, manual_dir: as in tensorflow_datasets. data_dir is by default $TFDS_DATA_DIR, or else
-    ~/tensorflow_datasets; only its sub-folder `cnn_jax` is written. manual_dir: a folder with the original files, which
-    are checked first. warn: receives notes for the user, one line each.
+    ~/tensorflow_datasets; only its sub-folder `cnn_jax` is written. manual_dir: a folder with the original files, or
+    one above it; they are checked first. warn: receives notes for the user, one line each.
 
     Raises OutOfReachError where the files are not on this machine and cannot be downloaded; InputError where an
     argument or a folder's permissions are wrong; MachineError where the disk is full or the prepared data are damaged.
@@ -83,8 +87,8 @@ def load_from(
         return source
     name, folder = source.spec.name, _data_folder(data_dir) / "cnn_jax"
     manual = Path(manual_dir).expanduser() if manual_dir else None
-    if manual and source.originals:
-        originals.check(manual, source.originals)
+    if manual:
+        source.check(manual)
     path = folder / name / f"{source.cache_name or f'{name}-{source.version}'}.npz"
     try:
         dataset = cache.read(path, source.spec, source.version, may_lack=source.skip_unreadable)

@@ -1,13 +1,13 @@
 """A prepared dataset: ArrayRecord files that tensorflow_datasets writes and reads, without TensorFlow.
 
 tfds's own builders of the MNIST family need TensorFlow to read the IDX files and to encode the images. The builders
-here read with numpy and give PIL images, and do without it. Examples, order and folder are those of tfds.
+here get arrays and give PIL images, and do without it. Examples, order and folder are those of tfds.
 """
 
 import errno
 import io
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -17,24 +17,21 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tensorflow_datasets.proto import tf_example_pb2
 
-from cnn_jax.data import idx
 from cnn_jax.data.dataset import Spec, Split, check
 from cnn_jax.data.source import Source
 from cnn_jax.errors import MachineError, ProjectError
 
 
-def write(source: Source, prepared: Path, manual_dir: Path) -> None:
-    """Prepares the dataset from the originals in `manual_dir`: four files, as `mnist.MnistSource` has them.
+def write(source: Source, prepared: Path, train: Split, test: Split) -> None:
+    """Prepares the dataset from its splits in the order of the original files.
 
     prepared: `<name>/<version>` below a data folder of tfds. Raises OSError, MachineError.
     """
     prepared.parent.mkdir(parents=True, exist_ok=True)
-    config = tfds.download.DownloadConfig(
-        manual_dir=manual_dir, try_download_gcs=False, force_checksums_validation=True
-    )
+    config = tfds.download.DownloadConfig(try_download_gcs=False)
     # In a folder of its own: tfds names unfinished folders with `random`, and two seeded processes would share one.
     with tempfile.TemporaryDirectory(dir=prepared.parent, prefix="incomplete.") as staging, _quiet():
-        builder = _builder(source, Path(staging))
+        builder = _builder(source, Path(staging), {"train": train, "test": test})
         try:
             builder.download_and_prepare(download_dir=staging, download_config=config)
         except (OSError, ProjectError):
@@ -58,26 +55,20 @@ def read(source: Source, prepared: Path) -> tuple[Split, Split]:
         ) from error
 
 
-def _builder(source: Source, data_dir: Path) -> Any:
-    """A tfds builder of the source's dataset whose `data_path` is below `data_dir`."""
+def _builder(source: Source, data_dir: Path, splits: Mapping[str, Split] | None = None) -> Any:
+    """A tfds builder of the source's dataset whose `data_path` is below `data_dir`. splits: what it is to write."""
     parent: Any = tfds.builder_cls(source.spec.name)
-    split_files = {"train": source.originals[:2], "test": source.originals[2:]}
 
     class Builder(parent, skip_registration=True):  # type: ignore[call-arg]
         name = source.spec.name
         VERSION = tfds.core.Version(source.version)
 
         def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-            paths = {
-                split: dl_manager.download([original.url for original in files]) for split, files in split_files.items()
-            }
-            return {split: self._generate_examples(split, *paths[split]) for split in paths}
+            return {name: self._generate_examples(split) for name, split in (splits or {}).items()}
 
-        def _generate_examples(self, split: str, images: Any, labels: Any) -> Iterator[tuple[int, dict[str, Any]]]:
-            examples = getattr(source.spec, f"{split}_examples")
-            pixels = idx.read(Path(images), (examples, *source.spec.image_shape[:2]))
-            for key, (image, label) in enumerate(zip(pixels, idx.read(Path(labels), (examples,)), strict=True)):
-                yield key, {"image": Image.fromarray(image), "label": int(label)}
+        def _generate_examples(self, split: Split) -> Iterator[tuple[int, dict[str, Any]]]:
+            for key, (image, label) in enumerate(zip(split.images, split.labels, strict=True)):
+                yield key, {"image": Image.fromarray(image[..., 0]), "label": int(label)}
 
     return Builder(data_dir=data_dir, file_format="array_record")
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import numpy as np
 
 from cnn_jax.data.dataset import Spec
-from cnn_jax.data.source import DrawnSource
+from cnn_jax.data.source import DrawnSource, Normalize
 from cnn_jax.errors import InputError
 from cnn_jax.settings import About
 
@@ -47,6 +47,7 @@ SPEC = Spec(
 Seed = Annotated[int, About("the random seed of the drawings", at_least=0, at_most=2**32 - 1)]
 
 
-def glyphs(seed: Seed = 0) -> DrawnSource:
+def glyphs(seed: Seed = 0, normalize: Normalize = "unit") -> DrawnSource:
     """The glyphs that are drawn with this seed."""
-    return DrawnSource(SPEC, version=f"1-seed{seed}", draw=draw, seed=seed, is_slow=True)
+    version = f"1-seed{seed}"
+    return DrawnSource(SPEC, version=version, draw=draw, seed=seed, is_slow=True, normalize=normalize)

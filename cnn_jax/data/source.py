@@ -21,11 +21,15 @@ Normalize = Annotated[
 
 @dataclass(frozen=True)
 class Original:
-    """A file as its authors published it and as tensorflow_datasets registers it. size: bytes."""
+    """A file as its authors published it and as tensorflow_datasets registers it. size: bytes.
+
+    content_sha256: of what is packed in a gzip file, where it is known.
+    """
 
     url: str
     size: int
     sha256: str
+    content_sha256: str | None = None
 
     @property
     def filename(self) -> str:
@@ -50,6 +54,13 @@ class Source(ABC):
     normalize: str = "unit"
     is_checked: bool = False
     skip_unreadable: bool = False
+
+    def check(self, manual_dir: Path) -> None:  # noqa: B027 - most sources read no files
+        """Raises InputError unless the folder holds what the source reads. One that reads no files takes any folder."""
+
+    def original_index(self) -> np.ndarray | None:
+        """The number of each test image in the original files, from 0: int64 [N]. None where there are no files."""
+        return None
 
     @abstractmethod
     def produce(self, folder: Path, manual_dir: Path | None, warn: Warn) -> tuple[Split, Split]:

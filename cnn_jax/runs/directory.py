@@ -189,11 +189,16 @@ class RunDirectory:
         with machine_errors(self.path / "metrics.jsonl") as file, file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
 
-    def write_predictions(self, logits: Any, labels: Any) -> None:
-        """Stores the test logits, float32 [N, classes], and labels, int32 [N], or dicts of them by output."""
+    def write_predictions(self, logits: Any, labels: Any, original_index: np.ndarray | None = None) -> None:
+        """Stores the test logits, float32 [N, classes], and labels, int32 [N], or dicts of them by output.
+
+        original_index: the number of each test image in the dataset's original files, int64 [N], if there are any.
+        """
         arrays = {"logits": logits, "labels": labels}
         if isinstance(logits, dict):
             arrays = {f"{what}/{name}": array for what, by in arrays.items() for name, array in by.items()}
+        if original_index is not None:
+            arrays["original_index"] = original_index
         with machine_errors(self.path / "predictions.npz") as file:
             np.savez(file, allow_pickle=False, **arrays)
 

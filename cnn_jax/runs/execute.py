@@ -254,7 +254,7 @@ def _score_and_store(run: Run, progress: Progress, *, is_alone: bool) -> Result:
         if is_alone:
             raise diverged(progress.epoch, progress.step)
         return result
-    run.directory.write_predictions(logits, targets)
+    run.directory.write_predictions(logits, targets, run.session.original_index)
     status = "done" if progress.finished_epochs >= run.config.epochs else "stopped"
     result = dataclasses.replace(
         _result(run, status, progress),

@@ -3,9 +3,12 @@
 import time
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from cnn_jax import data
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset, Spec, Split, split_training_images
+from cnn_jax.data.source import Source
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.report.console import Console
 from cnn_jax.runs import machine
@@ -66,6 +69,12 @@ class Session:
         functions = compile_all(self.learner, train, self.splits.validation, self.splits.dataset.test, num_seeds)
         self.console.line(f"{self.learner.parameters:,} parameters, compiled in {functions.compile_seconds:.1f} s")
         return functions
+
+    @property
+    def original_index(self) -> np.ndarray | None:
+        """The number of each test image in the dataset's original files, int64 [N]; None where there are none."""
+        found = self.experiment.data
+        return found.original_index() if isinstance(found, Source) else None
 
     @property
     def is_out_of_time(self) -> bool:

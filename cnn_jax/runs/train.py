@@ -30,7 +30,7 @@ def run(experiment: Experiment, options: RunOptions) -> Result | SeedsResult:
     if options.deterministic:
         console.note(compilation.price_of_determinism())
     config, dataset, remark = experiment.config, None, None
-    if "dataset" not in options.changed and options.config_file is None and config.dataset == Config.dataset:
+    if "dataset" not in options.changed and options.config_file is None and config.dataset.name == Config.dataset.name:
         experiment, dataset, remark = _within_reach(experiment, options, console)
     name = run_name(experiment.config, options.changed, many_seeds=options.seeds is not None)
     default = numbered(RUNS, name) if options.config_file else RUNS / name

@@ -43,14 +43,10 @@ sys.addaudithook(watch)
 from cnn_jax import data
 from cnn_jax.data.source import Original
 from cnn_jax.errors import ProjectError
-from tensorflow_datasets.core.download import checksums
 originals = tuple(Original(**original) for original in order["originals"])
 source = data.source(order["name"])
 spec = dataclasses.replace(source.spec, train_examples=order["train"], test_examples=order["test"])
 data.DATASETS = {order["name"]: lambda: dataclasses.replace(source, spec=spec, originals=originals)}
-for original in originals:
-    info = checksums.UrlInfo(size=original.size, checksum=original.sha256, filename=original.filename)
-    checksums.get_all_url_infos()[original.url] = info
 try:
     dataset = data.load(order["name"], data_dir=order["data_dir"], manual_dir=order["manual_dir"])
     outcome = {"fingerprint": dataset.fingerprint}
@@ -147,20 +143,17 @@ def generate(name: str, folder: Path, seed: int = 0) -> SmallDataset:
     for original, content in zip(source.originals, contents, strict=True):
         path = folder / original.filename
         write_idx(path, content)
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        originals.append(Original(original.url, path.stat().st_size, sha256))
+        packed, unpacked = path.read_bytes(), gzip.decompress(path.read_bytes())
+        sha256, content_sha256 = (hashlib.sha256(content).hexdigest() for content in (packed, unpacked))
+        known = content_sha256 if original.content_sha256 else None
+        originals.append(Original(original.url, len(packed), sha256, known))
     spec = dataclasses.replace(source.spec, train_examples=TRAIN, test_examples=TEST)
     return SmallDataset(dataclasses.replace(source, spec=spec, originals=tuple(originals)), *splits, folder)
 
 
 def register_with(monkeypatch: pytest.MonkeyPatch, small: SmallDataset) -> None:
-    """Makes a small dataset the one that `load` and tensorflow_datasets know under its name."""
-    from tensorflow_datasets.core.download import checksums
-
+    """Makes a small dataset the one that `load` knows under its name."""
     monkeypatch.setattr(data, "DATASETS", {small.source.spec.name: lambda: small.source})
-    for o in small.source.originals:
-        info = checksums.UrlInfo(size=o.size, checksum=o.sha256, filename=o.filename)
-        monkeypatch.setitem(checksums.get_all_url_infos(), o.url, info)
 
 
 @pytest.fixture(autouse=True)
@@ -179,7 +172,7 @@ def small(tmp_path: Path) -> SmallDataset:
 
 @pytest.fixture
 def register(monkeypatch: pytest.MonkeyPatch) -> Callable[[SmallDataset], None]:
-    """Makes a small dataset the one that `load` and tensorflow_datasets know under its name."""
+    """Makes a small dataset the one that `load` knows under its name."""
     return partial(register_with, monkeypatch)
 
 
@@ -262,19 +255,47 @@ def refusing_address() -> str:
         return f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-@pytest.fixture
-def file_server(small: SmallDataset) -> Iterator[str]:
-    """A web server for the files of `small`."""
+class Handler(SimpleHTTPRequestHandler):
+    """Python's web server, which knows no `Range`."""
 
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
+    def log_message(self, *_: object) -> None:
+        pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(small.folder))) as server:
-        thread = threading.Thread(target=server.serve_forever)
+
+class RangeHandler(Handler):
+    """A web server that gives the rest of a file from a byte on, as large archives have."""
+
+    def do_GET(self) -> None:
+        content = Path(self.translate_path(self.path)).read_bytes()
+        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+        self.server.starts.append(start)  # type: ignore[attr-defined]
+        if start >= len(content):
+            self.send_error(416)
+            return
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        self.wfile.write(content[start:])
+
+
+@contextlib.contextmanager
+def serving(folder: Path, handler: type[Handler] = Handler) -> Iterator[tuple[str, list[int]]]:
+    """The address of a web server for the files in a folder, and where the answers of a RangeHandler began."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder))) as server:
+        server.starts = []  # type: ignore[attr-defined]
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}"
+            yield f"http://127.0.0.1:{server.server_port}", server.starts  # type: ignore[attr-defined]
         finally:
             server.shutdown()
             thread.join()
+
+
+@pytest.fixture
+def file_server(small: SmallDataset) -> Iterator[str]:
+    """A web server for the files of `small`."""
+    with serving(small.folder) as (address, _):
+        yield address

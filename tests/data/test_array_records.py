@@ -89,18 +89,10 @@ def test_an_empty_folder_is_a_damaged_one(prepared, tmp_path: Path) -> None:
         array_records.read(small.source, small.source.prepared_folder(tmp_path))
 
 
-def test_files_that_tfds_registers_no_hash_of_are_refused(small, tmp_path: Path) -> None:
-    source = small.served_from("http://127.0.0.1:9").source
-    with pytest.raises(MachineError, match="Missing checksums"):
-        array_records.write(source, source.prepared_folder(tmp_path), small.folder)
-    assert [path for path in tmp_path.rglob("*") if path.is_file() and path.parent != small.folder] == []
-
-
 def test_seeding_pythons_random_does_not_make_two_processes_share_an_unfinished_folder(
-    small, register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """tfds draws the names of its unfinished folders from there."""
-    register(small)
     folders = []
     original = tempfile.TemporaryDirectory
 
@@ -111,25 +103,23 @@ def test_seeding_pythons_random_does_not_make_two_processes_share_an_unfinished_
     monkeypatch.setattr(tempfile, "TemporaryDirectory", watched)
     for place in ("a", "b"):
         random.seed(0)
-        array_records.write(small.source, small.source.prepared_folder(tmp_path / place), small.folder)
+        array_records.write(small.source, small.source.prepared_folder(tmp_path / place), small.train, small.test)
     assert Path(folders[0].name).name != Path(folders[1].name).name
 
 
-def test_the_second_of_two_that_finish_keeps_the_first_ones_folder(small, register, tmp_path: Path) -> None:
-    register(small)
-    array_records.write(small.source, small.source.prepared_folder(tmp_path), small.folder)
+def test_the_second_of_two_that_finish_keeps_the_first_ones_folder(small, tmp_path: Path) -> None:
+    array_records.write(small.source, small.source.prepared_folder(tmp_path), small.train, small.test)
     folder = small.source.prepared_folder(tmp_path)
     before = {path: path.stat() for path in folder.iterdir()}
-    array_records.write(small.source, small.source.prepared_folder(tmp_path), small.folder)
+    array_records.write(small.source, small.source.prepared_folder(tmp_path), small.train, small.test)
     assert {path: path.stat() for path in folder.iterdir()} == before
     assert list(folder.parent.iterdir()) == [folder]
 
 
 def test_preparing_leaves_the_console_alone_and_tfds_progress_bars_on(
-    small, register, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    small, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    register(small)
-    array_records.write(small.source, small.source.prepared_folder(tmp_path), small.folder)
+    array_records.write(small.source, small.source.prepared_folder(tmp_path), small.train, small.test)
     assert capfd.readouterr() == ("", "")
     list(tfds.core.utils.tqdm([1], desc="a bar of somebody else"))
     assert "a bar of somebody else" in capfd.readouterr().err

@@ -95,6 +95,7 @@ def test_run_directory_has_every_promised_file_and_field(finished_run: Path, dra
 def test_predictions_hold_what_the_result_says(finished_run: Path) -> None:
     result = json.loads((finished_run / "result.json").read_text())
     with np.load(finished_run / "predictions.npz", allow_pickle=False) as predictions:
+        assert sorted(predictions) == ["labels", "logits"]  # drawn images are in no original file
         score = metrics.score(predictions["logits"], predictions["labels"])
     assert (score.loss, score.accuracy) == (result["test_loss"], result["test_accuracy"])
 
