@@ -629,7 +629,11 @@ def test_without_network_the_first_command_trains_on_glyphs_and_says_so(
     assert "glyphs test loss" in first.stdout
     [workdir] = (tmp_path / "runs").iterdir()
     assert workdir.name.startswith("lecture_cnn-glyphs-seed0")
-    assert json.loads((workdir / "config.json").read_text())["dataset"] == {"name": "glyphs", "seed": 0}
+    assert json.loads((workdir / "config.json").read_text())["dataset"] == {
+        "name": "glyphs",
+        "normalize": "unit",
+        "seed": 0,
+    }
     assert json.loads((workdir / "result.json").read_text())["dataset"] == "glyphs"
     assert "mnist is out of reach" in json.loads((workdir / "machine.json").read_text())["remark"]
 

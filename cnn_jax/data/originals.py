@@ -125,8 +125,8 @@ def _alone(target: Path, name: str, warn: Warn) -> Iterator[None]:
     lock, is_first_try = FileLock(target / ".lock"), True
     made = [folder for folder in (target, *target.parents) if not folder.exists()]
     while not lock.is_locked:
-        target.mkdir(parents=True, exist_ok=True)
         with suppress(Timeout, FileNotFoundError):  # not found: the process before has removed the empty folder
+            target.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=1)
         if is_first_try and not lock.is_locked:
             warn(f"{name}: another process is downloading the files. Waiting for it")

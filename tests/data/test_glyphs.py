@@ -90,5 +90,9 @@ def test_the_command_line_trains_on_the_glyphs_of_a_seed(
 ) -> None:
     folders = (f"--data_dir={glyphs_data_dir}", f"--workdir={tmp_path / 'run'}")
     assert run.main(["--dataset=glyphs", *folders, "--model=logistic", "--epochs=1", "--train_examples=640"]) == 0
-    assert json.loads((tmp_path / "run/config.json").read_text())["dataset"] == {"name": "glyphs", "seed": 0}
+    assert json.loads((tmp_path / "run/config.json").read_text())["dataset"] == {
+        "name": "glyphs",
+        "normalize": "unit",
+        "seed": 0,
+    }
     assert json.loads((tmp_path / "run/machine.json").read_text())["data_fingerprint"] == glyphs_dataset.fingerprint
