@@ -50,12 +50,23 @@ class Mode:
 _DATA = ("data_dir", "manual_dir", "compilation_cache")
 _WRITES = ("workdir", "overwrite")
 _SEEDS = ("seeds", "seed_strategy", "progress")
+_INIT = ("init_from", "init_prefix", "init_skip")  # they change the Experiment, and are no arguments of a command
 
 MODES: Mapping[str, Mode] = {
     "train": Mode(
         "cnn_jax.runs.train",
         "train a model and score it on the test set (the default)",
-        (*_WRITES, *_DATA, *_SEEDS, "checkpoint_every", "keep_checkpoints", "max_time", "resume_from", "deterministic"),
+        (
+            *_WRITES,
+            *_DATA,
+            *_SEEDS,
+            *_INIT,
+            "checkpoint_every",
+            "keep_checkpoints",
+            "max_time",
+            "resume_from",
+            "deterministic",
+        ),
     ),
     "evaluate": Mode(
         "cnn_jax.studies.evaluation.run",
@@ -66,18 +77,18 @@ MODES: Mapping[str, Mode] = {
     "compare": Mode(
         "cnn_jax.studies.compare.run",
         "compare models (--experiments) or finished runs (--runs), with intervals and tests",
-        (*_WRITES, *_DATA, *_SEEDS, "experiment", "runs"),
+        (*_WRITES, *_DATA, *_SEEDS, *_INIT, "experiment", "runs"),
         takes="list",
     ),
     "sweep": Mode(
         "cnn_jax.studies.sweep.run",
         "try many settings (--sweep) on held-out images, and score the best one on the test images",
-        (*_WRITES, *_DATA, "seeds", "progress", "sweep", "samples", "jobs"),
+        (*_WRITES, *_DATA, *_INIT, "seeds", "progress", "sweep", "samples", "jobs"),
     ),
     "overfitting": Mode(
         "cnn_jax.studies.overfitting.run",
         "train --experiments on few images, on more, and on all: training against test accuracy",
-        (*_WRITES, *_DATA, *_SEEDS, "sizes"),
+        (*_WRITES, *_DATA, *_SEEDS, *_INIT, "sizes"),
         takes="list",
     ),
     "benchmark": Mode(
@@ -109,7 +120,7 @@ MODES: Mapping[str, Mode] = {
     "check": Mode(
         "cnn_jax.studies.check",
         "one batch forwards and backwards, with shapes and costs; writes nothing",
-        _DATA,
+        (*_DATA, *_INIT),
     ),
     "new": Mode("cnn_jax.studies.new", "write a starter file for an experiment of your own", ("output",), takes="none"),
 }
@@ -193,6 +204,9 @@ GENERAL_FLAGS: Mapping[str, Flag] = {
 
 # The help text puts the modes that take a flag in front.
 MODE_FLAGS: Mapping[str, Flag] = {
+    "init_from": _path("start from the parameters of this finished run, instead of random ones; all seeds start there"),
+    "init_prefix": _names("of these parameters take only what is under these names, as in Conv_0,Dense_0/bias"),
+    "init_skip": _names("take nothing under these names: it starts anew, as the last layer must for other classes"),
     "checkpoint_every": _time("time between checkpoints; 0 means at the end of each epoch; default 60s"),
     "keep_checkpoints": _integer("how many of the newest checkpoints are kept; default 3"),
     "max_time": _time("stop after this time, save a checkpoint and score the test set"),
@@ -364,7 +378,7 @@ def resolve(values: flags.FlagValues, typed: Typed) -> tuple["Experiment", tuple
     experiment = experiments.load(named or Config().experiment)
     if values.config is not None:
         experiment = _configured(experiment, Path(values.config), named)
-    return _varied(experiment, values, typed)
+    return _initialized(*_varied(experiment, values, typed), values)
 
 
 def _configured(experiment: "Experiment", file: Path, named: str | None) -> "Experiment":
@@ -383,9 +397,24 @@ def resolve_named(name: str, values: flags.FlagValues, typed: Typed) -> tuple["E
     """The same for one of several experiments, whose name is in front of an error in its settings."""
     experiment = experiments.load(name)
     try:
-        return _varied(experiment, values, typed)
+        return _initialized(*_varied(experiment, values, typed), values)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
+
+
+def _initialized(
+    experiment: "Experiment", changed: tuple[str, ...], values: flags.FlagValues
+) -> tuple["Experiment", tuple[str, ...]]:
+    """The same with the parameters of `--init_from`; their hash is then one of the changes."""
+    given = {name: _read(name, values) for name in _INIT if values[name].present}
+    if not given:
+        return experiment, changed
+    if "init_from" not in given:
+        raise InputError(f"--{next(iter(given))}: has no meaning without --init_from.")
+    from cnn_jax.runs import initial
+
+    run = given.pop("init_from")
+    return initial.init_from(experiment, run, **given), tuple(dict.fromkeys((*changed, "init_hash")))
 
 
 def _varied(experiment: "Experiment", values: flags.FlagValues, typed: Typed) -> tuple["Experiment", tuple[str, ...]]:
@@ -417,6 +446,8 @@ def call(mode: Mode, values: flags.FlagValues, typed: Typed, command_line: list[
     if mode is _CATALOG:
         return run(experiments.descriptions(), resolve(values, {})[0])
     arguments = {name: _read(name, values) for name in (*mode.flags, "config") if values[name].present}
+    for name in _INIT:
+        arguments.pop(name, None)
     if "experiment" in arguments:  # the parts of finished runs
         arguments["experiment"] = experiments.load(arguments["experiment"])
     if mode.takes == "none":
@@ -426,7 +457,7 @@ def call(mode: Mode, values: flags.FlagValues, typed: Typed, command_line: list[
         resolved = [resolve_named(name, values, typed) for name in names] or [resolve(values, typed)]
         chosen, changed = [experiment for experiment, _ in resolved], resolved[0][1]
     else:
-        own = [name for name in given if name in FIELDS and name not in mode.flags]
+        own = [name for name in given if name in _INIT or (name in FIELDS and name not in mode.flags)]
         chosen, changed = [], (*own, *typed)
     options = _options(arguments, changed, command_line)
     return run(chosen[0] if mode.takes == "one" else chosen, options, **arguments)

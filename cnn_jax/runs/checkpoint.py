@@ -20,6 +20,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from orbax import checkpoint as ocp
 
 from cnn_jax.errors import InputError, MachineError
@@ -201,13 +202,36 @@ def _is_unfinished(folders: Sequence[Path], step: int, common: Sequence[int]) ->
 
 def load_step(folder: Path, step: int, abstract_state: AbstractState) -> Checkpoint:
     """The checkpoint of a step. Raises InputError if there is none, MachineError if it is damaged."""
+    _require_whole(folder, step)
+    return _read(folder, step, abstract_state)
+
+
+def load_variables(folder: Path, step: int) -> dict[str, Any]:
+    """The variables of a checkpoint that are scored, as NumPy arrays, whatever their model is.
+
+    Raises InputError if there is no such checkpoint or no variables are in it, MachineError if it is damaged.
+    """
+    _require_whole(folder, step)
+    _record(folder / str(step))
+    try:
+        with _manager(folder) as manager:
+            state, _ = manager.restore(step, args=ocp.args.StandardRestore())
+        scored = state.get("average") or state
+        variables = {"params": scored["params"], **scored.get("model_state", {})}
+        return jax.tree.map(np.asarray, jax.device_get(variables))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"{folder / str(step)}: its variables cannot be read ({reason}).") from None
+
+
+def _require_whole(folder: Path, step: int) -> None:
+    """Raises InputError if there is no checkpoint of this step, MachineError if it is damaged."""
     found = steps(folder)
     if step not in found:
         known = ", ".join(map(str, found)) or "none"
         raise InputError(f"{folder}: there is no checkpoint of step {step}. There are: {known}.")
     if damage := _damage(folder / str(step)):
         raise MachineError(f"{folder / str(step)}: the checkpoint is damaged: {damage}.")
-    return _read(folder, step, abstract_state)
 
 
 def discard_after(folder: Path, step: int) -> None:

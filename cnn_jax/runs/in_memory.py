@@ -98,7 +98,9 @@ def train(
         )
     console, config = Console(progress=progress, rows=False), experiment.config
     options = RunOptions(data_dir=Path(data_dir) if data_dir else None)
-    learner, dataset = build(experiment), load_dataset(experiment, options, console)
+    learner = build(experiment)
+    learner.require_initial()
+    dataset = load_dataset(experiment, options, console)
     splits = split_training_images(dataset, config.train_examples, config.validation_examples)
     require_numbers(learner, splits[0])
     functions, history = compile_all(learner, *splits, dataset.test), list[Row]()

@@ -6,14 +6,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax.traverse_util import flatten_dict
 from optax import contrib
 
 from cnn_jax import compilation
 from cnn_jax.data.augmentations import Mixed
 from cnn_jax.data.dataset import Split
-from cnn_jax.errors import InputError
+from cnn_jax.errors import InputError, unknown_name
+from cnn_jax.training.initial import InitialVariables
 from cnn_jax.training.learner import Keys, Learner
 from cnn_jax.training.losses import PerImage
+from cnn_jax.training.prefixes import is_under, partition, possible_prefixes
 from cnn_jax.user_code import defined_at, user_errors
 
 _IMAGES = 4  # of the batch that is traced
@@ -22,7 +25,37 @@ _IMAGES = 4  # of the batch that is traced
 def require_fitting_images(learner: Learner) -> None:
     """Raises InputError if the images of the dataset do not fit the module."""
     with user_errors("the model", type(learner.module)):
+        if learner.frozen:
+            _require_frozen(learner)
         _ = learner.abstract_state
+
+
+def _require_frozen(learner: Learner) -> None:
+    """Raises InputError where nothing has one of the frozen names, or where nothing else is left to train."""
+    variables = jax.eval_shape(learner.init, jax.random.key(0))
+    for prefix in learner.frozen:
+        if not any(partition(variables[collection], [prefix])[1] for collection in variables):
+            raise unknown_name("--freeze", prefix, "layer or parameter of the model", possible_prefixes(variables))
+    if not partition(variables.get("params", {}), learner.frozen)[0]:
+        raise InputError(f"--freeze={','.join(learner.frozen)}: these are all parameters: nothing is left to train.")
+
+
+def require_initial_fits(learner: Learner, initial: InitialVariables) -> None:
+    """Raises InputError where the variables that training starts from are not those of the module."""
+    found, expected = flatten_dict(initial.variables), flatten_dict(learner.abstract_variables)
+    for one in initial.skip:
+        if not any(is_under(path[1:], [one]) for path in (*expected, *initial.left_out)):
+            known = possible_prefixes(learner.abstract_variables)
+            raise unknown_name("--init_skip", one, "layer or parameter of the model", known)
+    wanted = {path: leaf for path, leaf in expected.items() if initial.takes(path)}
+    for path in sorted({*found, *wanted}):
+        there, here = (_shown(paths[path]) if path in paths else "missing" for paths in (found, wanted))
+        if there != here:
+            skip = ",".join([*initial.skip, "/".join(path[1:-1] or path[1:])])
+            raise InputError(
+                f"--init_from={initial.source}: {'/'.join(path[1:])} is {there} there, and {here} in this model. To "
+                f"leave it out, so that it starts anew: --init_skip={skip}."
+            )
 
 
 def require_fitting(learner: Learner) -> None:
