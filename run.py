@@ -27,46 +27,40 @@ if TYPE_CHECKING:
 
 Typed = dict[str, str | None]  # settings of parts as typed, by their names; None: without a value
 
+_INIT = ("init_from", "init_prefix", "init_skip")  # what training starts from: a part of the Experiment
+
 
 @dataclass(frozen=True)
 class Mode:
     """A value of `--mode`. module: its `run` is called. flags: those that it takes beside the fields of Config.
 
-    takes: what its `run` takes first: one Experiment, a list of them (`--experiments`), or none.
+    takes: what its `run` takes first: one Experiment, a list of them (`--experiments`), or none. trains: whether what
+    training starts from has a meaning.
     """
 
     module: str
     help: str
     flags: tuple[str, ...]
     takes: str = "one"
+    trains: bool = False
 
     @property
     def all_flags(self) -> set[str]:
         """All flags that have a meaning with this mode."""
         fields = {"one": {"config", *FIELDS}, "list": {"experiments", *FIELDS} - {"experiment"}, "none": set[str]()}
-        return {"mode", "list", *self.flags, *fields[self.takes]}
+        return {"mode", "list", *self.flags, *fields[self.takes], *(_INIT if self.trains else ())}
 
 
 _DATA = ("data_dir", "manual_dir", "compilation_cache")
 _WRITES = ("workdir", "overwrite")
 _SEEDS = ("seeds", "seed_strategy", "progress")
-_INIT = ("init_from", "init_prefix", "init_skip")  # they change the Experiment, and are no arguments of a command
 
 MODES: Mapping[str, Mode] = {
     "train": Mode(
         "cnn_jax.runs.train",
         "train a model and score it on the test set (the default)",
-        (
-            *_WRITES,
-            *_DATA,
-            *_SEEDS,
-            *_INIT,
-            "checkpoint_every",
-            "keep_checkpoints",
-            "max_time",
-            "resume_from",
-            "deterministic",
-        ),
+        (*_WRITES, *_DATA, *_SEEDS, "checkpoint_every", "keep_checkpoints", "max_time", "resume_from", "deterministic"),
+        trains=True,
     ),
     "evaluate": Mode(
         "cnn_jax.studies.evaluation.run",
@@ -77,19 +71,22 @@ MODES: Mapping[str, Mode] = {
     "compare": Mode(
         "cnn_jax.studies.compare.run",
         "compare models (--experiments) or finished runs (--runs), with intervals and tests",
-        (*_WRITES, *_DATA, *_SEEDS, *_INIT, "experiment", "runs"),
+        (*_WRITES, *_DATA, *_SEEDS, "experiment", "runs"),
         takes="list",
+        trains=True,
     ),
     "sweep": Mode(
         "cnn_jax.studies.sweep.run",
         "try many settings (--sweep) on held-out images, and score the best one on the test images",
-        (*_WRITES, *_DATA, *_INIT, "seeds", "progress", "sweep", "samples", "jobs"),
+        (*_WRITES, *_DATA, "seeds", "progress", "sweep", "samples", "jobs"),
+        trains=True,
     ),
     "overfitting": Mode(
         "cnn_jax.studies.overfitting.run",
         "train --experiments on few images, on more, and on all: training against test accuracy",
-        (*_WRITES, *_DATA, *_SEEDS, *_INIT, "sizes"),
+        (*_WRITES, *_DATA, *_SEEDS, "sizes"),
         takes="list",
+        trains=True,
     ),
     "benchmark": Mode(
         "cnn_jax.studies.benchmark.run",
@@ -120,7 +117,8 @@ MODES: Mapping[str, Mode] = {
     "check": Mode(
         "cnn_jax.studies.check",
         "one batch forwards and backwards, with shapes and costs; writes nothing",
-        (*_DATA, *_INIT),
+        _DATA,
+        trains=True,
     ),
     "new": Mode("cnn_jax.studies.new", "write a starter file for an experiment of your own", ("output",), takes="none"),
 }
@@ -446,8 +444,6 @@ def call(mode: Mode, values: flags.FlagValues, typed: Typed, command_line: list[
     if mode is _CATALOG:
         return run(experiments.descriptions(), resolve(values, {})[0])
     arguments = {name: _read(name, values) for name in (*mode.flags, "config") if values[name].present}
-    for name in _INIT:
-        arguments.pop(name, None)
     if "experiment" in arguments:  # the parts of finished runs
         arguments["experiment"] = experiments.load(arguments["experiment"])
     if mode.takes == "none":

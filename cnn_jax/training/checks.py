@@ -126,7 +126,7 @@ def _require_average(learner: Learner) -> None:
     averaging = learner.averaging(1) if learner.averaging else None
     if averaging is None:
         return
-    params = learner.abstract_state[0].params
+    params = learner.trained(learner.abstract_state[0].params)
     with user_errors("the average", averaging):
         average = jax.eval_shape(averaging, params, params, jax.ShapeDtypeStruct((), jnp.int32))
     if not _have_same_names(average, params) or _forms(average) != _forms(params):
@@ -241,22 +241,23 @@ def _require_optimizer_made(learner: Learner) -> None:
 
 def _require_optimizer(learner: Learner) -> None:
     optimizer, state = learner.optimizer_for(learner.learning_rate, 1), learner.abstract_state[0]
+    params = learner.trained(state.params)
     where = defined_at(learner.optimizer)
     if _holds(state.opt_state, contrib.ScheduleFreeState):
         raise InputError(f"{where}the optimizer scores other parameters than it trains (schedule-free); use --average.")
 
     try:
         with user_errors("the optimizer"):
-            updates, opt_state = jax.eval_shape(optimizer.update, state.params, state.opt_state, state.params)
+            updates, opt_state = jax.eval_shape(optimizer.update, params, state.opt_state, params)
     except (TypeError, ValueError, AttributeError, InputError) as error:
         raise InputError(
             f"{where}the optimizer must work with gradients and parameters alone. One that needs the value of the loss "
             f"or pairs of parameters cannot be used ({str(error).partition(chr(10))[0]})."
         ) from None
-    if not _have_same_names(updates, state.params):
+    if not _have_same_names(updates, params):
         raise InputError(f"{where}the optimizer gives updates of other parameters than those of the model.")
     # Updates are cast to the dtype of the parameters.
-    shapes = [[leaf.shape for leaf in jax.tree.leaves(tree)] for tree in (updates, state.params)]
+    shapes = [[leaf.shape for leaf in jax.tree.leaves(tree)] for tree in (updates, params)]
     if shapes[0] != shapes[1] or _forms(opt_state) != _forms(state.opt_state):
         raise InputError(f"{where}the optimizer changes the shapes or dtypes of the parameters or of its own state.")
 

@@ -102,6 +102,10 @@ class Learner:
         """Whether the module or variable at this path is left as it is."""
         return is_under(path, self.frozen)
 
+    def trained(self, params: dict) -> dict:
+        """The parameters that are not frozen, which optimizer and averages work with."""
+        return partition(params, self.frozen)[0]
+
     def _with_frozen(self, after: dict, before: dict) -> dict:
         """The module's next state, in which what is frozen is as it was before."""
         if not self.frozen:

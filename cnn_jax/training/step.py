@@ -65,7 +65,7 @@ def make_step(learner: Learner, learning_rate: ArrayLike, steps: int) -> Step:
         trained = optax.apply_updates(trained, updates)
         average = state.average
         if averaging:
-            averaged = averaging(partition(average["params"], learner.frozen)[0], trained, number)
+            averaged = averaging(learner.trained(average["params"]), trained, number)
             average = {**average, "params": merged(averaged, frozen)}
         params = merged(trained, frozen)
         return state.replace(
