@@ -48,14 +48,20 @@ def require_initial_fits(learner: Learner, initial: InitialVariables) -> None:
             known = possible_prefixes(learner.abstract_variables)
             raise unknown_name("--init_skip", one, "layer or parameter of the model", known)
     wanted = {path: leaf for path, leaf in expected.items() if initial.takes(path)}
-    for path in sorted({*found, *wanted}):
-        there, here = (_shown(paths[path]) if path in paths else "missing" for paths in (found, wanted))
-        if there != here:
-            skip = ",".join([*initial.skip, "/".join(path[1:-1] or path[1:])])
-            raise InputError(
-                f"--init_from={initial.source}: {'/'.join(path[1:])} is {there} there, and {here} in this model. To "
-                f"leave it out, so that it starts anew: --init_skip={skip}."
+    forms = [{path: _shown(leaf) for path, leaf in paths.items()} for paths in (found, wanted)]
+    other = [path for path in sorted({*found, *wanted}) if forms[0].get(path) != forms[1].get(path)]
+    if other:
+        there, here = (paths.get(other[0], "missing") for paths in forms)
+        skip = ",".join(dict.fromkeys([*initial.skip, *("/".join(path[1:-1] or path[1:]) for path in other)]))
+        fits = len(other) < len({*found, *wanted})
+        raise InputError(
+            f"--init_from={initial.source}: {'/'.join(other[0][1:])} is {there} there, and {here} in this model. "
+            + (
+                f"To leave out what does not fit, so that it starts anew: --init_skip={skip}."
+                if fits
+                else "Nothing fits."
             )
+        )
 
 
 def require_fitting(learner: Learner) -> None:
