@@ -34,6 +34,7 @@ from cnn_jax.training.state import TrainState
 FORMAT = 2  # 1 had no norms
 LARGEST_RECORD = 1 << 26  # bytes of a progress.json; a row has about 300
 _MANIFEST, _PROGRESS = "manifest.sha256", "progress.json"
+_ITEM = "default"  # the folder of Orbax's files in that of a step
 _CLOCK = ("device", "host", "saving", "epoch_began")
 
 AbstractState = tuple[TrainState, MetricSums]  # of jax.ShapeDtypeStruct instead of arrays, as a learner has it
@@ -161,9 +162,13 @@ def _require_run(folder: Path) -> None:
         raise MachineError(f"{folder}: the run directory is gone.")
 
 
-def _manager(folder: Path) -> ocp.CheckpointManager:
+def _silence_orbax() -> None:
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # Orbax logs at length what it then raises
+
+
+def _manager(folder: Path) -> ocp.CheckpointManager:
+    _silence_orbax()
     options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False)  # our thread adds the manifest
     return ocp.CheckpointManager(folder.absolute(), options=options)
 
@@ -214,14 +219,26 @@ def load_variables(folder: Path, step: int) -> dict[str, Any]:
     _require_whole(folder, step)
     _record(folder / str(step))
     try:
-        with _manager(folder) as manager:
-            state, _ = manager.restore(step, args=ocp.args.StandardRestore())
+        state, _ = _restored(folder, step)
         scored = state.get("average") or state
         variables = {"params": scored["params"], **scored.get("model_state", {})}
         return jax.tree.map(np.asarray, jax.device_get(variables))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"{folder / str(step)}: its variables cannot be read ({reason}).") from None
+
+
+def _restored(folder: Path, step: int) -> Any:
+    """The content of a checkpoint as plain dicts and lists, on the devices of this machine."""
+    _silence_orbax()
+    path, everywhere = (folder / str(step) / _ITEM).absolute(), replicated(make_mesh())
+    with ocp.StandardCheckpointer() as checkpointer:
+        # Without a target, Orbax wants as many devices as there were when the checkpoint was written.
+        target = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere),
+            checkpointer.metadata(path).item_metadata.tree,
+        )
+        return checkpointer.restore(path, target=target)
 
 
 def _require_whole(folder: Path, step: int) -> None:
