@@ -76,7 +76,7 @@ class Session:
         return functions
 
     def require_initial(self, directories: Iterable[RunDirectory]) -> None:
-        """Raises InputError, before anything is written, where one of these runs would start from nothing known."""
+        """Raises InputError where one of these runs is to start from parameters that are not given."""
         if self.options.overwrite or not all(checkpoint.steps(directory.checkpoints) for directory in directories):
             self.learner.require_initial()
 

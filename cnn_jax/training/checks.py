@@ -53,14 +53,12 @@ def require_initial_fits(learner: Learner, initial: InitialVariables) -> None:
     if other:
         there, here = (paths.get(other[0], "missing") for paths in forms)
         skip = ",".join(dict.fromkeys([*initial.skip, *("/".join(path[1:-1] or path[1:]) for path in other)]))
-        fits = len(other) < len({*found, *wanted})
+        remedy = f"To leave out what does not fit, so that it starts anew: --init_skip={skip}."
+        if len(other) == len({*found, *wanted}):
+            remedy = "Nothing fits."
         raise InputError(
             f"--init_from={initial.source}: {'/'.join(other[0][1:])} is {there} there, and {here} in this model. "
-            + (
-                f"To leave out what does not fit, so that it starts anew: --init_skip={skip}."
-                if fits
-                else "Nothing fits."
-            )
+            f"{remedy}"
         )
 
 

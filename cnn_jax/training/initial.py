@@ -13,7 +13,7 @@ from cnn_jax.errors import InputError, unknown_name
 from cnn_jax.training.prefixes import Path, is_under, possible_prefixes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class InitialVariables:
     """Variables of another run. variables: those that are taken, as arrays by collection.
 

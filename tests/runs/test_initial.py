@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from cnn_jax import Experiment, InputError, train
+from cnn_jax import Experiment, InputError, compilation, train
 from cnn_jax.config import read_config
 from cnn_jax.experiment import build
 from cnn_jax.report.console import Console
@@ -77,7 +76,8 @@ def scored(run: Path) -> dict[str, bytes]:
 
 def first_state(experiment: Experiment) -> dict[str, bytes]:
     learner = build(experiment)
-    return bits(jax.jit(learner.create_state)(experiment.config.seed, learner.initial).variables)
+    create = compilation.jit(learner.create_state, runs_once=True)
+    return bits(create(experiment.config.seed, learner.initial).variables)
 
 
 def test_training_starts_from_an_exact_copy_of_what_the_run_has_scored(pretrained: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
-from cnn_jax import Config, Dataset, Experiment, InputError, Part
+from cnn_jax import Config, Dataset, Experiment, InputError, Part, compilation
 from cnn_jax.experiment import build
 from cnn_jax.training.compiled import Training, compile_training
 from cnn_jax.training.learner import Keys
@@ -97,8 +97,8 @@ def test_what_is_not_frozen_is_trained_as_if_nothing_were() -> None:
     ends = []
     for freeze in ((), ("block/Conv_0",)):
         learner = build(experiment(optimizer="sgd", learning_rate=0.5, freeze=freeze))
-        before = jax.jit(learner.create_state)(0)
-        after, _ = jax.jit(make_step(learner, 0.5, 1))(before, images, labels, mask)
+        before = compilation.jit(learner.create_state, runs_once=True)(0)
+        after, _ = compilation.jit(make_step(learner, 0.5, 1), runs_once=True)(before, images, labels, mask)
         ends.append(partition(after.params, ["block/Conv_0"]))
     (expected, moved), (others, kept) = ends
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7), others, expected)
@@ -116,7 +116,7 @@ def test_frozen_batch_norm_normalizes_by_its_statistics_in_training_too(freeze: 
         logits, after, _ = learner.apply_in_training(state.params, model_state, images, mask, keys)
         return logits, after, learner.apply({"params": state.params, **model_state}, images)
 
-    logits, after, scored = jax.jit(lambda: outputs(learner.create_state(0)))()
+    logits, after, scored = compilation.jit(lambda: outputs(learner.create_state(0)), runs_once=True)()
     assert np.allclose(logits, scored, rtol=1e-6) == is_fixed
     assert (bits(after["batch_stats"]) == bits(statistics)) == is_fixed
 
