@@ -52,10 +52,10 @@ def require_initial_fits(learner: Learner, initial: InitialVariables) -> None:
     other = [path for path in sorted({*found, *wanted}) if forms[0].get(path) != forms[1].get(path)]
     if other:
         there, here = (paths.get(other[0], "missing") for paths in forms)
-        skip = ",".join(dict.fromkeys([*initial.skip, *("/".join(path[1:-1] or path[1:]) for path in other)]))
-        remedy = f"To leave out what does not fit, so that it starts anew: --init_skip={skip}."
-        if len(other) == len({*found, *wanted}):
-            remedy = "Nothing fits."
+        skip = dict.fromkeys([*initial.skip, *("/".join(path[1:-1] or path[1:]) for path in other)])
+        remedy = f"To leave out what does not fit, so that it starts anew: --init_skip={','.join(skip)}."
+        if all(is_under(path[1:], skip) for path in found):
+            remedy = "No layer fits."
         raise InputError(
             f"--init_from={initial.source}: {'/'.join(other[0][1:])} is {there} there, and {here} in this model. "
             f"{remedy}"

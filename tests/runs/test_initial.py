@@ -269,7 +269,7 @@ def test_studies_that_train_take_it_or_refuse_it_in_one_line(pretrained: Path, r
     start = ("--dataset=x_and_o", "--epochs=1", f"--init_from={pretrained}", "--mode")
     for flags, message in (
         (("overfitting", "--experiments=logistic", "--seeds=1"), "Conv_0/bias is float32 (4,) there, and missing in"),
-        (("compare", "--experiments=dense,logistic", "--seeds=1"), "this model. Nothing fits."),
+        (("compare", "--experiments=dense,logistic", "--seeds=1"), "this model. No layer fits."),
         (("compare", f"--runs={pretrained},{tmp_path}"), "can only be used with --experiments, not with --runs."),
         (("sweep", "--sweep=model.widths=4,8|8,8", "--train_examples=64"), "Conv_0/bias is float32 (4,) there, and fl"),
     ):
