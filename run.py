@@ -32,24 +32,28 @@ if TYPE_CHECKING:
 
 Typed = dict[str, str | None]  # settings of parts as typed, by their names; None: without a value
 
+_INIT = ("init_from", "init_prefix", "init_skip")  # what training starts from: a part of the Experiment
+
 
 @dataclass(frozen=True)
 class Mode:
     """A value of `--mode`. module: its `run` is called. flags: those that it takes beside the fields of Config.
 
-    takes: what its `run` takes first: one Experiment, a list of them (`--experiments`), or none.
+    takes: what its `run` takes first: one Experiment, a list of them (`--experiments`), or none. trains: whether what
+    training starts from has a meaning.
     """
 
     module: str
     help: str
     flags: tuple[str, ...]
     takes: str = "one"
+    trains: bool = False
 
     @property
     def all_flags(self) -> set[str]:
         """All flags that have a meaning with this mode."""
         fields = {"one": {"config", *FIELDS}, "list": {"experiments", *FIELDS} - {"experiment"}, "none": set[str]()}
-        return {"mode", "list", *self.flags, *fields[self.takes]}
+        return {"mode", "list", *self.flags, *fields[self.takes], *(_INIT if self.trains else ())}
 
 
 _DATA = ("dataset_dir", "data_dir", "manual_dir", "compilation_cache")
@@ -62,6 +66,7 @@ MODES: Mapping[str, Mode] = {
         "cnn_jax.runs.train",
         "train a model and score it on the test set (the default)",
         (*_WRITES, *_DATA, *_SEEDS, "checkpoint_every", "keep_checkpoints", "max_time", "resume_from", "deterministic"),
+        trains=True,
     ),
     "evaluate": Mode(
         "cnn_jax.studies.evaluation.run",
@@ -74,17 +79,20 @@ MODES: Mapping[str, Mode] = {
         "compare models (--experiments) or finished runs (--runs), with intervals and tests",
         (*_WRITES, *_DATA, *_SEEDS, "experiment", "runs"),
         takes="list",
+        trains=True,
     ),
     "sweep": Mode(
         "cnn_jax.studies.sweep.run",
         "try many settings (--sweep) on held-out images, and score the best one on the test images",
         (*_WRITES, *_DATA, "seeds", "progress", "sweep", "samples", "jobs"),
+        trains=True,
     ),
     "overfitting": Mode(
         "cnn_jax.studies.overfitting.run",
         "train --experiments on few images, on more, and on all: training against test accuracy",
         (*_WRITES, *_DATA, *_SEEDS, "sizes"),
         takes="list",
+        trains=True,
     ),
     "benchmark": Mode(
         "cnn_jax.studies.benchmark.run",
@@ -118,6 +126,7 @@ MODES: Mapping[str, Mode] = {
         "cnn_jax.studies.check",
         "one batch forwards and backwards, with shapes and costs; writes nothing",
         _DATA,
+        trains=True,
     ),
     "new": Mode("cnn_jax.studies.new", "write a starter file for an experiment of your own", ("output",), takes="none"),
 }
@@ -202,6 +211,9 @@ GENERAL_FLAGS: Mapping[str, Flag] = {
 
 # The help text puts the modes that take a flag in front.
 MODE_FLAGS: Mapping[str, Flag] = {
+    "init_from": _path("start from the parameters of this finished run, instead of random ones; all seeds start there"),
+    "init_prefix": _names("of these parameters take only what is under these names, as in Conv_0,Dense_0/bias"),
+    "init_skip": _names("take nothing under these names: it starts anew, as the last layer must for other classes"),
     "checkpoint_every": _time("time between checkpoints; 0 means at the end of each epoch; default 60s"),
     "keep_checkpoints": _integer("how many of the newest checkpoints are kept; default 3"),
     "max_time": _time("stop after this time, save a checkpoint and score the test set"),
@@ -373,7 +385,7 @@ def resolve(values: flags.FlagValues, typed: Typed) -> tuple["Experiment", tuple
     experiment = experiments.load(named or Config().experiment)
     if values.config is not None:
         experiment = _configured(experiment, Path(values.config), named)
-    return _varied(experiment, values, typed)
+    return _initialized(*_varied(experiment, values, typed), values)
 
 
 def _configured(experiment: "Experiment", file: Path, named: str | None) -> "Experiment":
@@ -392,9 +404,24 @@ def resolve_named(name: str, values: flags.FlagValues, typed: Typed) -> tuple["E
     """The same for one of several experiments, whose name is in front of an error in its settings."""
     experiment = experiments.load(name)
     try:
-        return _varied(experiment, values, typed)
+        return _initialized(*_varied(experiment, values, typed), values)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
+
+
+def _initialized(
+    experiment: "Experiment", changed: tuple[str, ...], values: flags.FlagValues
+) -> tuple["Experiment", tuple[str, ...]]:
+    """The same with the parameters of `--init_from`; their hash is then one of the changes."""
+    given = {name: _read(name, values) for name in _INIT if values[name].present}
+    if not given:
+        return experiment, changed
+    if "init_from" not in given:
+        raise InputError(f"--{next(iter(given))}: has no meaning without --init_from.")
+    from cnn_jax.runs import initial
+
+    run = given.pop("init_from")
+    return initial.init_from(experiment, run, **given), tuple(dict.fromkeys((*changed, "init_hash")))
 
 
 def _varied(experiment: "Experiment", values: flags.FlagValues, typed: Typed) -> tuple["Experiment", tuple[str, ...]]:
@@ -437,7 +464,7 @@ def call(mode: Mode, values: flags.FlagValues, typed: Typed, command_line: list[
         resolved = [resolve_named(name, values, typed) for name in names] or [resolve(values, typed)]
         chosen, changed = [experiment for experiment, _ in resolved], resolved[0][1]
     else:
-        own = [name for name in given if name in FIELDS and name not in mode.flags]
+        own = [name for name in given if name in _INIT or (name in FIELDS and name not in mode.flags)]
         chosen, changed = [], (*own, *typed)
     options = _options(arguments, changed, command_line)
     return run(chosen[0] if mode.takes == "one" else chosen, options, **arguments)

@@ -97,6 +97,14 @@ class Config:
     task: Part = _field(Part("plain"), "how images are given to the model, and what it is asked")
 
     model: Part = _field(Part("cnn"), "the network")
+    init_hash: str | None = _field(
+        None, "what training starts from: the hash of a run's parameters, which --init_from sets"
+    )
+    freeze: tuple[str, ...] = _field(
+        (),
+        "keep what is under these names as it is, as in Conv_0,Dense_0/bias; a frozen BatchNorm uses its statistics",
+        pattern=r"[^\s/,]+(/[^\s/,]+)*",
+    )
     loss: Part = _field(Part("cross_entropy"), "what training reduces")
     metrics: tuple[Part, ...] | None = _field(
         None, "report these beside loss and accuracy; none means all of the experiment's own"

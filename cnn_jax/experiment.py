@@ -26,7 +26,8 @@ from cnn_jax.data.tasks import TASKS, Task
 from cnn_jax.errors import InputError, unknown_name
 from cnn_jax.models import MODELS
 from cnn_jax.settings import REQUIRED, Setting, settings_of, takes
-from cnn_jax.training import checks
+from cnn_jax.training import checks, initial
+from cnn_jax.training.initial import InitialVariables
 from cnn_jax.training.learner import Learner
 from cnn_jax.training.losses import LOSSES, METRICS
 from cnn_jax.training.metrics import Measures
@@ -76,7 +77,8 @@ class Experiment:
     (learning_rate, **settings) -> an optax optimizer; the rate is a function of the step. schedules: (**settings) ->
     (step -> factor of the rate); `steps`, where it is taken, is the number of all steps. averages: (**settings) -> how
     the parameters are averaged. dataset_dir: a folder or file with the user's data; it does not identify them. code:
-    the file that the experiment comes from.
+    the file that the experiment comes from. init: the variables that training starts from; `init_from`
+    makes it. Where the Config says another hash, it is None.
 
     Raises InputError on a name in no table, and on a setting that a part does not have or that is not allowed.
     """
@@ -94,6 +96,7 @@ class Experiment:
     averages: Entries = field(default_factory=dict)
     dataset_dir: Path | None = None
     code: UserCode | None = None
+    init: InitialVariables | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.config, Config):
@@ -104,12 +107,14 @@ class Experiment:
         object.__setattr__(self, "config", self._resolved(self.config))
         if self.dataset_dir is not None and not self.takes_dataset_dir:
             raise InputError(f"--dataset_dir: has no meaning with --dataset={self.config.dataset}.")
+        if self.init and self.init.digest != self.config.init_hash:
+            object.__setattr__(self, "init", None)
 
     def __reduce__(self) -> tuple[Callable, tuple]:
         """For other processes: they load the user's file again."""
         if self.has_own_parts and self.code is None:
             raise InputError("This experiment's parts are in no file, so another process cannot load them.")
-        return _reloaded, (self.code.path if self.code else None, self.config, self.dataset_dir)
+        return _reloaded, (self.code.path if self.code else None, self.config, self.dataset_dir, self.init)
 
     @property
     def has_own_parts(self) -> bool:
@@ -166,6 +171,29 @@ class Experiment:
     def vary_text(self, changes: Mapping[str, str], flags: Iterable[str] = ()) -> "Experiment":
         """The same for values as they are typed on the command line. flags: other names that may be meant."""
         return self._varied(changes, _read, flags)
+
+    def init_from(
+        self,
+        variables: Mapping[str, Any],
+        *,
+        prefix: Iterable[str] = (),
+        skip: Iterable[str] = (),
+        source: str = "the given variables",
+    ) -> "Experiment":
+        """The experiment whose training starts from these variables, such as `load_run("runs/pretrained").variables`.
+
+        prefix: take only what is under these names, as in `("Conv_0", "Dense_0/bias")`. skip: take nothing under these.
+        What is not taken starts from the seed. source: where they come from, for people. Raises InputError where there
+        are no such names, or where the Config already says the hash of other variables.
+        """
+        init, before = initial.choose(dict(variables), prefix, skip, source), self.config.init_hash
+        if before not in (None, init.digest):
+            raise InputError(
+                f"--init_from={source}: these are not the parameters that the config starts from (their hash is "
+                f"{init.digest}, not {before}). Give the same run, --init_prefix and --init_skip as then, or add "
+                "--init_hash=none to start from these."
+            )
+        return dataclasses.replace(self, init=init, config=dataclasses.replace(self.config, init_hash=init.digest))
 
     def _varied(
         self, changes: Mapping[str, Any], read: Callable[[Setting, Any, str], Any], flags: Iterable[str] = ()
@@ -386,8 +414,9 @@ def _require_sound(dataset: Dataset, subject: str) -> None:
         raise InputError(f"{subject}: not a dataset: {error}. Dataset.from_arrays makes one.") from None
 
 
-def _reloaded(path: Path | None, config: Config, dataset_dir: Path | None) -> Experiment:
-    return (load_experiment(path) if path else Experiment()).with_config(config).with_dataset_dir(dataset_dir)
+def _reloaded(path: Path | None, config: Config, dataset_dir: Path | None, init: InitialVariables | None) -> Experiment:
+    experiment = load_experiment(path) if path else Experiment()
+    return dataclasses.replace(experiment, config=config, dataset_dir=dataset_dir, init=init)
 
 
 def load_experiment(path: Path) -> Experiment:
@@ -435,12 +464,16 @@ def build(experiment: Experiment, spec: Spec | None = None, *, fused: bool = Tru
         epochs=config.epochs,
         batch_size=config.batch_size,
         matmul_precision=config.matmul_precision,
+        initial=experiment.init.variables if experiment.init else None if config.init_hash else {},
+        frozen=config.freeze,
     )
     _require_inputs(experiment, learner)
     if experiment.has_own_parts:
         checks.require_fitting(learner)
     else:
         checks.require_fitting_images(learner)
+    if experiment.init:
+        checks.require_initial_fits(learner, experiment.init)
     return learner
 
 

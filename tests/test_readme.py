@@ -14,6 +14,7 @@ import pytest
 import experiments
 import run
 from cnn_jax.report import statistics
+from cnn_jax.runs import initial
 from cnn_jax.studies.sweep import space
 from tests.conftest import PROJECT
 
@@ -89,6 +90,7 @@ def test_command_is_understood(command: str, tmp_path: Path, monkeypatch: pytest
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(FILES["mine.py"])
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(initial, "init_from", lambda experiment, run, **flags: experiment)  # there is no such run here
     values = run.define_flags()
     typed = run.parse(shlex.split(command)[2:], values)
     assert values["mode"].value in run.MODES

@@ -1,5 +1,6 @@
 """The files that a dataset's authors published: checked, found on this machine, or downloaded."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -125,7 +126,10 @@ def _alone(target: Path, name: str, warn: Warn) -> Iterator[None]:
     lock, is_first_try = FileLock(target / ".lock"), True
     made = [folder for folder in (target, *target.parents) if not folder.exists()]
     while not lock.is_locked:
-        with suppress(Timeout, FileNotFoundError):  # not found: the process before has removed the empty folder
+        if target.is_file():
+            raise FileExistsError(errno.EEXIST, "is a file, not a folder", str(target))
+        # Not found, or found for a moment: the process before is removing the empty folder.
+        with suppress(Timeout, FileNotFoundError, FileExistsError):
             target.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=1)
         if is_first_try and not lock.is_locked:

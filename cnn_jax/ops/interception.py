@@ -5,7 +5,7 @@
 linen has it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -20,11 +20,17 @@ from cnn_jax.ops.normalization import batch_norm
 _NHWC = lax.ConvDimensionNumbers((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))
 
 
-def stock_layers(*, mask: Array | None = None, own_statistics: bool = False) -> AbstractContextManager[None]:
+def stock_layers(
+    *,
+    mask: Array | None = None,
+    own_statistics: bool = False,
+    is_frozen: Callable[[tuple[str, ...]], bool] = lambda path: False,
+) -> AbstractContextManager[None]:
     """While this context is open, stock layers compute as the docstring of this file says.
 
     mask: bool [N], the rows of the batch that are real images; None means all. own_statistics: the running averages of
-    a BatchNorm become the statistics of this batch alone, and nothing is dropped.
+    a BatchNorm become the statistics of this batch alone, and nothing is dropped. is_frozen: path of a module ->
+    whether it is left as it is: a BatchNorm then uses its running averages in training too, as in Keras.
     """
 
     def around(next_function: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
@@ -38,6 +44,9 @@ def stock_layers(*, mask: Array | None = None, own_statistics: bool = False) -> 
             object.__setattr__(module, "conv_general_dilated", module.conv_general_dilated or _convolution)
         if isinstance(module, nn.BatchNorm):
             _require_no_axis(module)
+            if is_frozen(module.path):
+                object.__setattr__(module, "use_running_average", True)
+                return next_function(*args[:1], **{name: kwargs[name] for name in kwargs if name in ("x", "mask")})
             if own_statistics:
                 object.__setattr__(module, "momentum", 0.0)
             return _batch_norm(next_function, module, mask, *args, **kwargs)

@@ -20,6 +20,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from orbax import checkpoint as ocp
 
 from cnn_jax.errors import InputError, MachineError
@@ -33,6 +34,7 @@ from cnn_jax.training.state import TrainState
 FORMAT = 2  # 1 had no norms
 LARGEST_RECORD = 1 << 26  # bytes of a progress.json; a row has about 300
 _MANIFEST, _PROGRESS = "manifest.sha256", "progress.json"
+_ITEM = "default"  # the folder of Orbax's files in that of a step
 _CLOCK = ("device", "host", "saving", "epoch_began")
 
 AbstractState = tuple[TrainState, MetricSums]  # of jax.ShapeDtypeStruct instead of arrays, as a learner has it
@@ -160,9 +162,13 @@ def _require_run(folder: Path) -> None:
         raise MachineError(f"{folder}: the run directory is gone.")
 
 
-def _manager(folder: Path) -> ocp.CheckpointManager:
+def _silence_orbax() -> None:
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # Orbax logs at length what it then raises
+
+
+def _manager(folder: Path) -> ocp.CheckpointManager:
+    _silence_orbax()
     options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False)  # our thread adds the manifest
     return ocp.CheckpointManager(folder.absolute(), options=options)
 
@@ -201,13 +207,48 @@ def _is_unfinished(folders: Sequence[Path], step: int, common: Sequence[int]) ->
 
 def load_step(folder: Path, step: int, abstract_state: AbstractState) -> Checkpoint:
     """The checkpoint of a step. Raises InputError if there is none, MachineError if it is damaged."""
+    _require_whole(folder, step)
+    return _read(folder, step, abstract_state)
+
+
+def load_variables(folder: Path, step: int) -> dict[str, Any]:
+    """The variables of a checkpoint that are scored, as NumPy arrays, whatever their model is.
+
+    Raises InputError if there is no such checkpoint or no variables are in it, MachineError if it is damaged.
+    """
+    _require_whole(folder, step)
+    _record(folder / str(step))
+    try:
+        state, _ = _restored(folder, step)
+        scored = state.get("average") or state
+        variables = {"params": scored["params"], **scored.get("model_state", {})}
+        return jax.tree.map(np.asarray, jax.device_get(variables))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"{folder / str(step)}: its variables cannot be read ({reason}).") from None
+
+
+def _restored(folder: Path, step: int) -> Any:
+    """The content of a checkpoint as plain dicts and lists, on the devices of this machine."""
+    _silence_orbax()
+    path, everywhere = (folder / str(step) / _ITEM).absolute(), replicated(make_mesh())
+    with ocp.StandardCheckpointer() as checkpointer:
+        # Without a target, Orbax wants as many devices as there were when the checkpoint was written.
+        target = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere),
+            checkpointer.metadata(path).item_metadata.tree,
+        )
+        return checkpointer.restore(path, target=target)
+
+
+def _require_whole(folder: Path, step: int) -> None:
+    """Raises InputError if there is no checkpoint of this step, MachineError if it is damaged."""
     found = steps(folder)
     if step not in found:
         known = ", ".join(map(str, found)) or "none"
         raise InputError(f"{folder}: there is no checkpoint of step {step}. There are: {known}.")
     if damage := _damage(folder / str(step)):
         raise MachineError(f"{folder / str(step)}: the checkpoint is damaged: {damage}.")
-    return _read(folder, step, abstract_state)
 
 
 def discard_after(folder: Path, step: int) -> None:

@@ -99,6 +99,8 @@ class RunDirectory:
         Raises InputError if the run was started on other data.
         """
         self.require_same_data(experiment.config, machine)
+        # A run is also resumed without the one that it started from.
+        machine = {name: value for name, value in self.machine().items() if name == "init_from"} | machine
         with input_errors(self.path):
             self._delete("result.json", "predictions.npz", *(file.name for file in self.path.glob(_EVENTS)))
             write_atomic(self.path / "config.json", experiment.config.to_json())

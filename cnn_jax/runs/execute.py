@@ -62,6 +62,7 @@ def execute(experiment: Experiment, options: RunOptions, console: Console, datas
         console.note(f"{options.folder} holds this run, finished. To train again: --overwrite.")
         return completed
     session = open_session(experiment, options, console, dataset)
+    session.require_initial([directory])
     with signals.deferred() as session.signals, compilation.memory_errors_named():
         [result] = train_runs(session, [experiment], [directory])
         return result
@@ -100,6 +101,7 @@ def _open(
     record = session.machine_record() | _group_record([experiment.config for experiment in experiments])
     checkpoints = None if session.options.overwrite else _load(session, directories)
     if checkpoints is None:
+        session.learner.require_initial()
         for experiment, directory in zip(experiments, directories, strict=True):
             directory.start(experiment, record)
         return None
@@ -134,6 +136,8 @@ def _start(
     """Where training starts: at the beginning, or at the checkpoints."""
     seeds = [config.seed for config in configs]
     if checkpoints is None:
+        if session.experiment.init:
+            session.console.line(f"starts from {session.experiment.init}")
         return initial_progress(training, seeds[0] if training.num_seeds is None else seeds)
     first = checkpoints[0]
     epochs = first.step // training.epoch_steps

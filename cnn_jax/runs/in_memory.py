@@ -100,6 +100,7 @@ def train(
     console, config = Console(progress=progress, rows=False), experiment.config
     session = open_session(experiment, RunOptions(data_dir=Path(data_dir) if data_dir else None), console)
     learner, splits = session.learner, session.splits
+    learner.require_initial()
     functions = compile_all(learner, splits.train, splits.validation, splits.dataset.test)
     history = list[Row]()
     training = functions.training

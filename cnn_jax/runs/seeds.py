@@ -47,6 +47,7 @@ def execute_seeds(
     if not options.overwrite:
         _require_same_group(directory, seeds, options)
     session = open_session(experiment, options, console, dataset)
+    session.require_initial(directory.run(seed) for seed in seeds if seed not in results)
     with signals.deferred() as session.signals, compilation.memory_errors_named(), directory.locked():
         directory.start(experiment, session.machine_record(), overwrite=options.overwrite)
         session.options = dataclasses.replace(options, overwrite=False)

@@ -1,6 +1,7 @@
 """What the runs of one command share: the learner, the data, the options, and the functions compiled for them."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +12,8 @@ from cnn_jax.data.dataset import Dataset, Spec, Split, split_training_images
 from cnn_jax.data.source import Source
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.report.console import Console
-from cnn_jax.runs import machine
+from cnn_jax.runs import checkpoint, machine
+from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.signals import SignalFlags
 from cnn_jax.training.checks import require_numbers
@@ -67,8 +69,15 @@ class Session:
         where = f"{machine.device()}, {self.options.folder}"
         self.console.line(f"{config.model} on {len(train):,} images of {config.dataset}, {where}")
         functions = compile_all(self.learner, train, self.splits.validation, self.splits.dataset.test, num_seeds)
-        self.console.line(f"{self.learner.parameters:,} parameters, compiled in {functions.compile_seconds:.1f} s")
+        frozen = f", {self.learner.frozen_parameters:,} of them frozen" if self.learner.frozen else ""
+        parameters = f"{self.learner.parameters:,} parameters{frozen}"
+        self.console.line(f"{parameters}, compiled in {functions.compile_seconds:.1f} s")
         return functions
+
+    def require_initial(self, directories: Iterable[RunDirectory]) -> None:
+        """Raises InputError where one of these runs is to start from parameters that are not given."""
+        if self.options.overwrite or not all(checkpoint.steps(directory.checkpoints) for directory in directories):
+            self.learner.require_initial()
 
     @property
     def original_index(self) -> np.ndarray | None:
@@ -86,6 +95,8 @@ class Session:
         record = machine.describe(list(self.options.command_line))
         record |= data_record(self.experiment, self.splits.dataset)
         record |= code_record(self.experiment)
+        if self.experiment.init:
+            record["init_from"] = self.experiment.init.source
         return record | ({"remark": self.options.remark} if self.options.remark else {})
 
 

@@ -29,6 +29,7 @@ def run(experiment: Experiment, options: RunOptions) -> dict[str, float]:
     compilation.start(persistent_cache=False)
     console, config = Console(), experiment.config
     learner = build(experiment)  # raises where parts do not fit each other
+    learner.require_initial()
     dataset = load_dataset(experiment, options, console)
     batch = dataset.train[: config.batch_size]
     require_numbers(learner, batch)
@@ -73,6 +74,7 @@ def _shapes(learner: Learner, rows: int) -> Table:
     described += [
         ["classes", str(len(learner.spec.classes))],
         ["parameters", f"{learner.parameters:,}"],
+        ["frozen parameters", f"{learner.frozen_parameters:,}"],
         ["other collections", ", ".join(state.model_state) or "none"],
         ["multiply-adds per image", f"{sum(layer.multiply_adds for layer in layers):,}"],
     ]

@@ -14,6 +14,7 @@ from cnn_jax.report.figures import Markup, as_svg_file
 from cnn_jax.report.graph import drawing
 from cnn_jax.report.tables import Table
 from cnn_jax.runs.options import RunOptions
+from cnn_jax.training.learner import Learner
 
 
 def run(experiment: Experiment, options: RunOptions, *, graph: Path | None = None) -> list[Layer]:
@@ -29,7 +30,7 @@ def run(experiment: Experiment, options: RunOptions, *, graph: Path | None = Non
     if graph is not None:
         _write(graph, drawing(title, trace_graph(learner.module, learner.input_shapes).record()))
     rows = [
-        [layer.name, str((None, *layer.output_shape)), f"{layer.parameters:,}", f"{layer.multiply_adds:,}"]
+        [_named(layer, learner), str((None, *layer.output_shape)), f"{layer.parameters:,}", f"{layer.multiply_adds:,}"]
         for layer in layers
     ]
     totals = (sum(layer.parameters for layer in layers), sum(layer.multiply_adds for layer in layers))
@@ -38,6 +39,10 @@ def run(experiment: Experiment, options: RunOptions, *, graph: Path | None = Non
     if graph is not None:
         console.line(f"{graph} written")
     return layers
+
+
+def _named(layer: Layer, learner: Learner) -> str:
+    return f"{layer.name} (frozen)" if learner.is_frozen(tuple(layer.name.split("/"))) else layer.name
 
 
 def _write(path: Path, svg: Markup) -> None:

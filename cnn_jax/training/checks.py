@@ -6,14 +6,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax.traverse_util import flatten_dict
 from optax import contrib
 
 from cnn_jax import compilation
 from cnn_jax.data.augmentations import Mixed
 from cnn_jax.data.dataset import Split
-from cnn_jax.errors import InputError
+from cnn_jax.errors import InputError, unknown_name
+from cnn_jax.training.initial import InitialVariables
 from cnn_jax.training.learner import Keys, Learner
 from cnn_jax.training.losses import PerImage
+from cnn_jax.training.prefixes import is_under, partition, possible_prefixes
 from cnn_jax.user_code import defined_at, user_errors
 
 _IMAGES = 4  # of the batch that is traced
@@ -22,7 +25,41 @@ _IMAGES = 4  # of the batch that is traced
 def require_fitting_images(learner: Learner) -> None:
     """Raises InputError if the images of the dataset do not fit the module."""
     with user_errors("the model", type(learner.module)):
+        if learner.frozen:
+            _require_frozen(learner)
         _ = learner.abstract_state
+
+
+def _require_frozen(learner: Learner) -> None:
+    """Raises InputError where nothing has one of the frozen names, or where nothing else is left to train."""
+    variables = jax.eval_shape(learner.init, jax.random.key(0))
+    for prefix in learner.frozen:
+        if not any(partition(variables[collection], [prefix])[1] for collection in variables):
+            raise unknown_name("--freeze", prefix, "layer or parameter of the model", possible_prefixes(variables))
+    if not partition(variables.get("params", {}), learner.frozen)[0]:
+        raise InputError(f"--freeze={','.join(learner.frozen)}: these are all parameters: nothing is left to train.")
+
+
+def require_initial_fits(learner: Learner, initial: InitialVariables) -> None:
+    """Raises InputError where the variables that training starts from are not those of the module."""
+    found, expected = flatten_dict(initial.variables), flatten_dict(learner.abstract_variables)
+    for one in initial.skip:
+        if not any(is_under(path[1:], [one]) for path in (*expected, *initial.left_out)):
+            known = possible_prefixes(learner.abstract_variables)
+            raise unknown_name("--init_skip", one, "layer or parameter of the model", known)
+    wanted = {path: leaf for path, leaf in expected.items() if initial.takes(path)}
+    forms = [{path: _shown(leaf) for path, leaf in paths.items()} for paths in (found, wanted)]
+    other = [path for path in sorted({*found, *wanted}) if forms[0].get(path) != forms[1].get(path)]
+    if other:
+        there, here = (paths.get(other[0], "missing") for paths in forms)
+        skip = dict.fromkeys([*initial.skip, *("/".join(path[1:-1] or path[1:]) for path in other)])
+        remedy = f"To leave out what does not fit, so that it starts anew: --init_skip={','.join(skip)}."
+        if all(is_under(path[1:], skip) for path in found):
+            remedy = "No layer fits."
+        raise InputError(
+            f"--init_from={initial.source}: {'/'.join(other[0][1:])} is {there} there, and {here} in this model. "
+            f"{remedy}"
+        )
 
 
 def require_fitting(learner: Learner) -> None:
@@ -93,7 +130,7 @@ def _require_average(learner: Learner) -> None:
     averaging = learner.averaging(1) if learner.averaging else None
     if averaging is None:
         return
-    params = learner.abstract_state[0].params
+    params = learner.trained(learner.abstract_state[0].params)
     with user_errors("the average", averaging):
         average = jax.eval_shape(averaging, params, params, jax.ShapeDtypeStruct((), jnp.int32))
     if not _have_same_names(average, params) or _forms(average) != _forms(params):
@@ -208,22 +245,23 @@ def _require_optimizer_made(learner: Learner) -> None:
 
 def _require_optimizer(learner: Learner) -> None:
     optimizer, state = learner.optimizer_for(learner.learning_rate, 1), learner.abstract_state[0]
+    params = learner.trained(state.params)
     where = defined_at(learner.optimizer)
     if _holds(state.opt_state, contrib.ScheduleFreeState):
         raise InputError(f"{where}the optimizer scores other parameters than it trains (schedule-free); use --average.")
 
     try:
         with user_errors("the optimizer"):
-            updates, opt_state = jax.eval_shape(optimizer.update, state.params, state.opt_state, state.params)
+            updates, opt_state = jax.eval_shape(optimizer.update, params, state.opt_state, params)
     except (TypeError, ValueError, AttributeError, InputError) as error:
         raise InputError(
             f"{where}the optimizer must work with gradients and parameters alone. One that needs the value of the loss "
             f"or pairs of parameters cannot be used ({str(error).partition(chr(10))[0]})."
         ) from None
-    if not _have_same_names(updates, state.params):
+    if not _have_same_names(updates, params):
         raise InputError(f"{where}the optimizer gives updates of other parameters than those of the model.")
     # Updates are cast to the dtype of the parameters.
-    shapes = [[leaf.shape for leaf in jax.tree.leaves(tree)] for tree in (updates, state.params)]
+    shapes = [[leaf.shape for leaf in jax.tree.leaves(tree)] for tree in (updates, params)]
     if shapes[0] != shapes[1] or _forms(opt_state) != _forms(state.opt_state):
         raise InputError(f"{where}the optimizer changes the shapes or dtypes of the parameters or of its own state.")
 

@@ -61,8 +61,12 @@ class Training:
         return jax.tree.map(lambda leaf: jnp.full(shape, leaf), self.learner.measures.zeros(self.targets))
 
     def create_state(self, seed: int | Sequence[int]) -> TrainState:
-        """The state before the first step, of one seed or of `num_seeds` seeds."""
-        return self._create(np.asarray(seed, np.uint32))
+        """The state before the first step, of one seed or of `num_seeds` seeds.
+
+        Raises InputError where the variables that training starts from are not given.
+        """
+        self.learner.require_initial()
+        return self._create(np.asarray(seed, np.uint32), self.learner.initial)
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate after `step` steps were taken."""
@@ -177,8 +181,10 @@ def compile_training(learner: Learner, split: Split, mesh: Mesh, num_seeds: int 
     images, targets = jax.device_put((split.images, learner.task.targets(split.labels)), replicated(mesh))
     compiled = functools.partial(_compiled, mesh, num_seeds)
 
-    create, create_seconds = compiled(learner.create_state, (0,), np.zeros(num_seeds or (), np.uint32), runs_once=True)
-    state, zero = create(np.zeros(num_seeds or (), np.uint32)), np.int32(0)
+    # Where the initial variables are not given, this state serves to compile the step alone.
+    seeds, initial, zero = np.zeros(num_seeds or (), np.uint32), learner.initial or {}, np.int32(0)
+    create, create_seconds = compiled(learner.create_state, (0, None), seeds, initial, runs_once=True)
+    state = create(seeds, initial)
     sized = functools.partial(
         step.batch_indices, examples=len(split), batch_size=batch_size, rows=padded(batch_size, mesh)
     )

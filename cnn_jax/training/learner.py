@@ -20,6 +20,7 @@ from cnn_jax.models.summary import train_argument
 from cnn_jax.ops.interception import stock_layers
 from cnn_jax.training.metrics import Measures, MetricSums
 from cnn_jax.training.optimizers import Averaging
+from cnn_jax.training.prefixes import is_under, merged, partition
 from cnn_jax.training.state import TrainState, create
 
 # What random numbers are for. Epochs fold 1, 2, ... into the run's key, so these numbers begin at the other end.
@@ -33,7 +34,9 @@ class Learner:
     module: task inputs -> logits. optimizer: learning rate as a function of the step -> optimizer. schedule: all steps
     of the run -> (step -> factor of the learning rate). averaging: all steps of the run -> how an average of the
     parameters is kept; None where none is. augmentations: (key, images) -> images or Mixed. matmul_precision: of
-    float32 products, as `jax.default_matmul_precision` takes it.
+    float32 products, as `jax.default_matmul_precision` takes it. initial: variables that training starts from instead
+    of the module's own; None where they are not given, so that training can only be resumed. frozen: prefixes of the
+    names of variables that training leaves as they are.
     """
 
     module: nn.Module
@@ -48,6 +51,8 @@ class Learner:
     averaging: Callable[[int], Averaging | None] | None = None
     augmentations: Sequence[Callable[[Array, Array], Array | Mixed]] = field(default=())
     matmul_precision: str = "float32"
+    initial: dict | None = field(default_factory=dict)
+    frozen: tuple[str, ...] = ()
 
     def inputs(self, images: Any) -> Any:
         """What the module receives for uint8 images [N, H, W, C]."""
@@ -67,7 +72,7 @@ class Learner:
         mask: bool [N], the rows that are real images.
         """
         inputs, mixed = self._augmented(images, keys.augmentation)
-        with jax.default_matmul_precision(self.matmul_precision), stock_layers(mask=mask):
+        with jax.default_matmul_precision(self.matmul_precision), stock_layers(mask=mask, is_frozen=self.is_frozen):
             outputs = self.module.apply(
                 {"params": params, **model_state},
                 inputs,
@@ -77,12 +82,13 @@ class Learner:
                 **train_argument(self.module, is_training=True),
             )
         logits, changed = outputs if model_state else (outputs, {})
-        return _in_float32(logits), {**model_state, **changed}, mixed
+        return _in_float32(logits), self._with_frozen({**model_state, **changed}, model_state), mixed
 
     def batch_statistics(self, variables: dict, images: Array) -> dict:
         """The module's state with the statistics of these images alone in every BatchNorm. No dropout is applied."""
         state = {name: value for name, value in variables.items() if name != "params"}
-        with jax.default_matmul_precision(self.matmul_precision), stock_layers(own_statistics=True):
+        layers = stock_layers(own_statistics=True, is_frozen=self.is_frozen)
+        with jax.default_matmul_precision(self.matmul_precision), layers:
             _, changed = self.module.apply(
                 variables,
                 self.inputs(images),
@@ -90,7 +96,21 @@ class Learner:
                 mutable=list(state),
                 **train_argument(self.module, is_training=True),
             )
-        return {**state, **changed}
+        return self._with_frozen({**state, **changed}, state)
+
+    def is_frozen(self, path: tuple[str, ...]) -> bool:
+        """Whether the module or variable at this path is left as it is."""
+        return is_under(path, self.frozen)
+
+    def trained(self, params: dict) -> dict:
+        """The parameters that are not frozen, which optimizer and averages work with."""
+        return partition(params, self.frozen)[0]
+
+    def _with_frozen(self, after: dict, before: dict) -> dict:
+        """The module's next state, in which what is frozen is as it was before."""
+        if not self.frozen:
+            return after
+        return {name: merged(after[name], partition(before[name], self.frozen)[1]) for name in after}
 
     def _augmented(self, images: Array, key: Array) -> tuple[Any, Any]:
         """What the module receives in training, and partners and weights of mixtures, or None."""
@@ -110,10 +130,16 @@ class Learner:
         with stock_layers():
             return dict(self.module.init(key, self._example(), **train_argument(self.module, is_training=False)))
 
-    def create_state(self, seed: ArrayLike) -> TrainState:
-        """The state before the first step."""
+    def create_state(self, seed: ArrayLike, initial: dict | None = None) -> TrainState:
+        """The state before the first step. initial: variables that are given instead of the module's own."""
         # The number of steps does not change the form of the optimizer's state.
-        return create(self.init, self.optimizer_for(self.learning_rate, 1), seed, averages=self.keeps_average)
+        optimizer, averages = self.optimizer_for(self.learning_rate, 1), self.keeps_average
+        return create(self.init, optimizer, seed, initial or {}, averages=averages, frozen=self.frozen)
+
+    def require_initial(self) -> None:
+        """Raises InputError where training cannot start, because the variables that it starts from are not given."""
+        if self.initial is None:
+            raise InputError("--init_hash: this run starts from parameters of another one. Name it: --init_from=RUN.")
 
     @property
     def keeps_average(self) -> bool:
@@ -153,6 +179,11 @@ class Learner:
     def parameters(self) -> int:
         """How many numbers the module learns."""
         return sum(leaf.size for leaf in jax.tree.leaves(self.abstract_state[0].params))
+
+    @property
+    def frozen_parameters(self) -> int:
+        """How many of these numbers are left as they are."""
+        return sum(leaf.size for leaf in jax.tree.leaves(partition(self.abstract_state[0].params, self.frozen)[1]))
 
     def _example(self) -> Any:
         return self.task.inputs(jnp.zeros((1, *self.spec.image_shape), jnp.float32))

@@ -1,6 +1,6 @@
 """What training changes, as arrays only, so that it can be saved and mapped."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import jax
@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 from jax.typing import ArrayLike
+
+from cnn_jax.training.prefixes import merged, partition
 
 
 class TrainState(struct.PyTreeNode):
@@ -34,12 +36,22 @@ class TrainState(struct.PyTreeNode):
 
 
 def create(
-    init: Callable[[jax.Array], dict], optimizer: optax.GradientTransformation, seed: ArrayLike, *, averages: bool
+    init: Callable[[jax.Array], dict],
+    optimizer: optax.GradientTransformation,
+    seed: ArrayLike,
+    initial: dict,
+    *,
+    averages: bool,
+    frozen: Collection[str] = (),
 ) -> TrainState:
-    """The state before the first step, a pure function of the seed. init: key -> the module's variables."""
+    """The state before the first step, a pure function of the seed and of `initial`.
+
+    init: key -> the module's variables. initial: those that are given instead. frozen: prefixes of what is not trained:
+    the optimizer does not know it.
+    """
     key = jax.random.key(seed)
     # Epochs fold 1, 2, ... into the key for their order of images. 0 is left for the weights.
-    variables = dict(init(jax.random.fold_in(key, 0)))
+    variables = merged(dict(init(jax.random.fold_in(key, 0))), initial)
     params = variables.pop("params", {})
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -48,6 +60,6 @@ def create(
         average={"params": jax.tree.map(jnp.copy, params), "model_state": jax.tree.map(jnp.copy, variables)}
         if averages
         else {},
-        opt_state=optimizer.init(params),
+        opt_state=optimizer.init(partition(params, frozen)[0]),
         key=key,
     )

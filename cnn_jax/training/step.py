@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 
 from cnn_jax.training.learner import Keys, Learner
 from cnn_jax.training.metrics import MetricSums, mean_over_outputs
+from cnn_jax.training.prefixes import merged, partition
 from cnn_jax.training.state import TrainState
 
 # variables, uint8 images [N, H, W, C] -> float32 logits [N, classes], or a dict of them by output
@@ -35,33 +36,38 @@ def make_step(learner: Learner, learning_rate: ArrayLike, steps: int) -> Step:
     """The training step of a run of so many steps.
 
     The loss is the mean over the images that the mask keeps, as in Keras. A model with several outputs has one loss for
-    each; the gradient is taken of their mean.
+    each; the gradient is taken of their mean. What is frozen is neither differentiated nor shown to the optimizer.
     """
     optimizer = learner.optimizer_for(learning_rate, steps)
     averaging = learner.averaging(steps) if learner.averaging and learner.keeps_average else None
 
     def mean_loss(
-        params: dict, state: TrainState, images: jax.Array, targets: Any, mask: jax.Array
+        trained: dict, frozen: dict, state: TrainState, images: jax.Array, targets: Any, mask: jax.Array
     ) -> tuple[jax.Array, tuple[MetricSums, dict]]:
         number = state.step + 1
         logits, model_state, mixed = learner.apply_in_training(
-            params, state.model_state, images, mask, Keys.of_step(state.key, number)
+            merged(trained, frozen), state.model_state, images, mask, Keys.of_step(state.key, number)
         )
         sums = learner.measures.batch_sums(logits, targets, mask, number, mixed)
         return mean_over_outputs(sums.loss) / sums.count, (sums, model_state)
 
     def step(state: TrainState, images: jax.Array, targets: Any, mask: jax.Array) -> tuple[TrainState, MetricSums]:
         number = state.step + 1
-        gradients, (sums, model_state) = jax.grad(mean_loss, has_aux=True)(state.params, state, images, targets, mask)
+        trained, frozen = partition(state.params, learner.frozen)
+        gradients, (sums, model_state) = jax.grad(mean_loss, has_aux=True)(
+            trained, frozen, state, images, targets, mask
+        )
         norm = optax.tree.norm(gradients)
         # The norm is finite where the gradients are, but for very large ones: looking at each takes a pass over them.
         is_finite = jax.lax.cond(jnp.isfinite(norm), lambda _: True, _are_finite, gradients)
         sums = sums.replace(diverged_at=jnp.where(is_finite, sums.diverged_at, number), gradient_norm=norm)
-        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        updates, opt_state = optimizer.update(gradients, state.opt_state, trained)
+        trained = optax.apply_updates(trained, updates)
         average = state.average
         if averaging:
-            average = {**average, "params": averaging(average["params"], params, number)}
+            averaged = averaging(learner.trained(average["params"]), trained, number)
+            average = {**average, "params": merged(averaged, frozen)}
+        params = merged(trained, frozen)
         return state.replace(
             step=number, params=params, model_state=model_state, average=average, opt_state=opt_state
         ), sums

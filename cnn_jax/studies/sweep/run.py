@@ -102,6 +102,7 @@ def _load(base: Experiment, trials: Sequence[Trial], options: RunOptions, consol
     learners = {config: build(base.with_config(config)) for config in different.values()}
     dataset = load_dataset(base, options, console)
     for config, learner in learners.items():
+        learner.require_initial()
         train, _ = split_training_images(dataset, config.train_examples, config.validation_examples)
         require_numbers(learner, train)
     return dataset

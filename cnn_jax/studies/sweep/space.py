@@ -30,6 +30,7 @@ _OTHER_IMAGES = "its values would be scored on different images"
 _NOT_SWEPT: Mapping[str, str] = {
     "seed": "use --seeds for several of them",
     "experiment": "all settings start from it; --mode=compare compares experiments",
+    "init_hash": "all settings start from the same parameters, those of --init_from",
     **dict.fromkeys(("dataset", "task", "validation_examples"), _OTHER_IMAGES),
 }
 
