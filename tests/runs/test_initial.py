@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from cnn_jax import Experiment, InputError, compilation, train
+from cnn_jax import Experiment, InputError, compilation, data, train
 from cnn_jax.config import read_config
+from cnn_jax.data.published import PublishedSource
 from cnn_jax.experiment import build
 from cnn_jax.report.console import Console
 from cnn_jax.runs import checkpoint
@@ -25,6 +26,7 @@ from cnn_jax.runs.result import Result
 from cnn_jax.runs.seeds import execute_seeds
 from cnn_jax.training import loop
 from tests import bitwise_diff
+from tests.data import archives
 
 TINY = Experiment().vary(
     experiment="tiny", dataset="x_and_o", widths=(4, 8), train_examples=300, epochs=2, batch_size=32, average="ema"
@@ -184,6 +186,26 @@ def test_other_classes_need_a_new_last_layer(pretrained: Path, run_py: Run, tmp_
     again = run_py(*FLAGS, "--mode=check", "--init_from=run", "--init_skip=Dense_0", "--freeze=Conv_0")
     assert again.returncode == 0, again.stderr
     assert "frozen parameters" in again.stdout
+
+
+def test_letters_start_from_digits(run_py: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On archives in EMNIST's format, of which the digits have ten classes and the letters 26."""
+    made = {split: archives.make("emnist", tmp_path / split, split=split).source for split in ("digits", "letters")}
+
+    def emnist(split: str = "letters") -> PublishedSource:
+        return made[split]
+
+    monkeypatch.setitem(data.DATASETS, "emnist", emnist)  # type: ignore[index]
+    common = ("--dataset=emnist", "--model=dense", "--widths=8", "--epochs=1")
+    first = run_py(*common, "--dataset.split=digits", "--manual_dir=digits", "--workdir=on_digits")
+    assert first.returncode == 0, first.stderr
+    letters = (*common, "--manual_dir=letters", "--init_from=on_digits", "--workdir=on_letters")
+    refused = run_py(*letters)
+    assert (refused.returncode, "Dense_1/bias is float32 (10,) there, and float32 (26,)" in refused.stderr) == (2, True)
+    finished = run_py(*letters, "--init_skip=Dense_1", "--freeze=Dense_0")
+    assert finished.returncode == 0, finished.stderr
+    found, old = scored(tmp_path / "on_letters"), scored(tmp_path / "on_digits")
+    assert {name for name in old if found[name] == old[name]} == {name for name in old if "Dense_0" in name}
 
 
 def damaged(run: Path) -> None:
