@@ -105,6 +105,8 @@ class Experiment:
         for name in TABLES:
             _require_own(name, getattr(self, name))
         object.__setattr__(self, "config", self._resolved(self.config))
+        if self.dataset_dir is not None:
+            object.__setattr__(self, "dataset_dir", Path(self.dataset_dir).expanduser())
         if self.dataset_dir is not None and not self.takes_dataset_dir:
             raise InputError(f"--dataset_dir: has no meaning with --dataset={self.config.dataset}.")
         if self.init and self.init.digest != self.config.init_hash:
@@ -309,7 +311,7 @@ class Experiment:
         if self.takes_dataset_dir:
             if self.dataset_dir is None:
                 raise InputError(f"--dataset={self.config.dataset}: name its folder or file with --dataset_dir=PATH.")
-            make = functools.partial(make, dataset_dir=Path(self.dataset_dir).expanduser())
+            make = functools.partial(make, dataset_dir=self.dataset_dir)
         with user_errors(f"the dataset {self.config.dataset}", make):
             found = make()
         if not isinstance(found, Source | Dataset):

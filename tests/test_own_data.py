@@ -148,13 +148,14 @@ def test_file_of_arrays_trains_and_resumes(run_py: Run, tmp_path: Path) -> None:
     assert run_py("--mode=evaluate", "--workdir=run").returncode == 0
 
 
-def test_normalization_of_training_is_that_of_prediction(tmp_path: Path) -> None:
+def test_normalization_of_training_is_that_of_prediction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In memory, as in a notebook: the mean is known only once the images are read."""
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (64, 8, 8, 3), dtype=np.uint8), np.arange(64) % 2
     np.savez(tmp_path / "a.npz", train_images=images, train_labels=labels, test_images=images, test_labels=labels)
     config = Config(dataset=Part("arrays", normalize="standard"), model=Part("logistic"), epochs=1)
-    run = cnn_jax.train(Experiment(config, dataset_dir=tmp_path / "a.npz"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run = cnn_jax.train(Experiment(config, dataset_dir="~/a.npz"))
     inputs = (images - images.mean((0, 1, 2))) / images.std((0, 1, 2))
     kernel, bias = run.params["Dense_0"]["kernel"], run.params["Dense_0"]["bias"]
     logits = inputs.reshape(64, -1).astype(np.float32) @ kernel + bias
