@@ -108,7 +108,9 @@ class Experiment:
         if self.dataset_dir is not None:
             object.__setattr__(self, "dataset_dir", Path(self.dataset_dir).expanduser())
         if self.dataset_dir is not None and not self.takes_dataset_dir:
-            raise InputError(f"--dataset_dir: has no meaning with --dataset={self.config.dataset}.")
+            readers = ", ".join(f"--dataset={name}" for name in self._dataset_dir_readers())
+            name = self.config.dataset
+            raise InputError(f"--dataset_dir: has no meaning with --dataset={name}. These read it: {readers}.")
         if self.init and self.init.digest != self.config.init_hash:
             object.__setattr__(self, "init", None)
 
@@ -151,6 +153,9 @@ class Experiment:
     def takes_dataset_dir(self) -> bool:
         """Whether the dataset is in a folder or file that the user names."""
         return takes(self._entry("dataset", self.config.dataset), "dataset_dir")
+
+    def _dataset_dir_readers(self) -> list[str]:
+        return sorted(name for name, entry in self.entries("datasets").items() if takes(entry, "dataset_dir"))
 
     def with_spec(self, spec: Spec) -> "Experiment":
         """The experiment with its dataset's description, which is known already: no file is looked at for it."""

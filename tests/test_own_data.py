@@ -193,7 +193,10 @@ def experiment():
     ("flags", "line"),
     [
         (("--dataset=images",), "--dataset=images: name its folder or file with --dataset_dir=PATH."),
-        (("--dataset=x_and_o", "--dataset_dir=."), "--dataset_dir: has no meaning with --dataset=x_and_o."),
+        (
+            ("--dataset=x_and_o", "--dataset_dir=."),
+            "with --dataset=x_and_o. These read it: --dataset=arrays, --dataset=images.",
+        ),
         (("--dataset=images", "--dataset_dir=none"), "--dataset_dir=none: cannot be read: No such file or directory."),
         (("--dataset=arrays", "--dataset_dir=none"), "No such file or directory."),
         (("--dataset=images", "--dataset_dir=.", "--dataset.channels=2"), "must be one of 1, 3."),
