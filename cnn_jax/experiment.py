@@ -109,8 +109,9 @@ class Experiment:
             object.__setattr__(self, "dataset_dir", Path(self.dataset_dir).expanduser())
         if self.dataset_dir is not None and not self.takes_dataset_dir:
             readers = ", ".join(f"--dataset={name}" for name in self._dataset_dir_readers())
-            name = self.config.dataset
-            raise InputError(f"--dataset_dir: has no meaning with --dataset={name}. These read it: {readers}.")
+            raise InputError(
+                f"--dataset_dir: has no meaning with --dataset={self.config.dataset}. These read it: {readers}."
+            )
         if self.init and self.init.digest != self.config.init_hash:
             object.__setattr__(self, "init", None)
 
