@@ -28,6 +28,8 @@ from cnn_jax import data
 from cnn_jax.config import FIELDS
 from cnn_jax.data import idx
 from cnn_jax.experiment import TABLES, Experiment
+from cnn_jax.report import estimates
+from cnn_jax.report.format import percent_estimate
 from cnn_jax.runs.options import RunOptions
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -104,13 +106,13 @@ def test_many_seeds_print_mean_and_interval_and_more_can_be_added(run_py: Run, t
     assert (first.returncode, first.stderr) == (0, "")
     folder = tmp_path / "runs/x_and_o-x_and_o-seeds-from-0-train_examples=640-epochs=1"
     result = json.loads((folder / "result.json").read_text())
-    low, high = result["ci95"]["test_accuracy"]
-    printed = f"accuracy {100 * result['mean']['test_accuracy']:.2f} ± {50 * (high - low):.2f} % (95 % CI, n = 2)"
-    assert printed in first.stdout
+    accuracy = percent_estimate(estimates.of_seeds(result, "test_accuracy"))
+    assert f"accuracy {accuracy} (95 % CI, n = 2)" in first.stdout
+    assert first.stdout.count("An interval of two values says little") == 1
     before = (folder / "seed-1/machine.json").stat().st_mtime_ns
     more = run_py(*SHORT, "--seeds=3")
     assert more.returncode == 0, more.stderr
-    assert "(95 % CI, n = 3)" in more.stdout
+    assert "(95 % CI, n = 3)" in more.stdout and "two values" not in more.stdout
     assert (folder / "seed-1/machine.json").stat().st_mtime_ns == before
     assert [path.name for path in sorted(folder.glob("seed-*"))] == ["seed-0", "seed-1", "seed-2"]
     assert run_py(*SHORT, "--seeds=2").returncode == 2
@@ -166,7 +168,10 @@ def test_evaluate_of_many_seeds_prints_intervals_and_ensembles_and_writes_corrup
         run_py(*SHORT, f"--seed={seed}", f"--workdir=many/seed-{seed}")
     finished = run_py("--mode=evaluate", "--workdir=many", "--corruptions=shift,contrast")
     assert (finished.returncode, finished.stderr) == (0, "scoring images with shift\nscoring images with contrast\n")
-    assert re.search(r"x_and_o test accuracy [\d.]+ ± [\d.]+ % \(95 % CI, n = 2\)", finished.stdout)
+    [evaluated] = json.loads((tmp_path / "runs/evaluate-x_and_o/evaluation.json").read_text())["runs"]
+    accuracy = percent_estimate(evaluated["mean"]["accuracy"])
+    assert f"x_and_o test accuracy {accuracy} (95 % CI, n = 2)" in finished.stdout
+    assert finished.stdout.count("An interval of two values says little") == 1
     assert "Ensembles of x_and_o on x_and_o" in finished.stdout
     folder = tmp_path / "runs/evaluate-x_and_o"
     assert {path.name for path in folder.iterdir()} == {"evaluation.json", "evaluation.html", "corruptions.json"}

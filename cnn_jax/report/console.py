@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 from rich.table import Table as RichTable
 
+from cnn_jax.report import estimates
 from cnn_jax.report.format import percent, plus_minus
 from cnn_jax.report.tables import Table, seeds_table
 
@@ -152,6 +153,8 @@ class Console:
             self.line(f"{result['dataset']} test {name} {number} (n = {result['n']})")
         if result["n"] == 1:
             self.line("one seed does not show how much seeds differ: train more seeds for an interval")
+        for remark in estimates.remarks(estimates.of_seeds(result, name) for name in result["mean"]):
+            self.line(remark)
 
     def report(self, tables: Iterable[Table], sentences: Iterable[str]) -> None:
         """Prints the tables of a study, and below them its results in words."""

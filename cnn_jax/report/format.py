@@ -4,6 +4,7 @@ A missing number (None) is a dash. An estimate is a mapping with `mean` and `int
 it; where its interval is None, only the mean is shown.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -33,19 +34,23 @@ def loss(value: float) -> str:
 
 
 def plus_minus(mean: float, interval: Sequence[float] | None, digits: int) -> str:
-    """A mean and half the width of its interval, which lies evenly around the mean: `0.0285 ± 0.0012`."""
-    margin = f" ± {(interval[1] - interval[0]) / 2:.{digits}f}" if interval else ""
-    return f"{mean:.{digits}f}{margin}"
+    """A mean and half the width of its interval, `0.0285 ± 0.0012`; of an uneven one the ends: `0.3 (0.1 to 0.9)`."""
+    if not interval:
+        return f"{mean:.{digits}f}"
+    low, high = interval
+    if math.isclose(high - mean, mean - low, rel_tol=1e-6, abs_tol=1e-9 * abs(mean)):
+        return f"{mean:.{digits}f} ± {(high - low) / 2:.{digits}f}"
+    return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def percent_estimate(estimate: Estimate) -> str:
-    """An estimated share: `99.07 ± 0.05 %`."""
+    """An estimated share: `99.07 ± 0.05 %`, `98.46 (86.12 to 99.84) %`."""
     interval = estimate["interval"] and [100 * bound for bound in estimate["interval"]]
     return f"{plus_minus(100 * estimate['mean'], interval, 2)} %"
 
 
 def loss_estimate(estimate: Estimate) -> str:
-    """An estimated loss: `0.0285 ± 0.0012`."""
+    """An estimated loss: `0.0285 ± 0.0012`, `0.0285 (0.0042 to 0.1934)`."""
     return plus_minus(estimate["mean"], estimate["interval"], 4)
 
 
@@ -70,8 +75,6 @@ def duration(seconds: float) -> str:
     """A time with three digits and its unit: `9.83 ms`, `1.3 s`, `14.2 min`, `2.5 h`."""
     if seconds == 0:
         return "0 s"
-    if seconds < 0:  # the lower end of an interval may be
-        return f"-{duration(-seconds)}"
     for factor, unit, least in ((1 / 3600, "h", 7200), (1 / 60, "min", 120), (1, "s", 1), (1e3, "ms", 1e-3)):
         if seconds >= least:
             return f"{three_digits(seconds * factor)} {unit}"

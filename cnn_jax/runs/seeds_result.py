@@ -10,10 +10,10 @@ from typing import Any
 
 from cnn_jax.errors import InputError
 from cnn_jax.files import read_json
-from cnn_jax.report.statistics import estimate
+from cnn_jax.report.statistics import NO_LIMITS, POSITIVE, SHARE, estimate
 from cnn_jax.runs.result import Result, result_from_mapping
 
-NUMBERS = ("test_loss", "test_accuracy", "train_seconds")
+NUMBERS = {"test_loss": POSITIVE, "test_accuracy": SHARE, "train_seconds": POSITIVE}  # with their limits
 LARGEST_FILE = 1 << 24  # bytes; a seed has under one kilobyte
 
 
@@ -23,8 +23,9 @@ class SeedsResult:
 
     status: `diverged` if any seed has diverged, else `stopped` if any is not done, else `done`. mean, std, ci95: of
     `NUMBERS`, and of the experiment's own metrics by name, over the n seeds that are done. std is that of a sample
-    (n - 1); ci95 is Student's interval of the mean with 95 % confidence. Each is None if there are too few seeds: no
-    mean of none, no deviation of one, and no interval without spread. seeds: the results in ascending order of seeds.
+    (n - 1); ci95 is the interval of the mean with 95 % confidence, as `statistics.intervals` gives it. Each is None if
+    there are too few seeds: no mean of none, no deviation of one, and no interval without spread. seeds: the results in
+    ascending order of seeds.
     """
 
     status: str
@@ -48,7 +49,8 @@ def summarized(seeds: Sequence[Result], wanted: int) -> SeedsResult:
     done = [seed for seed in seeds if seed.status == "done"]
     status = "done" if len(done) == wanted else "stopped"
     values = {name: [getattr(seed, name) for seed in done] for name in NUMBERS} | _own_metrics(done)
-    found = {name: estimate(of_seeds) if of_seeds else None for name, of_seeds in values.items()}
+    limits = {**NUMBERS, "cross_entropy": POSITIVE}
+    found = {name: estimate(of, limits.get(name, NO_LIMITS)) if of else None for name, of in values.items()}
     return SeedsResult(
         status="diverged" if any(seed.status == "diverged" for seed in seeds) else status,
         **{name: getattr(seeds[0], name) for name in ("experiment", "dataset", "model", "parameters")},
@@ -75,6 +77,7 @@ def read_seeds_result(path: Path) -> SeedsResult:
         seeds = [result_from_mapping(seed) for seed in content["seeds"]]
         content["seeds"] = [dataclasses.asdict(seed) for seed in seeds]  # those of the first version had fewer fields
         expected = summarized(seeds, len(seeds) if content["status"] == "done" else len(seeds) + 1)
+        content["ci95"] = expected.ci95  # earlier versions had intervals with impossible values
         for name, value in dataclasses.asdict(expected).items():
             if not _is_same(content.pop(name), value):
                 raise ValueError(f"{name} is not that of its seeds")

@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from cnn_jax.report.format import duration, loss_estimate, percent_estimate
-from cnn_jax.studies.compare.page import sentences, timing_note
+from cnn_jax.studies.compare.page import remarks, sentences, timing_note
 from experiments.results import readme
 
 
@@ -42,9 +42,10 @@ def _caption(record: dict) -> str:
     machines = record["machines"]
     devices = ", ".join(dict.fromkeys(machine["device"] for machine in machines))
     versions = dict.fromkeys(f"jax {machine['versions'].get('jax', '-')}" for machine in machines)
+    notes = " ".join([*remarks(record), timing_note(record)])
     return (
         f"Mean ± half the width of its 95 % interval over n seeds, on {record['settings']['test_examples']:,} test "
-        f"images of {record['dataset']}. {devices}; {', '.join(versions)}; {record['date']}. {timing_note(record)}"
+        f"images of {record['dataset']}. {devices}; {', '.join(versions)}; {record['date']}. {notes}"
     )
 
 

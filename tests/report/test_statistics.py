@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import special, stats
 
 from cnn_jax.report import statistics
 
 # Student, "The probable error of a mean" (1908): hours of sleep that two drugs gave the same ten patients.
 FIRST_DRUG = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
 SECOND_DRUG = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+
+# Student's t at 97.5 % by degrees of freedom, from printed tables.
+T_TABLE = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 9: 2.262}
 
 number = st.floats(-1e6, 1e6)
 probability = st.floats(0, 1)
@@ -158,11 +161,76 @@ def test_holm_is_between_the_raw_p_and_bonferroni(p_values: list[float]) -> None
     assert [corrected[index] for index in order] == sorted(corrected)
 
 
-def test_margins_are_half_the_intervals_of_estimates() -> None:
-    values = np.array([[0.1, 0.2, 0.4], [0.5, 0.7, 0.6], [0.3, 0.3, 0.3]])
-    for margin, sample in zip(statistics.margins(values), values, strict=True):
-        low, high = statistics.estimate(sample).interval or (0.0, 0.0)
-        assert margin == pytest.approx((high - low) / 2)
+@pytest.mark.parametrize("limits", [statistics.NO_LIMITS, statistics.POSITIVE, statistics.SHARE])
+def test_intervals_of_rows_are_those_of_estimates(limits: statistics.Limits) -> None:
+    values = np.array([[0.1, 0.2, 0.4], [0.5, 0.7, 0.6], [0.01, 0.9, 0.99], [0.3, 0.3, 0.3]])
+    for interval, sample in zip(statistics.intervals(values, limits), values, strict=True):
+        assert tuple(interval) == (statistics.estimate(sample, limits).interval or (0.3, 0.3))
+
+
+def students(values: np.ndarray) -> tuple[float, float]:
+    margin = T_TABLE[len(values) - 1] * np.std(values, ddof=1) / math.sqrt(len(values))
+    return np.mean(values) - margin, np.mean(values) + margin
+
+
+def test_interval_that_would_leave_its_limits_is_the_delta_methods() -> None:
+    values = np.array([0.3, 0.9])
+    assert students(values)[0] < 0
+    shift = T_TABLE[1] * 0.3  # the standard error of two values is half their distance
+    share = special.expit(special.logit(0.6) + np.array([-shift, shift]) / (0.6 * 0.4))
+    assert statistics.estimate(values, statistics.SHARE).interval == pytest.approx(tuple(share), rel=1e-3)
+    positive = 0.6 * np.exp(np.array([-shift, shift]) / 0.6)
+    assert statistics.estimate(values, statistics.POSITIVE).interval == pytest.approx(tuple(positive), rel=1e-2)
+
+
+def require_honest(values: list[float], limits: statistics.Limits) -> None:
+    """The interval lies within its limits, contains the mean, and is Student's wherever that is possible."""
+    found = statistics.estimate(values, limits)
+    if found.interval is None:
+        return
+    (low, high), student = found.interval, statistics.estimate(values).interval or (0.0, 0.0)
+    assert limits[0] <= low <= found.mean <= high <= limits[1]
+    is_possible = limits[0] <= student[0] and student[1] <= limits[1]
+    assert (found.interval == student) == is_possible
+
+
+@given(st.lists(probability, min_size=2, max_size=7))
+@example([1.0, 1 - 2**-53])
+@example([0.0, 5e-324])
+@example([0.0, 1.0])
+def test_interval_of_shares_is_honest(values: list[float]) -> None:
+    require_honest(values, statistics.SHARE)
+
+
+@given(st.lists(st.floats(0, 1e100), min_size=2, max_size=7))
+@example([0.0, 1e-150])
+@example([0.984, 1.326])
+def test_interval_of_positive_values_is_honest(values: list[float]) -> None:
+    require_honest(values, statistics.POSITIVE)
+
+
+@given(st.lists(number, min_size=2, max_size=7).filter(lambda values: min(values) < 0))
+def test_limits_that_a_value_crosses_are_none(values: list[float]) -> None:
+    assert statistics.estimate(values, statistics.POSITIVE) == statistics.estimate(values)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_intervals_within_limits_contain_the_true_mean_at_least_as_often_as_students(n: int) -> None:
+    random = np.random.default_rng(0)
+    for samples, mean, limits in (
+        (random.lognormal(0, 0.5, (20_000, n)), math.exp(0.125), statistics.POSITIVE),
+        (random.beta(12, 3, (20_000, n)), 0.8, statistics.SHARE),
+    ):
+        within, student = (
+            np.mean((found[:, 0] <= mean) & (mean <= found[:, 1]))
+            for found in (statistics.intervals(samples, limits), statistics.intervals(samples))
+        )
+        assert student <= within < 0.97
+
+
+@pytest.mark.parametrize(("freedom", "t"), T_TABLE.items())
+def test_margins_are_those_of_t_tables(freedom: int, t: float) -> None:
+    assert round(statistics.margin_in_standard_errors(freedom + 1), 3) == t
 
 
 def test_start_of_a_run_does_not_load_scipy_s_statistics() -> None:

@@ -79,11 +79,29 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
         assert seeds_result.read_seeds_result(tmp_path / "result.json") == found
 
 
+def test_intervals_lie_within_the_possible_values() -> None:
+    found = summarized([result(0, 0.2, 0.99), result(1, 1.8, 0.9)], 2)
+    (least_loss, _), (least, largest) = found.ci95["test_loss"] or (), found.ci95["test_accuracy"] or ()
+    assert 0 < least_loss < 1 and 0 < least < 0.945 < largest < 1
+
+
+def test_own_loss_below_0_has_students_interval() -> None:
+    found = summarized([result(0, -1.0), result(1, 2.0)], 2).ci95["test_loss"]
+    assert found == pytest.approx([0.5 - 1.5 * 12.706, 0.5 + 1.5 * 12.706], rel=1e-4)
+
+
+def test_file_of_an_earlier_version_with_impossible_intervals_is_read(tmp_path: Path) -> None:
+    found = summarized([result(0, 0.2, 0.9), result(1, 1.8, 0.8)], 2)
+    content = json.loads(found.to_json())
+    content["ci95"]["test_loss"] = [-9.16, 11.16]  # Student's
+    (tmp_path / "result.json").write_text(json.dumps(content))
+    assert seeds_result.read_seeds_result(tmp_path / "result.json") == found
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda content: content["mean"].update(test_accuracy=0.99), "mean is not that of its seeds"),
-        (lambda content: content["ci95"].update(test_loss=[0, 1]), "ci95 is not that"),
         (lambda content: content.update(n=10), "n is not that"),
         (lambda content: content.update(status="diverged"), "status is not that"),
         (lambda content: content.update(status=["done"]), "status is not that"),
@@ -115,8 +133,12 @@ def test_file_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     [
         (
             [result(0, 0.03, 0.991), result(1, 0.04, 0.990), result(2, status="diverged")],
-            "accuracy 99.05 ± 0.64 % (95 % CI, n = 2)",
+            "accuracy 99.05 ± 0.64 % (95 % CI, n = 2)\n",
         ),
+        ([result(0, 0.03, 0.998), result(1, 0.04, 0.996)], "accuracy 99.70 (82.61 to 100.00) % (95 % CI, n = 2)\n"),
+        ([result(0, 0.03, 0.991), result(1, 0.04, 0.990)], "loss 0.0350 (0.0057 to 0.2150) (95 % CI, n = 2)\n"),
+        ([result(0, 0.03, 0.991), result(1, 0.04, 0.990)], "Some intervals are not even around the mean."),
+        ([result(0, 0.03, 0.91), result(1, 0.03, 0.92)], "An interval of two values says little:"),
         ([result(0, 0.03, 0.991)], "accuracy 99.10 % (no interval, n = 1)\n"),
         ([result(0, 0.03, 0.991)], "one seed does not show how much seeds differ"),
         ([result(0, status="diverged")], "no seed is done"),

@@ -12,9 +12,15 @@ import numpy as np
 
 from cnn_jax.config import Config, as_text, config_differences
 from cnn_jax.report import statistics
+from cnn_jax.report.statistics import POSITIVE, SHARE
 from cnn_jax.report.tables import MACHINE_FACTS
 
-NUMBERS = ("test_loss", "test_accuracy", "train_seconds", "images_per_second")
+NUMBERS = {  # with their limits
+    "test_loss": POSITIVE,
+    "test_accuracy": SHARE,
+    "train_seconds": POSITIVE,
+    "images_per_second": POSITIVE,
+}
 CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 FORMAT = 1
 DETECTABLE = 0.0005  # a difference of 0.05 percentage points; `seeds_needed` says how many seeds would show it
@@ -128,7 +134,7 @@ def _model(variant: Variant) -> dict[str, Any]:
         "parameters": variant.parameters,
         "multiply_adds": variant.multiply_adds,
         "seeds": list(variant.seeds),
-        **{name: statistics.summary(variant.numbers[name]) for name in NUMBERS},
+        **{name: statistics.summary(variant.numbers[name], limits) for name, limits in NUMBERS.items()},
         "metrics": {name: statistics.summary(values) for name, values in variant.metrics.items()},
         "curves": _curves(variant.rows),
     }

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from cnn_jax import program
+from cnn_jax.report import estimates
 from cnn_jax.report.format import (
     MISSING,
     counted,
@@ -192,6 +193,14 @@ def _time_sentence(pair: Record) -> str:
     return f"{names[0]} trains {three_digits(ratio)} times as fast as {names[1]}{shown}."
 
 
+def remarks(record: Record) -> list[str]:
+    """What to know about the intervals."""
+    of_models = [model[name] for model in record["models"] for name in ("test_accuracy", "test_loss", "train_seconds")]
+    own = [estimate for model in record["models"] for estimate in model.get("metrics", {}).values()]
+    of_pairs = [pair[name] for pair in record["pairs"] for name in ("test_accuracy", "test_loss")]
+    return estimates.remarks([*of_models, *own, *of_pairs])
+
+
 def timing_note(record: Record) -> str:
     """Whether the runs' times may be compared."""
     differ = record["machines_differ_in"]
@@ -221,7 +230,7 @@ def render_page(record: Record, images: Images | None) -> str:
     machines = record["machines"]
     number_of_runs = [["runs", *(str(machine["runs"]) for machine in machines)]]
     sections = [
-        Section("Result", [*sentences(record), timing_note(record)]),
+        Section("Result", [*sentences(record), *remarks(record), timing_note(record)]),
         Section("The models", [_scores(record), *_notes(record), _accuracy_by_seed(record), _costs(record)]),
         Section("Pairs of models", details),
         Section("Accuracy and cost", [timing_note(record), *_accuracy_by_cost(record)]),

@@ -26,7 +26,7 @@ from cnn_jax.runs.options import RUNS, RunOptions
 from cnn_jax.runs.result import Result
 from cnn_jax.runs.session import load_dataset
 from cnn_jax.studies.compare.numbers import NUMBERS, Variant, comparison_record, variant_names
-from cnn_jax.studies.compare.page import console_tables, images_shown, render_page, sentences, timing_note
+from cnn_jax.studies.compare.page import console_tables, images_shown, remarks, render_page, sentences, timing_note
 
 SEEDS = 10  # of each experiment, by default
 _LARGEST_NUMBER = 1e15  # squares of larger ones lose all digits
@@ -117,7 +117,7 @@ def compare(models: Sequence[Model], options: RunOptions) -> dict[str, Any]:
         "compare.json": json.dumps(record, indent=1, allow_nan=False) + "\n",
     }
     write_files(folder, files)
-    console.report(console_tables(record), [*sentences(record), timing_note(record)])
+    console.report(console_tables(record), [*sentences(record), *remarks(record), timing_note(record)])
     console.line(f"{folder}: compare.json, compare.csv and compare.html written")
     return record
 

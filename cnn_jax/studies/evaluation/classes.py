@@ -12,7 +12,7 @@ from cnn_jax.report.classification import (
     confusion_matrix,
     top_k_accuracy,
 )
-from cnn_jax.report.statistics import estimate
+from cnn_jax.report.statistics import SHARE, estimate
 
 SCORES = ("precision", "recall", "f1")
 TOP = 5  # of as many classes or fewer, every image is among the first 5
@@ -36,11 +36,11 @@ def classes_record(logits: np.ndarray, labels: np.ndarray, names: Sequence[str])
         ],
         "macro_average": _estimates([report.macro for report in reports]),
         "weighted_average": _estimates([report.weighted for report in reports]),
-        "accuracy": dataclasses.asdict(estimate([report.accuracy for report in reports])),
+        "accuracy": dataclasses.asdict(estimate([report.accuracy for report in reports], SHARE)),
     }
     if number > TOP:
         top = [top_k_accuracy(of_seed, labels, TOP) for of_seed in logits]
-        record[f"top_{TOP}_accuracy"] = dataclasses.asdict(estimate(top))
+        record[f"top_{TOP}_accuracy"] = dataclasses.asdict(estimate(top, SHARE))
     return record | {"confusion": np.sum(matrices, axis=0).tolist()}
 
 
@@ -52,7 +52,7 @@ def _of_class(reports: Sequence[ClassificationReport], index: int) -> dict[str, 
 def _estimates(of_seeds: Sequence[Sequence[float]]) -> dict[str, Any]:
     """Estimates of precision, recall and F1 over the seeds."""
     return {
-        name: dataclasses.asdict(estimate(values))
+        name: dataclasses.asdict(estimate(values, SHARE))
         for name, values in zip(SCORES, zip(*of_seeds, strict=True), strict=True)
     }
 

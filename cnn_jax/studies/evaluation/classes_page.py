@@ -54,6 +54,13 @@ def _in_percent(estimate: Record) -> str:
     return percent_estimate(estimate).removesuffix(" %")
 
 
+def class_estimates(found: Record) -> Iterator[Record]:
+    """The estimates that the table of scores shows."""
+    for scores in (*found["classes"], found["macro_average"], found["weighted_average"]):
+        yield from (scores[name] for name in SCORES)
+    yield from (found[name] for name in ("accuracy", f"top_{TOP}_accuracy") if name in found)
+
+
 def _seeds(found: Record) -> int:
     return found["accuracy"]["n"]
 

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from cnn_jax.data.dataset import Spec
-from cnn_jax.report.statistics import estimate
+from cnn_jax.report.statistics import POSITIVE, SHARE, estimate
 from cnn_jax.runs.result import Result
 from cnn_jax.studies.evaluation import calibration, classes, corruptions, ensembles
 from cnn_jax.training import metrics
 from cnn_jax.training.metrics import Measures, Score
 
 FORMAT = 1
+LIMITS = {"loss": POSITIVE, "accuracy": SHARE, "calibration_error": SHARE}
 
 
 def evaluation_record(
@@ -59,7 +60,10 @@ def run_record(
             {"seed": seed, **score, **_outputs(of_all)}
             for seed, score, of_all in zip(results, scores, measured, strict=True)
         ],
-        "mean": {measure: dataclasses.asdict(estimate([one[measure] for one in scores])) for measure in scores[0]},
+        "mean": {
+            measure: dataclasses.asdict(estimate([one[measure] for one in scores], limits))
+            for measure, limits in LIMITS.items()
+        },
         "reliability": {"single models": _plain(pooled)},
         "classification": _by_output(name, measures, logits, targets, spec),
         "misclassified": classes.misclassified(logs, labels, most_images),
@@ -123,7 +127,7 @@ def corruption_record(
                 "name": run,
                 "seeds": list(seeds[run]),
                 "accuracy": {name: table.tolist() for name, table in tables.items()},
-                "mean": {name: _plain(map(estimate, table)) for name, table in tables.items()},
+                "mean": {name: _plain(estimate(row, SHARE) for row in table) for name, table in tables.items()},
             }
             for run, tables in accuracies.items()
         ],

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from cnn_jax.report import estimates
 from cnn_jax.report.format import MISSING, interval, listed, loss, loss_estimate, percent, percent_estimate
 from cnn_jax.report.page import Figure, Page, Section, render
 from cnn_jax.report.tables import Table, machine_table
 from cnn_jax.studies.evaluation import figures
-from cnn_jax.studies.evaluation.classes_page import class_blocks
+from cnn_jax.studies.evaluation.classes_page import class_blocks, class_estimates
 from cnn_jax.studies.evaluation.corruptions import STRENGTHS
 
 Record = Mapping[str, Any]
@@ -106,6 +107,21 @@ def sentences(record: Record, run: Record) -> Iterator[str]:
     yield f"expected calibration error{error}, with {record['bins']} bins; the loss is the mean negative log-likelihood"
 
 
+def interval_remarks(record: Record) -> list[str]:
+    """What to know about the intervals of all runs."""
+    return estimates.remarks(_estimates(record))
+
+
+def _estimates(record: Record) -> Iterator[Record]:
+    """The estimates that the tables show."""
+    for run in record["runs"]:
+        yield from (*run["mean"].values(), *run.get("metrics", {}).values())
+        for found in run["classification"]:
+            yield from class_estimates(found)
+    for run in record["corruptions"]["runs"] if "corruptions" in record else ():
+        yield from (cell for cells in run["mean"].values() for cell in cells)
+
+
 def render_page(record: Record, images: np.ndarray, samples: Mapping[str, np.ndarray]) -> str:
     """The page as HTML. images: the test images, uint8 [N, H, W, C].
 
@@ -118,7 +134,11 @@ def render_page(record: Record, images: np.ndarray, samples: Mapping[str, np.nda
         if "main_output" in run
     ]
     metrics = [metrics_table(record)] if metrics_table(record).rows else []
-    sections = [Section("Scores", [_SCORES_TEXT.format(**record), *outputs, _overview(record), *metrics])]
+    sections = [
+        Section(
+            "Scores", [_SCORES_TEXT.format(**record), *interval_remarks(record), *outputs, _overview(record), *metrics]
+        )
+    ]
     of_classes = [class_blocks(run, images, f"images-{index}") for index, run in enumerate(record["runs"], start=1)]
     sections.append(Section("Classes", [_CLASSES_TEXT, *(block for blocks in of_classes for block in blocks)]))
     if with_ensembles:

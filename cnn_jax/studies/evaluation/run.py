@@ -33,6 +33,7 @@ from cnn_jax.studies.evaluation.numbers import corruption_record, evaluation_rec
 from cnn_jax.studies.evaluation.page import (
     corruption_table,
     ensemble_table,
+    interval_remarks,
     metrics_table,
     render_page,
     seed_table,
@@ -197,6 +198,8 @@ def _print(console: Console, record: Mapping[str, Any]) -> None:
     if "corruptions" in record:
         console.table(strength_table(record))
         console.table(corruption_table(record))
+    for remark in interval_remarks(record):
+        console.line(remark)
 
 
 def _print_classes(console: Console, found: Mapping[str, Any]) -> None:

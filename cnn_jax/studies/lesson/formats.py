@@ -3,12 +3,28 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from cnn_jax.report import estimates
+from cnn_jax.report.format import plus_minus
+from cnn_jax.report.statistics import SHARE, summary
+
 Record = Mapping[str, Any]
 
 
-def percent_with_margin(mean: float, margin: float) -> str:
-    """A mean share and half the width of its interval, in percent but without the sign: `98.4 ± 0.2`."""
-    return f"{100 * mean:.1f} ± {100 * margin:.1f}"
+def percent_with_interval(mean: float, interval: Sequence[float]) -> str:
+    """A mean share and its interval, in percent but without the sign: `98.4 ± 0.2`, `98.4 (91.2 to 99.7)`."""
+    return plus_minus(100 * mean, [100 * bound for bound in interval], 1)
+
+
+def error_bars(means: np.ndarray, intervals: np.ndarray) -> np.ndarray:
+    """The error bars of mean shares in percent, as `Axes.errorbar` takes them. means: [S]. intervals: [S, 2]."""
+    return 100 * abs(intervals.T - means)
+
+
+def interval_remarks(accuracies: np.ndarray) -> list[str]:
+    """What to know about the intervals of mean accuracies. accuracies: float [..., seeds]."""
+    return estimates.remarks(summary(of_seeds, SHARE) for of_seeds in accuracies.reshape(-1, accuracies.shape[-1]))
 
 
 def by(shape: Sequence[int]) -> str:

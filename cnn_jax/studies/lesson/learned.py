@@ -17,7 +17,7 @@ from cnn_jax.report import figures, pictures, statistics
 from cnn_jax.report.format import percent
 from cnn_jax.report.page import Figure, Section, Table
 from cnn_jax.studies.lesson import template_matching
-from cnn_jax.studies.lesson.formats import Record, percent_with_margin
+from cnn_jax.studies.lesson.formats import Record, error_bars, interval_remarks, percent_with_interval
 from cnn_jax.studies.lesson.short_run import compiled, train_and_score
 from cnn_jax.training.compiled import Training
 
@@ -27,8 +27,8 @@ ARRAYS: Mapping[str, str] = {
     "cnn_accuracies": "float64 [S, seeds]: test accuracy of the CNN",
     "logistic_means": "float64 [S]: means over the seeds",
     "cnn_means": "float64 [S]: means over the seeds",
-    "logistic_margins": "float64 [S]: half the width of the mean's 95 % interval, by Student's t",
-    "cnn_margins": "float64 [S]: the same for the CNN",
+    "logistic_intervals": "float64 [S, 2]: the two ends of the mean's 95 % interval, by Student's t where possible",
+    "cnn_intervals": "float64 [S, 2]: the same for the CNN",
     "filters": "float32 [seeds, 8, 3, 3]: the CNN's first layer after training on the largest number of images",
     "initial_filters": "float32 [seeds, 8, 3, 3]: the same before training",
     "similarities": "float64 [seeds, 8]: cosine similarity of each filter with the most similar template, both centred",
@@ -74,7 +74,7 @@ def compute(dataset: Dataset, *, sizes: Sequence[int] = SIZES, seeds: int = SEED
     for name, (accuracies, _, _) in curves.items():
         record[f"{name}_accuracies"] = accuracies
         record[f"{name}_means"] = accuracies.mean(axis=1)
-        record[f"{name}_margins"] = statistics.margins(accuracies)
+        record[f"{name}_intervals"] = statistics.intervals(accuracies, statistics.SHARE)
     return record
 
 
@@ -127,6 +127,7 @@ def section(record: Record) -> Section:
             f"This is repeated {seeds} times, each time with other initial weights and other training images. All are "
             f"scored on the same test images. {_comparison(record)}",
             _table(record),
+            *interval_remarks(np.stack([record[f"{model}_accuracies"] for model in _MODELS])),
             _curves(record),
             f"The next picture shows the {record['filters'].shape[1]} filters of the CNN's first layer, after the "
             f"first of the {seeds} trainings on {record['sizes'][-1]:,} images, and the template that is most similar "
@@ -156,7 +157,7 @@ def _comparison(record: Record) -> str:
 
 def _table(record: Record) -> Table:
     rows = [
-        [f"{size:,}", *(percent_with_margin(record[f"{m}_means"][i], record[f"{m}_margins"][i]) for m in _MODELS)]
+        [f"{size:,}", *(percent_with_interval(record[f"{m}_means"][i], record[f"{m}_intervals"][i]) for m in _MODELS)]
         for i, size in enumerate(record["sizes"])
     ]
     title = f"Test accuracy in %: mean and 95 % confidence interval, n = {record['seeds']} seeds"
@@ -168,8 +169,9 @@ def _curves(record: Record) -> Figure:
 
     def paint(axes: Axes) -> None:
         for index, (model, label) in enumerate(_LABELS.items()):
-            means, margins = 100 * record[f"{model}_means"], 100 * record[f"{model}_margins"]
-            axes.errorbar(sizes, means, margins, markersize=8, capsize=4, label=label, **figures.line_style(index))
+            means, look = record[f"{model}_means"], figures.line_style(index)
+            bars = error_bars(means, record[f"{model}_intervals"])
+            axes.errorbar(sizes, 100 * means, bars, markersize=8, capsize=4, label=label, **look)
         label = "templates, without training"
         axes.axhline(100 * record["template_accuracy"], color=figures.INK, linestyle="--", linewidth=1.2, label=label)
         axes.set_xscale("log")

@@ -15,7 +15,7 @@ from cnn_jax.experiment import Experiment
 from cnn_jax.report import figures, pictures, statistics
 from cnn_jax.report.format import percent
 from cnn_jax.report.page import Figure, Section, Table
-from cnn_jax.studies.lesson.formats import Record, percent_with_margin
+from cnn_jax.studies.lesson.formats import Record, error_bars, interval_remarks, percent_with_interval
 from cnn_jax.studies.lesson.short_run import compiled, train_and_score
 from cnn_jax.training.compiled import Inference, Training
 
@@ -25,9 +25,9 @@ ARRAYS: Mapping[str, str] = {
     "accuracies": "float64 [2, 2, seeds]: test accuracy of the CNN and the dense network, on original and permuted "
     "images",
     "means": "float64 [2, 2]: means over the seeds",
-    "margins": "float64 [2, 2]: half the width of the mean's 95 % interval, by Student's t",
+    "intervals": "float64 [2, 2, 2]: the two ends of the mean's 95 % interval, by Student's t where that is possible",
     "leads": "float64 [2]: accuracy of the CNN minus that of the dense network, on original and permuted images",
-    "lead_margins": "float64 [2]: half the width of the 95 % interval of these differences, paired by seed",
+    "lead_intervals": "float64 [2, 2]: the two ends of the 95 % interval of these differences, paired by seed",
 }
 
 TRAIN_EXAMPLES, TEST_EXAMPLES, EPOCHS, SEEDS = 3_000, 2_000, 5, 5
@@ -60,9 +60,9 @@ def compute(dataset: Dataset, *, seeds: int = SEEDS) -> dict[str, Any]:
         "permuted_images": tasks.permuted(shown),
         "accuracies": accuracies,
         "means": accuracies.mean(axis=-1),
-        "margins": statistics.margins(accuracies),
+        "intervals": statistics.intervals(accuracies, statistics.SHARE),
         "leads": leads.mean(axis=-1),
-        "lead_margins": statistics.margins(leads),
+        "lead_intervals": statistics.intervals(leads),
     }
 
 
@@ -100,6 +100,7 @@ def section(record: Record) -> Section:
             "--experiment=permuted_pixels, and the same with --model=dense.",
             _diagram(record),
             _table(record),
+            *interval_remarks(record["accuracies"]),
             f"On the original images the CNN is {original} than the dense network; on the permuted images it is "
             f"{permuted}. What the CNN loses by the permutation is what it gains from neighbouring pixels.",
         ],
@@ -121,8 +122,9 @@ def _diagram(record: Record) -> Figure:
     def paint(axes: Axes) -> None:
         for index, name in enumerate(_MODELS):
             positions = np.arange(2) + (index - 0.5) * 0.1
-            means, margins = 100 * record["means"][index], 100 * record["margins"][index]
-            axes.errorbar(positions, means, margins, markersize=8, capsize=4, label=name, **figures.line_style(index))
+            means, look = record["means"][index], figures.line_style(index)
+            bars = error_bars(means, record["intervals"][index])
+            axes.errorbar(positions, 100 * means, bars, markersize=8, capsize=4, label=name, **look)
         axes.set_xticks(range(2), _PIXELS)
         axes.set(xlim=(-0.4, 1.4), ylabel="test accuracy in %")
         axes.legend()
@@ -138,6 +140,6 @@ def _diagram(record: Record) -> Figure:
 def _table(record: Record) -> Table:
     names = [*_MODELS, "CNN minus dense network, paired by seed"]
     means = [*record["means"], record["leads"]]
-    margins = [*record["margins"], record["lead_margins"]]
-    rows = [[name, *map(percent_with_margin, *pair)] for name, *pair in zip(names, means, margins, strict=True)]
+    intervals = [*record["intervals"], record["lead_intervals"]]
+    rows = [[name, *map(percent_with_interval, *pair)] for name, *pair in zip(names, means, intervals, strict=True)]
     return Table("Test accuracy in %: mean and 95 % confidence interval", ["", *_PIXELS], rows)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from cnn_jax.report import statistics
+from cnn_jax.report.statistics import NO_LIMITS, POSITIVE, SHARE
 
-MEASURES = ("train_accuracy", "test_accuracy", "train_loss", "test_loss")
+MEASURES = {"train_accuracy": SHARE, "test_accuracy": SHARE, "train_loss": POSITIVE, "test_loss": POSITIVE}  # limits
 VERDICTS = ("smaller", "larger", statistics.NO_DIFFERENCE)
 
 
@@ -58,7 +59,9 @@ def compare(results: Sequence[DataSizeResult]) -> dict[str, Any]:
 
 def _result(result: DataSizeResult) -> dict[str, Any]:
     names = [field.name for field in dataclasses.fields(result) if field.name not in ("scores", "seeds")]
-    measured = {name: statistics.summary(values) for name, values in result.measures.items()}
+    measured = {
+        name: statistics.summary(values, MEASURES.get(name, NO_LIMITS)) for name, values in result.measures.items()
+    }
     return {name: getattr(result, name) for name in names} | {"seeds": list(result.seeds)} | measured
 
 

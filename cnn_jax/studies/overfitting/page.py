@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cnn_jax import program
+from cnn_jax.report import estimates
 from cnn_jax.report.format import counted, fine_points, interval, listed, p_value, percent, points
 from cnn_jax.report.page import Figure, Page, Section, render
 from cnn_jax.report.tables import Table, machine_table, settings_table
@@ -58,8 +59,10 @@ def _differences(record: Record) -> Table:
 
 
 def sentences(record: Record) -> list[str]:
-    """The results in plain words."""
-    return [_sentence(verdict) for verdict in record["verdicts"]] or ["There is only one model: nothing to compare."]
+    """The results in plain words, and what to know about the intervals."""
+    said = [_sentence(verdict) for verdict in record["verdicts"]] or ["There is only one model: nothing to compare."]
+    differences = [pair[name] for pair in record["pairs"] for name in ("gap", "test_accuracy")]
+    return [*said, *estimates.remarks([*(result["gap"] for result in record["learners"]), *differences])]
 
 
 def _sentence(verdict: Record) -> str:

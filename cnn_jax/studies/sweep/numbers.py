@@ -11,6 +11,7 @@ from typing import Any
 
 from cnn_jax.config import Config
 from cnn_jax.report import statistics
+from cnn_jax.report.statistics import POSITIVE, SHARE
 from cnn_jax.runs.seeds_result import SeedsResult
 from cnn_jax.studies.sweep.space import Dimension
 
@@ -18,7 +19,13 @@ Row = Mapping[str, Any]
 Scored = dict[str, Any]  # a setting with the scores of its seeds
 
 FORMAT = 1
-NUMBERS = ("validation_accuracy", "validation_loss", "train_accuracy", "train_loss", "seconds")
+NUMBERS = {  # with their limits
+    "validation_accuracy": SHARE,
+    "validation_loss": POSITIVE,
+    "train_accuracy": SHARE,
+    "train_loss": POSITIVE,
+    "seconds": POSITIVE,
+}
 
 
 def sweep_record(
@@ -90,7 +97,10 @@ def _scored(rows: Sequence[Row]) -> Scored:
         "seeds": [row["seed"] for row in done],
         "diverged": [row["seed"] for row in rows if row["status"] == "diverged"],
     }
-    return setting | {name: statistics.summary([row[name] for row in done]) if done else None for name in NUMBERS}
+    return setting | {
+        name: statistics.summary([row[name] for row in done], limits) if done else None
+        for name, limits in NUMBERS.items()
+    }
 
 
 def _sort_key(setting: Scored) -> tuple[bool, float, float]:

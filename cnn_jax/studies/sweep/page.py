@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cnn_jax import program
+from cnn_jax.report import estimates
 from cnn_jax.report.format import MISSING, counted, duration, interval, listed, loss, percent, percent_estimate
 from cnn_jax.report.page import Figure, Page, Section, render
 from cnn_jax.report.tables import Table, flat_settings, machine_table, seeds_table, setting_text, settings_table
@@ -52,7 +53,14 @@ def sentences(record: Record) -> list[str]:
         said = [_winner_sentence(record), *(_edge_sentence(name, best) for name in best["at_the_end"])]
     if search["diverged"]:
         said.append(f"Diverged: {search['diverged']:,} of {counted(search['trials'], 'trial')}.")
-    return [*said, _test_sentence(record)] if best else said
+    return [*said, *([_test_sentence(record)] if best else []), *estimates.remarks(_estimates(record))]
+
+
+def _estimates(record: Record) -> Iterator[Record]:
+    """The estimates that the table of settings and the sentences show."""
+    yield from (setting["validation_accuracy"] for setting in record["settings"] if setting["seeds"])
+    if record["winner"]:
+        yield estimates.of_seeds(record["winner"]["test"], "test_accuracy")
 
 
 def _winner_sentence(record: Record) -> str:
@@ -80,7 +88,7 @@ def _test_sentence(record: Record) -> str:
     seeds = listed([str(seed["seed"]) for seed in found["seeds"]])
     if found["n"] == 0:
         return f"The winner was trained again with seeds {seeds} and diverged: it has no test score."
-    accuracy = {"mean": found["mean"]["test_accuracy"], "interval": found["ci95"]["test_accuracy"]}
+    accuracy = estimates.of_seeds(found, "test_accuracy")
     kind = "95 % CI" if accuracy["interval"] else "no interval"
     examples = (record["base"] | record["winner"]["settings"])["train_examples"]
     images = "all training images" if examples is None else f"the first {examples:,} training images"

@@ -8,6 +8,7 @@ import pytest
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.studies.lesson import permutation
+from cnn_jax.studies.lesson.formats import percent_with_interval
 from cnn_jax.training.compiled import compile_inference, compile_training
 from cnn_jax.training.mesh import make_mesh
 from tests.studies.lesson.sections import require_described_figures, require_documented_arrays, tables, words
@@ -35,12 +36,15 @@ def test_section_reports_the_lead_of_the_cnn(record: dict[str, Any]) -> None:
     )
     assert f"the CNN is {100 * abs(record['leads'][0]):.1f} points" in words(section)
     [table] = tables(section)
-    margin = 100 * record["margins"][1, 0]
-    assert table.rows[1][:2] == ["dense network", f"{100 * record['means'][1, 0]:.1f} ± {margin:.1f}"]
-    assert table.rows[2][1:] == [
-        f"{100 * mean:.1f} ± {100 * margin:.1f}"
-        for mean, margin in zip(record["leads"], record["lead_margins"], strict=True)
+    assert table.rows[1][:2] == [
+        "dense network",
+        percent_with_interval(record["means"][1, 0], record["intervals"][1, 0]),
     ]
+    assert table.rows[2][1:] == [
+        f"{100 * mean:.1f} ± {50 * (high - low):.1f}"
+        for mean, (low, high) in zip(record["leads"], record["lead_intervals"], strict=True)
+    ]
+    assert "An interval of two values says little" in words(section)
     require_described_figures(section)
 
 

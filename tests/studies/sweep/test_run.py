@@ -11,6 +11,8 @@ import pytest
 
 from cnn_jax.errors import DivergedError, InputError
 from cnn_jax.experiment import Experiment
+from cnn_jax.report import estimates
+from cnn_jax.report.format import percent_estimate
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.sweep.run import run as run_sweep
 from tests.browser import Browser, require_sound
@@ -67,7 +69,7 @@ def test_winner_is_chosen_on_held_out_images_and_trained_again_with_other_seeds(
     test = json.loads((tmp_path / "sweep/winner/result.json").read_text())
     assert best["test"] == test and [seed["seed"] for seed in test["seeds"]] == [2, 3]
     printed, page = capsys.readouterr().out, (tmp_path / "sweep/sweep.html").read_text()
-    said = f"x_and_o test accuracy {100 * test['mean']['test_accuracy']:.2f} ± "
+    said = f"x_and_o test accuracy {percent_estimate(estimates.of_seeds(test, 'test_accuracy'))} ("
     assert said in printed and said in page
     assert "the first 200 training images with seeds 2 and 3" in page
     require_sound(browser, tmp_path / "sweep/sweep.html")
