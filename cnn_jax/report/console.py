@@ -12,7 +12,7 @@ from rich.table import Column
 from rich.table import Table as RichTable
 
 from cnn_jax.report import estimates
-from cnn_jax.report.format import percent, plus_minus
+from cnn_jax.report.format import duration_estimate, loss_estimate, percent, percent_estimate
 from cnn_jax.report.tables import Table, seeds_table
 
 _REFRESH_SECONDS = 0.25
@@ -139,21 +139,19 @@ class Console:
         if result["n"] == 0:
             self.line("no seed is done: there is no score of the model")
             return
-        for title, name, scale, digits, unit in (
-            ("test loss", "test_loss", 1, 4, ""),
-            ("test accuracy", "test_accuracy", 100, 2, " %"),
-            ("training time", "train_seconds", 1, 1, " s a seed"),
+        found = {name: estimates.of_seeds(result, name) for name in result["mean"]}
+        for title, name, form, unit in (
+            ("test loss", "test_loss", loss_estimate, ""),
+            ("test accuracy", "test_accuracy", percent_estimate, ""),
+            ("training time", "train_seconds", duration_estimate, " a seed"),
         ):
-            interval = result["ci95"][name] and [scale * bound for bound in result["ci95"][name]]
-            number = plus_minus(scale * result["mean"][name], interval, digits)
-            kind = "95 % CI, " if interval else "no interval, "
-            self.line(f"{result['dataset']} {title} {number}{unit} ({kind}n = {result['n']})")
-        for name in [name for name in result["mean"] if name not in ("test_loss", "test_accuracy", "train_seconds")]:
-            number = plus_minus(result["mean"][name], result["ci95"][name], 4)
-            self.line(f"{result['dataset']} test {name} {number} (n = {result['n']})")
+            kind = "95 % CI, " if found[name]["interval"] else "no interval, "
+            self.line(f"{result['dataset']} {title} {form(found[name])}{unit} ({kind}n = {result['n']})")
+        for name in [name for name in found if name not in ("test_loss", "test_accuracy", "train_seconds")]:
+            self.line(f"{result['dataset']} test {name} {loss_estimate(found[name])} (n = {result['n']})")
         if result["n"] == 1:
             self.line("one seed does not show how much seeds differ: train more seeds for an interval")
-        for remark in estimates.remarks(estimates.of_seeds(result, name) for name in result["mean"]):
+        for remark in estimates.remarks(found.values()):
             self.line(remark)
 
     def report(self, tables: Iterable[Table], sentences: Iterable[str]) -> None:

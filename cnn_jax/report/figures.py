@@ -19,6 +19,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 INK = "#010203"  # becomes the colour of the page's text when the drawing is done
+_MANY_POWERS = 1e4  # a ratio of an axis's ends
 _WIDEST = 48  # rem; the width on a wide page of a figure that is 7 inches wide
 _STYLE: Any = {
     "figure.constrained_layout.use": True,
@@ -85,8 +86,10 @@ def grid(axes: Axes, axis: Literal["both", "x", "y"] = "both") -> None:
 def plain_logarithmic(axis: Axis, digits: Sequence[int] = (1, 2, 5)) -> None:
     """Writes plain numbers, 1, 2, 5, 10, ..., at an axis with a logarithmic scale, from 1,000 on with commas.
 
-    digits: the first digits of the numbers to write.
+    digits: the first digits of the numbers to write; 1 alone where the axis spans more than `_MANY_POWERS`, which has
+    no room for others. To be called when all is drawn.
     """
-    axis.set_major_locator(LogLocator(subs=digits))
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=digits if high <= _MANY_POWERS * low else (1,)))
     axis.set_major_formatter(lambda value, _: f"{value:g}" if value < 1000 else f"{value:,.0f}")
     axis.set_minor_formatter(NullFormatter())

@@ -33,25 +33,32 @@ def loss(value: float) -> str:
     return f"{value:.4f}" if value < 1000 else f"{value:.3g}"
 
 
-def plus_minus(mean: float, interval: Sequence[float] | None, digits: int) -> str:
-    """A mean and half the width of its interval, `0.0285 ± 0.0012`; of an uneven one the ends: `0.3 (0.1 to 0.9)`."""
+def plus_minus(mean: float, interval: Sequence[float] | None, form: Callable[[float], str]) -> str:
+    """A mean and half the width of its interval, `0.0285 ± 0.0012`; of an uneven one the ends: `0.3 (0.1 to 0.9)`.
+
+    form: how to write each of them, as `loss` does.
+    """
     if not interval:
-        return f"{mean:.{digits}f}"
+        return form(mean)
     low, high = interval
     if math.isclose(high - mean, mean - low, rel_tol=1e-6, abs_tol=1e-9 * abs(mean)):
-        return f"{mean:.{digits}f} ± {(high - low) / 2:.{digits}f}"
-    return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+        return f"{form(mean)} ± {form((high - low) / 2)}"
+    return f"{form(mean)} ({form(low)} to {form(high)})"
 
 
-def percent_estimate(estimate: Estimate) -> str:
+def percent_estimate(estimate: Estimate, digits: int = 2) -> str:
     """An estimated share: `99.07 ± 0.05 %`, `98.46 (86.12 to 99.84) %`."""
-    interval = estimate["interval"] and [100 * bound for bound in estimate["interval"]]
-    return f"{plus_minus(100 * estimate['mean'], interval, 2)} %"
+    return f"{plus_minus(estimate['mean'], estimate['interval'], lambda share: f'{100 * share:.{digits}f}')} %"
 
 
 def loss_estimate(estimate: Estimate) -> str:
     """An estimated loss: `0.0285 ± 0.0012`, `0.0285 (0.0042 to 0.1934)`."""
-    return plus_minus(estimate["mean"], estimate["interval"], 4)
+    return plus_minus(estimate["mean"], estimate["interval"], loss)
+
+
+def duration_estimate(estimate: Estimate) -> str:
+    """An estimated time: `70.1 s ± 17 s`, `58.9 ms (7.81 µs to 7.4 min)`."""
+    return plus_minus(estimate["mean"], estimate["interval"], duration)
 
 
 def interval(bounds: Sequence[float] | None, form: Callable[[float], str]) -> str:

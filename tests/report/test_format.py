@@ -32,11 +32,13 @@ def test_estimates_are_written_with_half_the_width_of_their_interval() -> None:
     assert written.percent_estimate({"mean": 0.9907, "interval": (0.9902, 0.9912)}) == "99.07 ± 0.05 %"
     assert written.percent_estimate({"mean": 0.9907, "interval": None}) == "99.07 %"
     assert written.loss_estimate({"mean": 0.0285, "interval": [0.0273, 0.0297]}) == "0.0285 ± 0.0012"
+    assert written.duration_estimate({"mean": 70.1, "interval": [53.1, 87.1]}) == "70.1 s ± 17 s"
 
 
 def test_estimates_with_an_uneven_interval_are_written_with_its_ends() -> None:
     assert written.percent_estimate({"mean": 0.3846, "interval": (0.0612, 0.863)}) == "38.46 (6.12 to 86.30) %"
     assert written.loss_estimate({"mean": 0.0285, "interval": [0.0042, 0.1934]}) == "0.0285 (0.0042 to 0.1934)"
+    assert written.duration_estimate({"mean": 0.0589, "interval": [7.81e-6, 444.0]}) == "58.9 ms (7.81 µs to 7.4 min)"
 
 
 def test_intervals_lists_and_counts() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from cnn_jax.report import estimates
-from cnn_jax.report.format import plus_minus
+from cnn_jax.report.format import percent_estimate
 from cnn_jax.report.statistics import SHARE, summary
 
 Record = Mapping[str, Any]
@@ -14,7 +14,7 @@ Record = Mapping[str, Any]
 
 def percent_with_interval(mean: float, interval: Sequence[float]) -> str:
     """A mean share and its interval, in percent but without the sign: `98.4 ± 0.2`, `98.4 (91.2 to 99.7)`."""
-    return plus_minus(100 * mean, [100 * bound for bound in interval], 1)
+    return percent_estimate({"mean": mean, "interval": tuple(interval)}, 1).removesuffix(" %")
 
 
 def error_bars(means: np.ndarray, intervals: np.ndarray) -> np.ndarray:

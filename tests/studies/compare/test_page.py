@@ -12,7 +12,7 @@ from cnn_jax import data
 from cnn_jax.experiment import Experiment
 from cnn_jax.runs.finished import finished_seeds
 from cnn_jax.studies.compare.numbers import comparison_record
-from cnn_jax.studies.compare.page import console_tables, images_shown, render_page, sentences
+from cnn_jax.studies.compare.page import console_tables, images_shown, remarks, render_page, sentences
 from cnn_jax.studies.compare.run import Model as Found
 from cnn_jax.studies.compare.run import read_variants
 from cnn_jax.training.losses import accuracy
@@ -107,6 +107,16 @@ def test_wilcoxon_s_test_of_few_seeds_is_marked(compared: Compared) -> None:
     assert "(too few seeds)" in page
     many = compared(model("a", [1], seeds=6), model("b", [1, 2], seeds=6))
     assert "few seeds" not in render_page(many, None) and "six seeds" not in render_page(many, None)
+
+
+def test_intervals_of_few_seeds_are_possible_and_explained_once(compared: Compared) -> None:
+    few = compared(("a", [[], [1, 2, 3]], {}), ("b", [[1], [1, 2, 3]], {}))
+    page = render_page(few, None)
+    for remark in ("Some intervals are not even around the mean", "An interval of two values says little"):
+        assert page.count(remark) == 1
+    low, high = few["models"][0]["test_accuracy"]["interval"]
+    assert 0 < low < 0.9985 < high < 1
+    assert remarks(compared(model("c", range(100)), model("d", range(50)))) == []
 
 
 def test_own_metrics_have_an_interval_and_no_verdict(compared: Compared) -> None:

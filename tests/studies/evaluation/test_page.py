@@ -100,6 +100,12 @@ def test_single_seed_has_neither_interval_nor_ensembles() -> None:
     ]
 
 
+def test_intervals_of_two_seeds_are_explained_once() -> None:
+    samples = {"occlusion": np.zeros((6, 2, 8, 8, 1), np.uint8)}
+    assert render_page(corrupted(), IMAGES, samples).count("An interval of two values says little") == 1
+    assert "two values" not in render_page(record(seeds=3), IMAGES, {})
+
+
 def test_ensemble_of_all_has_no_range() -> None:
     found = record()
     [run] = found["runs"]

@@ -24,15 +24,15 @@ def result(name: str, parameters: int, size: int, gaps: Sequence[float]) -> Data
     test = 0.9 - np.array(gaps)
     accuracies = {"train_accuracy": test + gaps, "test_accuracy": test}
     losses = {"train_loss": 0 * test, "test_loss": 1 - test}
-    return DataSizeResult(name, parameters, size, 250, 500, (0, 1, 2), accuracies | losses)
+    return DataSizeResult(name, parameters, size, 250, 500, tuple(range(len(gaps))), accuracies | losses)
 
 
-def record(*names: str) -> dict[str, Any]:
+def record(*names: str, seeds: int = 3) -> dict[str, Any]:
     """Each further model has a larger gap, which is the smaller the more images there are."""
     empty = Split(np.zeros((0, 28, 28, 1), np.uint8), np.zeros(0, np.int32))
     dataset = Dataset(data.spec("mnist"), empty, empty, "f" * 64)
     results = [
-        result(name, 1000 * (index + 1), size, (1 + index) * 10 / size + NOISE[index])
+        result(name, 1000 * (index + 1), size, (1 + index) * 10 / size + NOISE[index, :seeds])
         for index, name in enumerate(names)
         for size in SIZES
     ]
@@ -61,3 +61,8 @@ def test_single_model_is_compared_with_nothing() -> None:
     [table] = console_tables(found)
     assert table.rows[0][:7] == ["alone", "100", "250", "500", "3", "90.00 %", "79.85 %"]
     assert "Holm" not in render_page(found)
+
+
+def test_intervals_of_two_seeds_are_explained() -> None:
+    *_, last = sentences(record("small", "large", seeds=2))
+    assert last.startswith("An interval of two values says little")

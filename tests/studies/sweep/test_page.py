@@ -92,6 +92,7 @@ def test_page_of_many_settings_is_sound_and_names_the_winner(
     assert f"learning_rate={rate} is the smallest or largest value that was tried" in text
     assert "Diverged: 10 of 60 trials." in text
     assert "(no interval, n = 1), loss 0.3000. Diverged: seed 3." in text
+    assert text.count("An interval of two values says little") == 1
     assert text.count("<svg") == 3
     assert "1 diverged" not in text and "0, 2 diverged" in text
     assert "/home" not in text
