@@ -13,8 +13,8 @@ Estimate = Mapping[str, Any]
 
 _UNEVEN = (
     "Some intervals are not even around the mean. Student's interval would leave the possible values there: 0 to 100 % "
-    "for a share, above 0 for a loss or a time. They are computed on a scale that has no such ends: the logit of a "
-    "share, the logarithm of a loss or a time."
+    "for a share, above 0 for a loss or a time. So that of a share is cut there, and that of a loss or a time is "
+    "computed on its logarithm."
 )
 
 

@@ -23,7 +23,10 @@ def test_students_intervals_of_three_values_need_no_words() -> None:
 
 def test_impossible_values_are_explained_once() -> None:
     [remark] = said(([0.9, 0.99, 1.0], SHARE), ([0.1, 0.8, 0.2], POSITIVE))
-    assert "not even around the mean" in remark and "logit of a share, the logarithm of a loss or a time" in remark
+    assert (
+        "not even around the mean" in remark
+        and "of a share is cut there, and that of a loss or a time is computed on its logarithm" in remark
+    )
 
 
 def test_two_values_are_said_to_be_worth_little() -> None:

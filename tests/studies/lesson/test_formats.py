@@ -17,5 +17,5 @@ def test_error_bars_stay_within_0_and_100_percent() -> None:
 
 def test_accuracies_are_written_with_their_interval() -> None:
     written = [percent_with_interval(*pair) for pair in zip(MEANS, INTERVALS, strict=True)]
-    assert written == ["51.0 ± 2.5", "99.7 (80.0 to 100.0)", "100.0 ± 0.0"]
+    assert written == ["51.0 ± 2.5", "99.7 (98.2 to 100.0)", "100.0 ± 0.0"]
     assert len(interval_remarks(ACCURACIES)) == 1
