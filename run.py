@@ -19,6 +19,7 @@ from absl import flags
 import experiments
 from cnn_jax.config import FIELDS, PART_FIELDS, Config, read_config
 from cnn_jax.errors import InputError, ProjectError, unknown_name
+from cnn_jax.files import local_path
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.settings import as_text
 
@@ -134,17 +135,21 @@ def _listed(read: Callable[[str], Any]) -> Callable[[str], tuple]:
     return lambda text: tuple(read(part.strip()) for part in text.removesuffix(",").split(","))
 
 
-def _folders(text: str) -> tuple[Path, ...]:
-    """Reads folders with commas between them. A folder's name may hold commas: the folders that exist decide."""
-    folders, rest = [], text.removesuffix(",").split(",")
-    while rest:
-        if not rest[0].strip():
-            raise ValueError("no name beside a comma")
-        joined = (",".join(rest[:count]) for count in range(1, len(rest) + 1))
-        name = next((name for name in joined if os.path.isdir(name.strip())), rest[0])
-        folders.append(Path(name.strip()))
-        rest = rest[name.count(",") + 1 :]
-    return tuple(folders)
+def _listed_paths(is_there: Callable[[str], bool], read: Callable[[str], Any]) -> Callable[[str], tuple]:
+    """Reads paths with commas between them. A path may hold commas and spaces too: those that exist decide."""
+
+    def read_all(text: str) -> tuple:
+        found, rest = [], text.removesuffix(",").split(",")
+        while rest:
+            joined = [",".join(rest[:count]) for count in range(1, len(rest) + 1)]
+            name = next(filter(lambda name: is_there(os.path.expanduser(name)), joined), rest[0].strip())
+            if not name.strip():
+                raise ValueError("no name beside a comma")
+            found.append(read(name))
+            rest = rest[name.count(",") + 1 :]
+        return tuple(found)
+
+    return read_all
 
 
 def _seconds(text: str) -> float:
@@ -166,7 +171,7 @@ def _time(help: str) -> Flag:
 
 
 def _path(help: str) -> Flag:
-    return Flag(Path, "PATH", help, "a path")
+    return Flag(local_path, "PATH", help, "a path")
 
 
 def _names(help: str) -> Flag:
@@ -197,7 +202,9 @@ MODE_FLAGS: Mapping[str, Flag] = {
     "keep_checkpoints": _integer("how many of the newest checkpoints are kept; default 3"),
     "max_time": _time("stop after this time, save a checkpoint and score the test set"),
     "resume_from": _integer("go back to the checkpoint of this step and resume from there"),
-    "experiments": _names("train these experiments, or resume them, and compare them"),
+    "experiments": Flag(
+        _listed_paths(os.path.isfile, str), "A,B", "train these experiments, or resume them, and compare them", "names"
+    ),
     "sizes": _integers("numbers of training images; default 100,300,1000,... and all"),
     "seeds": _integer(
         "train this many seeds, from --seed on; more may be added later; default 10 to compare, 3 for overfitting and "
@@ -220,7 +227,10 @@ MODE_FLAGS: Mapping[str, Flag] = {
     "format": Flag(str, "NAME", "npz: the parameters (default); stablehlo: the whole model", "a name"),
     "output": _path("the file (export, new) or folder (predict, evaluate) to write; default: in the run's folder"),
     "runs": Flag(
-        _folders, "DIR,DIR", "folders of finished runs, or folders with seed-N", "folders with commas between them"
+        _listed_paths(os.path.isdir, local_path),
+        "DIR,DIR",
+        "folders of finished runs, or folders with seed-N",
+        "folders with commas between them",
     ),
     "test_image": _integer("the test image that is followed through the network; default 0"),
     "corruptions": _names("corrupt the test images in these ways, or in all; writes record and page"),
@@ -350,9 +360,13 @@ def _add_jax_flags(values: flags.FlagValues) -> None:
 def _set_jax_flags(values: flags.FlagValues) -> None:
     import jax
 
+    from cnn_jax.compilation import FIXED
+
     for name in values:
         if name.startswith("jax_") and values[name].present:
             jax.config.update(name, values[name].value)
+            if name in FIXED and jax.config.values[name] != FIXED[name]:
+                raise InputError(f"--{name}: this program sets it itself, because it changes the results.")
 
 
 def resolve(values: flags.FlagValues, typed: Typed) -> tuple["Experiment", tuple[str, ...]]:
@@ -363,7 +377,7 @@ def resolve(values: flags.FlagValues, typed: Typed) -> tuple["Experiment", tuple
     named = values.experiment
     experiment = experiments.load(named or Config().experiment)
     if values.config is not None:
-        experiment = _configured(experiment, Path(values.config), named)
+        experiment = _configured(experiment, _read("config", values), named)
     return _varied(experiment, values, typed)
 
 
@@ -456,6 +470,8 @@ def _read(name: str, values: flags.FlagValues) -> Any:
         return value
     try:
         return flag.read(str(value))
+    except InputError as error:  # of a path
+        raise InputError(f"--{name}={error}") from None
     except ValueError:
         raise InputError(f"--{name}={value}: must be {flag.expected}.") from None
 

@@ -12,10 +12,11 @@ import pytest
 import cnn_jax
 
 PROJECT = Path(__file__).parents[1]
-LEAVES = {"config", "settings", "errors", "files", "compilation", "user_code"}
+LEAVES = {"config", "settings", "errors", "files", "plain_paths", "compilation", "user_code"}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
+    "plain_paths": set(),
     "settings": {"errors"},
     "user_code": {"errors"},
     "config": {"errors", "files", "settings"},
@@ -28,8 +29,8 @@ MAY_IMPORT = {
     "report": LEAVES,
     "runs": LEAVES | {"data", "models", "training", "experiment", "report"},
     "studies": LEAVES | {"data", "ops", "models", "training", "experiment", "report", "runs"},
-    "experiments": {"cnn_jax", "errors", "experiments"},
-    "run": {"cnn_jax", "config", "errors", "settings", "experiments", "runs"},
+    "experiments": {"cnn_jax", "errors", "files", "experiments"},
+    "run": {"cnn_jax", "compilation", "config", "errors", "files", "settings", "experiments", "runs"},
 }
 
 

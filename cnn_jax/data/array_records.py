@@ -21,6 +21,7 @@ from cnn_jax.data import idx
 from cnn_jax.data.dataset import Spec, Split, check
 from cnn_jax.data.source import Source
 from cnn_jax.errors import MachineError, ProjectError
+from cnn_jax.plain_paths import linked
 
 
 def write(source: Source, prepared: Path, manual_dir: Path) -> None:
@@ -33,10 +34,14 @@ def write(source: Source, prepared: Path, manual_dir: Path) -> None:
         manual_dir=manual_dir, try_download_gcs=False, force_checksums_validation=True
     )
     # In a folder of its own: tfds names unfinished folders with `random`, and two seeded processes would share one.
-    with tempfile.TemporaryDirectory(dir=prepared.parent, prefix="incomplete.") as staging, _quiet():
-        builder = _builder(source, Path(staging))
+    with (
+        tempfile.TemporaryDirectory(dir=prepared.parent, prefix="incomplete.") as staging,
+        linked(Path(staging)) as plain,
+        _quiet(),
+    ):
+        builder = _builder(source, plain)
         try:
-            builder.download_and_prepare(download_dir=staging, download_config=config)
+            builder.download_and_prepare(download_dir=plain, download_config=config)
         except (OSError, ProjectError):
             raise
         except Exception as error:  # tfds and its writers have no common error type
@@ -47,8 +52,9 @@ def write(source: Source, prepared: Path, manual_dir: Path) -> None:
 def read(source: Source, prepared: Path) -> tuple[Split, Split]:
     """The training and the test split of a prepared dataset, in tfds's order. Raises MachineError."""
     try:
-        builder = _builder(source, prepared.parents[1])
-        train, test = (_decode(_records(builder, split), source.spec) for split in ("train", "test"))
+        with linked(prepared.parents[1]) as plain:
+            builder = _builder(source, plain)
+            train, test = (_decode(_records(builder, split), source.spec) for split in ("train", "test"))
         check(source.spec, train, test)
         return train, test
     except Exception as error:  # damage appears as an error of whichever library meets it first

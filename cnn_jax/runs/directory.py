@@ -19,13 +19,22 @@ import numpy as np
 from cnn_jax.config import Config, differences_in_words, read_config
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment
-from cnn_jax.files import atomic_file, delete, machine_errors, read_json, read_text, write_atomic, write_json
+from cnn_jax.files import (
+    atomic_file,
+    delete,
+    is_of_the_system,
+    machine_errors,
+    read_json,
+    read_text,
+    write_atomic,
+    write_json,
+)
 from cnn_jax.report.tensorboard import EventWriter
 from cnn_jax.runs.result import Result, read_result
 
 _FILES = ("config.json", "experiment", "machine.json", "metrics.jsonl", "predictions.npz", "result.json", "checkpoints")
 _EVENTS = "events.out.tfevents.*"
-_SEED_FOLDER = re.compile(r"seed-(\d{1,10})")
+_SEED_FOLDER = re.compile(r"seed-(0|[1-9][0-9]{0,9})")
 _LARGEST_JSON = 1 << 20  # bytes; machine.json has a few kilobytes
 _LARGEST_ROWS = 1 << 28  # bytes; a row has about two hundred
 _LARGEST_PREDICTIONS = 1 << 30  # bytes; 10,000 images with ten classes take 440,000
@@ -230,8 +239,8 @@ def entries(path: Path) -> list[Path]:
     for entry in found:
         if entry.is_symlink():  # writing would change a file elsewhere
             raise InputError(f"--workdir={path}: {entry.name} is a symbolic link. Name another folder.")
-    # Hidden files are the program's own: the lock, and files that were being written when a process ended.
-    return [entry for entry in found if not entry.name.startswith(".")]
+    # Hidden files are also the program's own: the lock, and files that were being written when a process ended.
+    return [entry for entry in found if not is_of_the_system(entry)]
 
 
 def seed_folders(path: Path) -> dict[int, Path]:

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,6 +14,7 @@ from cnn_jax import compilation
 from cnn_jax.data.dataset import split_training_images
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment, build, load_experiment
+from cnn_jax.files import local_path
 from cnn_jax.report.console import Console
 from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.finished import experiment_of, load_variables
@@ -96,8 +96,15 @@ def train(
             f"train: {type(experiment).__name__} is no Experiment. Make one with Experiment(Config(...)), or take one "
             'from a file with load_experiment("mine.py").'
         )
-    console, config = Console(progress=progress, rows=False), experiment.config
-    options = RunOptions(data_dir=Path(data_dir) if data_dir else None)
+    console = Console(progress=progress, rows=False)
+    options = RunOptions(data_dir=local_path(data_dir) if data_dir else None)
+    with compilation.fixed_numbers():
+        return _trained(experiment, options, console, on_epoch)
+
+
+def _trained(experiment: Experiment, options: RunOptions, console: Console, on_epoch: OnEpoch | None) -> TrainedRun:
+    """Trains and scores, as `train` says."""
+    config = experiment.config
     learner, dataset = build(experiment), load_dataset(experiment, options, console)
     splits = split_training_images(dataset, config.train_examples, config.validation_examples)
     require_numbers(learner, splits[0])
@@ -122,9 +129,9 @@ def load_run(path: str | os.PathLike[str], experiment: Experiment | str | os.Pat
 
     Raises InputError if the run is not finished, MachineError if its checkpoint is damaged.
     """
-    run = RunDirectory(Path(path))
+    run = RunDirectory(local_path(path))
     if experiment is not None and not isinstance(experiment, Experiment):
-        experiment = load_experiment(Path(experiment))
+        experiment = load_experiment(local_path(experiment))
     found, result = experiment_of(run, experiment, Console()), run.finished_result()
     variables = jax.device_get(load_variables(run, found))
     assert result.test_loss is not None and result.test_accuracy is not None, "a finished run has its test numbers"
