@@ -9,6 +9,7 @@ import errno
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ Row = dict[str, Any]
 NUMBERS = ("validation_loss", "validation_accuracy", "train_loss", "train_accuracy", "seconds", "images_per_second")
 _COUNTS = ("epochs", "steps")
 _FILES = ("machine.json", "sweep.jsonl", "sweep.json", "sweep.html")
+_WINNER = re.compile(r"winner(-[0-9]+)?")
 _LARGEST_ROWS = 1 << 28  # bytes; a row has about 300
 
 
@@ -84,7 +86,7 @@ class SweepDirectory:
             RunDirectory(self.path).require_same_data(base.config, machine)
         with input_errors(self.path):
             if overwrite:
-                for path in (*(self.path / name for name in _FILES), *self.path.glob("winner*")):
+                for path in (*(self.path / name for name in _FILES), *self._winners()):
                     delete(path)
             # With this file, the folder is a sweep.
             write_atomic(self.path / "base.json", base.config.to_json())
@@ -97,6 +99,9 @@ class SweepDirectory:
         with machine_errors(self.path / "sweep.jsonl") as file, file.open("ab", buffering=0) as stream:
             if stream.write(line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _winners(self) -> list[Path]:
+        return [path for path in self.path.glob("winner*") if _WINNER.fullmatch(path.name)]
 
     def winner(self, experiment: Experiment) -> Path:
         """The folder for the runs of this Config: the first of `winner`, `winner-2`, ... that has no other Config."""
