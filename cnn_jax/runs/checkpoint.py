@@ -14,7 +14,8 @@ import logging
 import re
 import shutil
 import time
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from cnn_jax.training.state import TrainState
 FORMAT = 2  # 1 had no norms
 LARGEST_RECORD = 1 << 26  # bytes of a progress.json; a row has about 300
 _MANIFEST, _PROGRESS = "manifest.sha256", "progress.json"
+_DISCARDED = ".discarded."  # in front of the name of a checkpoint that is to be deleted
 _STEP = re.compile("0|[1-9][0-9]*")
 _CLOCK = ("device", "host", "saving", "epoch_began")
 
@@ -58,11 +60,12 @@ class Checkpoint:
 class Writer:
     """Writes checkpoints in a thread of its own, one at a time, and keeps the newest few.
 
-    folders: of one run, or of each seed that trains together.
+    folders: of one run, or of each seed that trains together. note: receives what the user should know, once.
     """
 
-    def __init__(self, folders: Sequence[Path], keep: int):
-        self.folders, self.keep = folders, keep
+    def __init__(self, folders: Sequence[Path], keep: int, note: Callable[[str], None]):
+        self.folders, self.keep, self.note = folders, keep, note
+        self._noted: set[str] = set()
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._pending: Future | None = None
         self._last = time.monotonic()
@@ -98,8 +101,10 @@ class Writer:
     def finish(self) -> None:
         """Waits until everything is on disk. Raises MachineError if it cannot be written."""
         pending, self._pending = self._pending, None
-        if pending is not None:
-            pending.result()
+        for text in pending.result() if pending is not None else ():
+            if text not in self._noted:
+                self._noted.add(text)
+                self.note(text)
 
 
 @dataclass(frozen=True)
@@ -118,14 +123,35 @@ def _content(progress: Progress, rows: Rows) -> tuple[tuple[TrainState, MetricSu
     return arrays, record
 
 
-def _write_all(items: Sequence[_Item], step: int, keep: int) -> None:
-    """Writes the checkpoints. The oldest are deleted only after all are written, so that all seeds have one step."""
+def _write_all(items: Sequence[_Item], step: int, keep: int) -> list[str]:
+    """Writes the checkpoints, and gives notes for the user.
+
+    The oldest are deleted only after all are written, so that all seeds have one step.
+    """
     for item in items:
         _write(item, step)
-    for item in items:
-        with _errors_named(item.folder):
-            for old in steps(item.folder)[:-keep]:
-                shutil.rmtree(item.folder / str(old))
+    return [note for item in items if (note := _discard(item.folder, steps(item.folder)[:-keep]))]
+
+
+def _discard(folder: Path, old: Sequence[int]) -> str:
+    """Deletes checkpoints, and what could not be deleted earlier. Gives the reason where something stays.
+
+    A checkpoint is renamed before, so that it is there as a whole or not at all. A file server may keep a file that is
+    open anywhere, and with it the folder.
+    """
+    try:
+        for step in old:
+            _put_aside(folder / str(step))
+        for path in folder.glob(f"{_DISCARDED}*"):
+            shutil.rmtree(path)
+    except OSError as error:
+        return f"{folder}: an old checkpoint cannot be deleted: {error.strerror}. It takes space, and nothing else."
+    return ""
+
+
+def _put_aside(path: Path) -> None:
+    """Takes a checkpoint away at once; its files are deleted later. Raises OSError."""
+    path.rename(path.with_name(f"{_DISCARDED}{uuid.uuid4().hex}"))
 
 
 def _write(item: _Item, step: int) -> None:
@@ -136,7 +162,7 @@ def _write(item: _Item, step: int) -> None:
         if path.exists():
             if not _damage(path):
                 return  # it is the same: training gives the same bits at the same step
-            shutil.rmtree(path)
+            _put_aside(path)
         folder.mkdir(exist_ok=True)
         with linked(folder) as plain, _manager(plain) as manager:
             manager.save(step, args=ocp.args.StandardSave(item.arrays), force=True)
@@ -246,10 +272,11 @@ def load_step(folder: Path, step: int, abstract_state: AbstractState) -> Checkpo
 
 
 def discard_after(folder: Path, step: int) -> None:
-    """Deletes the checkpoints of later steps: training resumes from this one."""
+    """Deletes the checkpoints of later steps: training resumes from this one. Raises OSError."""
     for later in steps(folder):
         if later > step:
-            shutil.rmtree(folder / str(later))
+            _put_aside(folder / str(later))
+    _discard(folder, ())  # what cannot be deleted now is tried again after the next checkpoint
 
 
 def _read(folder: Path, step: int, abstract_state: AbstractState) -> Checkpoint:

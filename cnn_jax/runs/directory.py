@@ -1,11 +1,12 @@
 """The run directory: the contract between commands, and with users' own scripts."""
 
+import errno
 import json
 import math
 import os
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ _SEED_FOLDER = re.compile(r"seed-(0|[1-9][0-9]{0,9})")
 _LARGEST_JSON = 1 << 20  # bytes; machine.json has a few kilobytes
 _LARGEST_ROWS = 1 << 28  # bytes; a row has about two hundred
 _LARGEST_PREDICTIONS = 1 << 30  # bytes; 10,000 images with ten classes take 440,000
+_WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 _READ_ERRORS = (OSError, EOFError, KeyError, MemoryError, RuntimeError, ValueError, SyntaxError, TokenError, BadZipFile)
 
 
@@ -164,14 +166,15 @@ class RunDirectory:
         return logits, labels
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, note: Callable[[str], None]) -> Iterator[None]:
         """Makes the directory if it is missing, and keeps other processes from training in it.
 
         Raises InputError at once if another process trains in it. The system releases the lock if its holder dies.
+        note: receives a line for the user where the file system has no locks.
         """
         file = self.path / ".lock"
         with input_errors(self.path):
-            lock = filelock.FileLock(file, timeout=0, mode=0o600)
+            lock = filelock.FileLock(file, timeout=0, mode=0o600, fallback_to_soft=False)
             try:
                 lock.acquire()
             except filelock.Timeout:
@@ -179,6 +182,10 @@ class RunDirectory:
                 raise InputError(
                     f"--workdir={self.path}: another process is training here (process {holder})."
                 ) from None
+            except OSError as error:
+                if error.errno not in _WITHOUT_LOCKS:
+                    raise
+                note(f"{self.path}: its file system has no locks. Do not train twice in it at the same time.")
             file.write_text(str(os.getpid()))
         try:
             yield

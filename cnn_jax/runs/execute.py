@@ -23,7 +23,7 @@ from cnn_jax.report.console import Console
 from cnn_jax.report.tensorboard import EventWriter
 from cnn_jax.runs import checkpoint, machine, signals
 from cnn_jax.runs.checkpoint import Checkpoint, Writer
-from cnn_jax.runs.directory import RunDirectory, require_same_code
+from cnn_jax.runs.directory import RunDirectory, input_errors, require_same_code
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.result import Result
 from cnn_jax.runs.session import Session, open_session
@@ -78,7 +78,7 @@ def train_runs(
     with ExitStack() as stack:
         stack.enter_context(jax.debug_nans(False))  # --jax_debug_nans: a seed that diverged must not end the others
         for directory in directories:
-            stack.enter_context(directory.locked())
+            stack.enter_context(directory.locked(session.console.note))
         configs = [experiment.config for experiment in experiments]
         checkpoints = _open(session, experiments, directories)
         functions = session.functions(_num_seeds(configs))
@@ -105,7 +105,8 @@ def _open(
         return None
     for experiment, directory, saved in zip(experiments, directories, checkpoints, strict=True):
         directory.resume(experiment, record, saved.rows)
-        checkpoint.discard_after(directory.checkpoints, saved.step)
+        with input_errors(directory.path):
+            checkpoint.discard_after(directory.checkpoints, saved.step)
     return checkpoints
 
 
@@ -147,7 +148,7 @@ def _start(
 def _train(session: Session, runs: Sequence[Run], progress: Progress) -> Progress:
     """Trains until the epochs are finished or the time is over. Writes `result.json` if something else ends it."""
     folders, rows = [run.directory.checkpoints for run in runs], [run.rows for run in runs]
-    with Writer(folders, session.options.keep_checkpoints) as writer:
+    with Writer(folders, session.options.keep_checkpoints, session.console.note) as writer:
         try:
             for latest in _chunks(session, runs, progress, writer):
                 progress = latest

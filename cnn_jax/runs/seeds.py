@@ -47,7 +47,11 @@ def execute_seeds(
     if not options.overwrite:
         _require_same_group(directory, seeds, options)
     session = open_session(experiment, options, console, dataset)
-    with signals.deferred() as session.signals, compilation.memory_errors_named(), directory.locked():
+    with (
+        signals.deferred() as session.signals,
+        compilation.memory_errors_named(),
+        directory.locked(session.console.note),
+    ):
         directory.start(experiment, session.machine_record(), overwrite=options.overwrite)
         session.options = dataclasses.replace(options, overwrite=False)
         results = directory.completed(experiment, seeds)

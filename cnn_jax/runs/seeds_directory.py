@@ -3,7 +3,7 @@
 They share `config.json` with the first seed, `machine.json`, and `result.json`, written last.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,9 +96,9 @@ class SeedsDirectory:
         return result is not None and result.status in ("done", "diverged")
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, note: Callable[[str], None]) -> Iterator[None]:
         """Makes the directory if it is missing, and keeps other processes from training in it."""
-        with RunDirectory(self.path).locked():
+        with RunDirectory(self.path).locked(note):
             yield
 
     def start(self, experiment: Experiment, machine: dict, *, overwrite: bool) -> None:

@@ -1,5 +1,7 @@
 """Nothing lost: a run that was ended anywhere goes on as if nothing had happened, to the bit."""
 
+import errno
+import fcntl
 import json
 import os
 import shutil
@@ -260,6 +262,50 @@ def test_damaged_checkpoint_is_said_and_the_one_before_it_used(
     assert_same(tmp_path / "run", whole)
 
 
+def test_old_checkpoint_that_cannot_be_deleted_is_said_once_and_training_goes_on(
+    train: Callable[..., Result],
+    whole: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def busy(path: Path) -> None:  # a file that is open on another machine stays as .nfs0000
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.shutil, "rmtree", busy)
+        train(keep_checkpoints=1)
+    [note] = capsys.readouterr().err.splitlines()
+    assert "an old checkpoint cannot be deleted: Directory not empty" in note
+    checkpoints = tmp_path / "run/checkpoints"
+    assert checkpoint.steps(checkpoints) == [STEPS]
+    assert list(checkpoints.glob(".discarded.*"))
+    assert_same(tmp_path / "run", whole)
+    (tmp_path / "run/result.json").unlink()
+    train(keep_checkpoints=1, resume_from=STEPS)  # tries again
+    assert os.listdir(checkpoints) == [str(STEPS)]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_file_system_without_locks_is_said_and_training_goes_on(
+    train: Callable[..., Result],
+    copy: Path,
+    whole: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    (copy / "result.json").unlink()
+    train()
+    [note] = capsys.readouterr().err.splitlines()
+    assert "its file system has no locks" in note
+    assert_same(copy, whole)
+
+
 STRAYS = [
     *(".DS_Store", "default/.nfs0000000000e1", "default/d/Thumbs.db", "._default", "lost+found/x", "default/d/more"),
     *("default/array_metadatas/process_1", "default/array_metadatas/process_0~", "default/ocdbt.process_1/x"),
@@ -354,7 +400,7 @@ def test_run_on_other_data_is_refused(train: Callable[..., Result], copy: Path) 
 def test_second_process_is_refused_at_once(train: Callable[..., Result], copy: Path) -> None:
     (copy / "result.json").unlink()
     with (
-        RunDirectory(copy).locked(),
+        RunDirectory(copy).locked(print),
         pytest.raises(InputError, match=rf"another process is training here \(process {os.getpid()}"),
     ):
         train()

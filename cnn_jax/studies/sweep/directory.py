@@ -10,7 +10,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,9 +73,9 @@ class SweepDirectory:
         text = read_text(file, _LARGEST_ROWS)
         return text[: text.rfind("\n") + 1]
 
-    def locked(self) -> AbstractContextManager[None]:
+    def locked(self, note: Callable[[str], None]) -> AbstractContextManager[None]:
         """Makes the directory if needed, and keeps other processes from training in it."""
-        return RunDirectory(self.path).locked()
+        return RunDirectory(self.path).locked(note)
 
     def begin(self, base: Experiment, machine: dict, *, overwrite: bool) -> None:
         """Prepares the files so that trials can start or resume.

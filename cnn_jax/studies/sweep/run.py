@@ -53,7 +53,7 @@ def run(
     if directory.exists() and not options.overwrite:
         directory.finished_rows(base)  # raises InputError when another sweep is there
     dataset = _load(base, trials, options, console)
-    with directory.locked():
+    with directory.locked(console.note):
         about = machine.describe(list(options.command_line)) | {"data_fingerprint": dataset.fingerprint}
         about |= code_record(experiment)
         directory.begin(base, about, overwrite=options.overwrite)
