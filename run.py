@@ -191,7 +191,7 @@ GENERAL_FLAGS: Mapping[str, Flag] = {
     "workdir": _path("the run's folder; default runs/EXPERIMENT-DATASET-seedSEED and what the command line changed"),
     "data_dir": _path("the folder of prepared datasets; default $TFDS_DATA_DIR, else ~/tensorflow_datasets"),
     "manual_dir": _path("a folder with the dataset's original files, to use instead of a download"),
-    "overwrite": _switch(False, "delete what is in the folder, and start again"),
+    "overwrite": _switch(False, "delete the run that is in the folder, and start again"),
     "progress": _switch(None, "show a progress bar; default: on a terminal"),
     "compilation_cache": _switch(True, "keep compiled programs on disk for the next start"),
 }
@@ -427,6 +427,7 @@ def call(mode: Mode, values: flags.FlagValues, typed: Typed, command_line: list[
             raise InputError(f"--{name}: has no meaning with {'--list' if values.list else f'--mode={values.mode}'}.")
     if typed and mode.takes == "none":
         raise _unknown_flag(next(iter(typed)), values)
+    _import_jax()
     run = importlib.import_module(mode.module).run
     if mode is _CATALOG:
         return run(experiments.descriptions(), resolve(values, {})[0])
@@ -444,6 +445,14 @@ def call(mode: Mode, values: flags.FlagValues, typed: Typed, command_line: list[
         chosen, changed = [], (*own, *typed)
     options = _options(arguments, changed, command_line)
     return run(chosen[0] if mode.takes == "one" else chosen, options, **arguments)
+
+
+def _import_jax() -> None:
+    """Raises InputError where jax cannot be imported, as with a value in the environment that it does not know."""
+    try:
+        importlib.import_module("jax")
+    except (ImportError, RuntimeError, ValueError) as error:
+        raise InputError(f"jax cannot be imported: {error}.") from None
 
 
 def _unknown_flag(name: str, values: flags.FlagValues) -> InputError:

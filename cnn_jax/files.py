@@ -127,7 +127,9 @@ def numbered(parent: Path, name: str) -> Path:
 def require_free(folder: Path, file: str, *, overwrite: bool, flag: str = "workdir") -> None:
     """Raises InputError if the folder cannot be written, or if it holds `file` and `overwrite` is false."""
     if (folder / file).exists() and not overwrite:
-        raise InputError(f"--{flag}={folder}: {file} exists already. Name another folder, or use --overwrite.")
+        raise InputError(
+            f"--{flag}={folder}: {file} exists already. Name another folder, or use --overwrite to replace it."
+        )
     require_writable(folder, flag=flag)
 
 

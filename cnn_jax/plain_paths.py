@@ -20,7 +20,7 @@ def linked(folder: Path) -> Iterator[Path]:
     if _is_plain(absolute):
         yield absolute
         return
-    with _temporary_folder() as temporary:
+    with _temporary_folder(absolute) as temporary:
         link = temporary / "folder"
         link.symlink_to(absolute, target_is_directory=True)
         yield link
@@ -30,7 +30,7 @@ def linked(folder: Path) -> Iterator[Path]:
 def gathered(folder: Path, names: Iterable[str]) -> Iterator[Path]:
     """A folder of plain characters that holds links to these files of the folder, and nothing else."""
     absolute = folder.absolute()
-    with _temporary_folder() as temporary:
+    with _temporary_folder(absolute) as temporary:
         for name in names:
             link = temporary / folder.name / name
             link.parent.mkdir(parents=True, exist_ok=True)
@@ -43,15 +43,15 @@ def _is_plain(path: Path) -> bool:
 
 
 @contextmanager
-def _temporary_folder() -> Iterator[Path]:
+def _temporary_folder(near: Path) -> Iterator[Path]:
     """A new folder with a plain path, which disappears. Raises OSError where there is no place for one."""
     try:
-        usual = [tempfile.gettempdir()]
+        usual = [Path(tempfile.gettempdir())]
     except FileNotFoundError:
         usual = []
-    for place in (*usual, "/tmp", "/var/tmp"):
-        if _is_plain(Path(place).absolute()) and os.access(place, os.W_OK | os.X_OK):
-            with tempfile.TemporaryDirectory(dir=place, prefix="cnn_jax.") as folder:
+    for place in (*usual, Path("/tmp"), Path("/var/tmp"), *near.parents):
+        if _is_plain(place.absolute()) and os.access(place, os.W_OK | os.X_OK):
+            with tempfile.TemporaryDirectory(dir=place, prefix=".cnn_jax.") as folder:
                 yield Path(folder)
             return
     raise OSError("it needs a temporary folder for a link with a plain name, and there is none: set TMPDIR")

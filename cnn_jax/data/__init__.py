@@ -74,8 +74,14 @@ def load_from(
     Raises OutOfReachError where the files are not on this machine and cannot be downloaded; InputError where an
     argument or a folder's permissions are wrong; MachineError where the disk is full or the prepared data are damaged.
     """
-    name, folder = source.spec.name, _data_folder(data_dir) / "cnn_jax"
-    manual = Path(manual_dir).expanduser() if manual_dir else None
+    name, data_folder = source.spec.name, _data_folder(data_dir)
+    if data_folder is None and not source.originals:
+        warn(f"{name}: there is no home folder to keep the data in. The next start makes them again")
+        return _made(source, Path(), None, warn)
+    if data_folder is None:
+        raise InputError("There is no home folder to keep the data in. Name one with --data_dir=FOLDER, or set HOME.")
+    folder = data_folder / "cnn_jax"
+    manual = Path(os.path.expanduser(manual_dir)) if manual_dir else None
     if manual and source.originals:
         originals.check(manual, source.originals)
     path = folder / name / f"{name}-{source.version}.npz"
@@ -89,10 +95,7 @@ def load_from(
 
 def _produce(source: Source, folder: Path, manual_dir: Path | None, cache_path: Path, warn: Warn) -> Dataset:
     """Gets the dataset from its source and writes it to the cache."""
-    train, test = source.produce(folder, manual_dir, warn)
-    for array in (train.images, train.labels, test.images, test.labels):
-        array.flags.writeable = False  # as the arrays from the cache are
-    dataset = Dataset(source.spec, train, test, fingerprint(train, test))
+    dataset = _made(source, folder, manual_dir, warn)
     try:
         cache.write(cache_path, dataset, source.version)
     except OSError as error:
@@ -101,9 +104,18 @@ def _produce(source: Source, folder: Path, manual_dir: Path | None, cache_path: 
     return dataset
 
 
-def _data_folder(data_dir: str | os.PathLike[str] | None) -> Path:
-    """Raises InputError on an address such as gs://bucket, which tfds accepts."""
+def _made(source: Source, folder: Path, manual_dir: Path | None, warn: Warn) -> Dataset:
+    """The dataset from its source, its arrays read-only, as those from the cache are."""
+    train, test = source.produce(folder, manual_dir, warn)
+    for array in (train.images, train.labels, test.images, test.labels):
+        array.flags.writeable = False
+    return Dataset(source.spec, train, test, fingerprint(train, test))
+
+
+def _data_folder(data_dir: str | os.PathLike[str] | None) -> Path | None:
+    """None where there is no home folder. Raises InputError on an address such as gs://bucket, which tfds accepts."""
     folder = os.fspath(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
     if re.match(r"\w{2,}:/", folder):
         raise InputError(f"--data_dir={folder}: must be a folder on this machine.")
-    return Path(folder).expanduser()
+    expanded = os.path.expanduser(folder)
+    return None if expanded == folder and folder.startswith("~/") else Path(expanded)

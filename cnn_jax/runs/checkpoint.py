@@ -250,7 +250,8 @@ def load_latest(folders: Sequence[Path], abstract_state: AbstractState, console:
     if complete:
         damaged = ", ".join(map(str, common))
         raise MachineError(
-            f"{folders[0]}: every checkpoint is damaged ({damaged}). Nothing was deleted. To train again: --overwrite."
+            f"{folders[0]}: every checkpoint is damaged ({damaged}). Nothing was deleted. To train again, name another "
+            "--workdir."
         )
     return None
 

@@ -30,7 +30,9 @@ from cnn_jax.files import (
     write_atomic,
     write_json,
 )
+from cnn_jax.report.format import counted, duration
 from cnn_jax.report.tensorboard import EventWriter
+from cnn_jax.runs import machine as machines
 from cnn_jax.runs.result import Result, read_result
 
 _FILES = ("config.json", "experiment", "machine.json", "metrics.jsonl", "predictions.npz", "result.json", "checkpoints")
@@ -41,6 +43,10 @@ _LARGEST_ROWS = 1 << 28  # bytes; a row has about two hundred
 _LARGEST_PREDICTIONS = 1 << 30  # bytes; 10,000 images with ten classes take 440,000
 _WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 _READ_ERRORS = (OSError, EOFError, KeyError, MemoryError, RuntimeError, ValueError, SyntaxError, TokenError, BadZipFile)
+
+
+def _unsaid(note: str) -> None:
+    """For a note that is said elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -104,25 +110,48 @@ class RunDirectory:
             with atomic_file(self.path / "experiment" / name) as file:
                 file.write(source)
 
-    def resume(self, experiment: Experiment, machine: dict, rows: list[dict[str, float]]) -> None:
-        """Brings the files to the state of a checkpoint. rows: the lines of `metrics.jsonl` until then.
-
-        Raises InputError if the run was started on other data.
-        """
-        self.require_same_data(experiment.config, machine)
+    def resume(self, experiment: Experiment, machine: dict, rows: list[dict[str, float]], step: int) -> None:
+        """Brings the files to the state of a checkpoint. rows: the lines of `metrics.jsonl` until then."""
+        machine = machines.with_history(machine, self.machine(), step)
         with input_errors(self.path):
             self._delete("result.json", "predictions.npz", *(file.name for file in self.path.glob(_EVENTS)))
             write_atomic(self.path / "config.json", experiment.config.to_json())
             write_json(self.path / "machine.json", machine)
             write_atomic(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
-    def require_same_data(self, config: Config, machine: dict) -> None:
-        """Raises InputError if the run was started on other data than the given `machine.json` names."""
-        if self.machine().get("data_fingerprint") != machine["data_fingerprint"]:
+    def trained_in_words(self) -> str:
+        """How much training is here, as far as the rows say, as in `5 epochs, 70.1 s of training`."""
+        try:
+            rows = self.rows()
+        except InputError:
+            rows = []
+        seconds = sum(row.get("seconds", 0.0) for row in rows)
+        return f"{counted(len(rows), 'epoch')}, {duration(seconds)} of training"
+
+    def require_same_origin(self, config: Config, now: dict, note: Callable[[str], None] = _unsaid) -> None:
+        """Raises InputError if the run was started on other data, or with other settings that decide its numbers.
+
+        now: the content of `machine.json` today. note: receives what else may change the numbers.
+        """
+        before = self.machine()
+        if not before:
+            note(
+                f"{self.path / 'machine.json'}: missing or damaged. On what data and machine this run was started is "
+                "not known."
+            )
+            return
+        if before.get("data_fingerprint") != now["data_fingerprint"]:
             raise InputError(
                 f"--workdir={self.path}: this run was started on other data than {config.dataset} is now (their "
                 "fingerprints differ). Name another --workdir, or use --overwrite to delete that run."
             )
+        if changed := machines.changed_settings(before, now):
+            raise InputError(
+                f"--workdir={self.path}: this run was started with other settings ({differences_in_words(changed)}), "
+                "which decide its numbers. Set them as they were, or name another --workdir."
+            )
+        if changed := machines.changed_facts(before, now):
+            note(f"{self.path}: {differences_in_words(changed)}. The numbers may differ in their last digits.")
 
     def machine(self) -> dict:
         """The content of `machine.json`; empty if it is missing or damaged."""
@@ -276,9 +305,8 @@ def require_same(run: RunDirectory, experiment: Experiment) -> None:
 
 def require_same_code(run: RunDirectory, experiment: Experiment) -> None:
     """Raises InputError if the run was trained by a user's file that says something else than the experiment's."""
-    if not (run.path / "machine.json").exists() and not run.checkpoints.exists():
-        return  # it was ended while its first files were written
-    if run.machine().get("experiment_hash") != experiment.digest:
+    machine = run.machine()  # empty where the run was ended while its first files were written, or where it was lost
+    if machine and machine.get("experiment_hash") != experiment.digest:
         raise InputError(
             f"--workdir={run.path}: the code of {experiment.config.experiment} has changed since this run was started. "
             "Name another --workdir, or use --overwrite to delete that run."

@@ -59,7 +59,8 @@ def execute(experiment: Experiment, options: RunOptions, console: Console, datas
         require_same_code(directory, experiment)
     completed = None if options.overwrite or options.resume_from is not None else directory.completed(experiment)
     if completed:
-        console.note(f"{options.folder} holds this run, finished. To train again: --overwrite.")
+        advice = "To train again, name another --workdir; --overwrite deletes this one."
+        console.note(f"{options.folder} holds this run, finished. {advice}")
         return completed
     session = open_session(experiment, options, console, dataset)
     with signals.deferred() as session.signals, compilation.memory_errors_named():
@@ -101,13 +102,29 @@ def _open(
     checkpoints = None if session.options.overwrite else _load(session, directories)
     if checkpoints is None:
         for experiment, directory in zip(experiments, directories, strict=True):
+            _say_what_is_deleted(session, directory)
             directory.start(experiment, record)
         return None
+    for experiment, directory in zip(experiments, directories, strict=True):
+        directory.require_same_origin(experiment.config, record, session.console.note)
     for experiment, directory, saved in zip(experiments, directories, checkpoints, strict=True):
-        directory.resume(experiment, record, saved.rows)
+        directory.resume(experiment, record, saved.rows, saved.step)
         with input_errors(directory.path):
             checkpoint.discard_after(directory.checkpoints, saved.step)
     return checkpoints
+
+
+def _say_what_is_deleted(session: Session, directory: RunDirectory) -> None:
+    """Names the run that `--overwrite` deletes. Raises InputError if a finished run would be deleted without it."""
+    if not directory.is_run():
+        return
+    if session.options.overwrite:
+        session.console.note(f"--overwrite deletes the run in {directory.path}: {directory.trained_in_words()}")
+    elif (result := directory.result()) and result.status in ("done", "stopped"):
+        raise InputError(
+            f"--workdir={directory.path}: this run has a result, but no checkpoint to resume from. Name another "
+            "--workdir, or use --overwrite to delete that run."
+        )
 
 
 def _group_record(configs: Sequence[Config]) -> dict:

@@ -20,6 +20,8 @@ from cnn_jax.config import FIELDS, Config, differences_in_words, read_config
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment
 from cnn_jax.files import delete, machine_errors, read_text, write_atomic, write_files, write_json
+from cnn_jax.report.format import counted
+from cnn_jax.runs import machine as machines
 from cnn_jax.runs.directory import RunDirectory, entries, input_errors, require_same_code
 
 Row = dict[str, Any]
@@ -62,7 +64,9 @@ class SweepDirectory:
         try:
             rows = [_row(base, line) for line in self._whole_lines().splitlines()]
         except (OSError, ValueError, TypeError, RecursionError, InputError) as error:
-            raise InputError(f"{file}: not the rows of a sweep ({error}). Use --overwrite to start again.") from None
+            raise InputError(
+                f"{file}: not the rows of a sweep ({error}). Take that line out, or name another --workdir."
+            ) from None
         return dict(reversed(rows))  # when a trial has two rows, the first one counts
 
     def _whole_lines(self) -> str:
@@ -73,17 +77,29 @@ class SweepDirectory:
         text = read_text(file, _LARGEST_ROWS)
         return text[: text.rfind("\n") + 1]
 
+    def _rows_there(self) -> int:
+        """How many trials are finished here, as far as the file can be read."""
+        try:
+            return len(self._whole_lines().splitlines())
+        except (OSError, ValueError):
+            return 0
+
     def locked(self, note: Callable[[str], None]) -> AbstractContextManager[None]:
         """Makes the directory if needed, and keeps other processes from training in it."""
         return RunDirectory(self.path).locked(note)
 
-    def begin(self, base: Experiment, machine: dict, *, overwrite: bool) -> None:
+    def begin(self, base: Experiment, machine: dict, note: Callable[[str], None], *, overwrite: bool) -> None:
         """Prepares the files so that trials can start or resume.
 
-        overwrite: delete finished trials and the winner. Raises InputError when earlier trials used other data.
+        overwrite: delete finished trials and the winner. Raises InputError when earlier trials used other data or
+        settings. note: receives what the user should know.
         """
-        if self.exists() and not overwrite and (self.path / "machine.json").is_file():
-            RunDirectory(self.path).require_same_data(base.config, machine)
+        sweep = RunDirectory(self.path)
+        if self.exists() and overwrite:
+            note(f"--overwrite deletes the sweep in {self.path}: {counted(self._rows_there(), 'trial')}")
+        elif self.exists() and (self.path / "machine.json").is_file():
+            sweep.require_same_origin(base.config, machine, note)
+        machine = machines.with_history(machine, {} if overwrite else sweep.machine())
         with input_errors(self.path):
             if overwrite:
                 for path in (*(self.path / name for name in _FILES), *self._winners()):

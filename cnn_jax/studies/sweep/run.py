@@ -56,7 +56,7 @@ def run(
     with directory.locked(console.note):
         about = machine.describe(list(options.command_line)) | {"data_fingerprint": dataset.fingerprint}
         about |= code_record(experiment)
-        directory.begin(base, about, overwrite=options.overwrite)
+        directory.begin(base, about, console.note, overwrite=options.overwrite)
         rows = _rows(base, trials, dataset, directory, options, jobs, console)
         search = {"sweep": sweep, "samples": samples, "seeds": [*range(config.seed, config.seed + seeds)]}
         record = sweep_record(base.config, dimensions, rows, search, about)
