@@ -110,7 +110,7 @@ def jit(function: Callable, *, runs_once: bool = False, small_loops: bool = Fals
 
 def compiled(jitted: Any, *arguments: Any) -> tuple[Callable, float]:
     """Compiles for the shapes of the arguments (arrays or `jax.ShapeDtypeStruct`); also gives the seconds it took."""
-    if jax.config.jax_disable_jit:
+    if jax.config.values["jax_disable_jit"]:
         return jitted, 0.0  # runs operation by operation, where a debugger can look at each
     start = time.perf_counter()
     program = jitted.lower(*arguments).compile()

@@ -147,9 +147,8 @@ def test_other_cores_or_versions_are_said_and_machine_json_keeps_the_history(
     monkeypatch.setattr(machine, "cores", lambda: cores + 1)
     resumed = run_py(*RESUME)
     assert resumed.returncode == 0
-    assert (
-        resumed.stderr == f"run: cores: {cores} there, {cores + 1} now. The numbers may differ in their last digits.\n"
-    )
+    said = f"run: cores: {cores} there, {cores + 1} now. The numbers may differ in their last digits.\n"
+    assert resumed.stderr == said
     monkeypatch.setattr(machine, "cores", lambda: cores)
     run_py(*SHORT, "--epochs=3", "--workdir=run")
     record = json.loads(begun.read_text())
