@@ -360,7 +360,7 @@ def _add_jax_flags(values: flags.FlagValues) -> None:
 def _set_jax_flags(values: flags.FlagValues) -> None:
     import jax
 
-    from cnn_jax.compilation import FIXED
+    from cnn_jax.numerics import FIXED
 
     for name in values:
         if name.startswith("jax_") and values[name].present:

@@ -20,6 +20,7 @@ from typing import Any
 
 import jax
 
+from cnn_jax import numerics
 from cnn_jax.errors import InputError, MachineError, printable
 
 _CPU_OPTIONS = {
@@ -45,28 +46,6 @@ _RUN_ONCE_OPTIONS = {"xla_backend_optimization_level": "0"}
 # Excludes GPU kernels that add in whatever order, and the choice of kernels by timing them; superset of
 # xla_gpu_exclude_nondeterministic_ops (openxla/xla pull request 12520).
 _DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
-
-
-# Settings of jax that decide numbers, with the values that they always have here.
-FIXED: Mapping[str, Any] = {
-    "jax_enable_x64": False,
-    "jax_default_matmul_precision": None,  # the Config has one of its own
-    "jax_default_prng_impl": "threefry2x32",
-    "jax_threefry_partitionable": True,
-    "jax_random_seed_offset": 0,
-    "jax_high_dynamic_range_gumbel": False,
-    "jax_numpy_dtype_promotion": "standard",
-}
-
-
-# What else decides numbers: settings of jax and variables of the environment that may be set, and are recorded.
-_DECIDING = (
-    *("jax_disable_jit", "jax_disable_most_optimizations", "jax_optimization_level", "jax_enable_pgle"),
-    *("jax_exec_time_optimization_effort", "jax_memory_fitting_effort", "jax_memory_fitting_level"),
-    *("jax_compiler_enable_remat_pass", "jax_softmax_custom_jvp", "jax_use_direct_linearize"),
-    *("jax_allow_f16_reductions", "jax_use_hlo_logistic_lowering", "jax_accurate_erf_inv"),
-)
-_DECIDING_VARIABLES = ("NVIDIA_TF32_OVERRIDE", "LIBTPU_INIT_ARGS", "ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_MAX_CPU_ISA")
 
 
 # Switches for debugging that every command would trip over, with the values that it would not.
@@ -139,9 +118,12 @@ def start(*, persistent_cache: bool, deterministic: bool = False, warn: Callable
     warn = warn or functools.partial(print, file=sys.stderr)
     if deterministic:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DETERMINISTIC}".strip()
-    for name, value in _fix_numbers().items():
+    for name, value in numerics.fix().items():
         warn(f"{name.upper()}={value} is not followed: this program sets it itself, because it changes the results.")
-    _require_device()
+    require_device()
+    # The lines of a program go into what is compiled, with their files' names, which may be no UTF-8.
+    if not jax.config.values["jax_hlo_source_file_canonicalization_regex"]:
+        jax.config.update("jax_hlo_source_file_canonicalization_regex", "[\ud800-\udfff]")
     jax.config.update("jax_enable_compilation_cache", persistent_cache)  # $JAX_COMPILATION_CACHE_DIR turns it on too
     try:
         if persistent_cache:
@@ -151,7 +133,7 @@ def start(*, persistent_cache: bool, deterministic: bool = False, warn: Callable
         warn(f"Compiled programs are not kept for the next start: {printable(str(error))}.")
 
 
-def _require_device() -> None:
+def require_device() -> None:
     """Raises InputError where jax has no device, or where a switch for debugging forbids what every command does."""
     for name, allowed in _DEBUGGING.items():
         if (value := jax.config.values[name]) not in allowed:
@@ -165,43 +147,6 @@ def _require_device() -> None:
         ) from None
     except RuntimeError as error:
         raise InputError(f"jax finds no device to run on: {error}") from None
-
-
-def _fix_numbers() -> dict[str, Any]:
-    """Sets what decides numbers and is no field of Config. Gives the values that were others before."""
-    # The lines of a program go into what is compiled, with their files' names, which may be no UTF-8.
-    if not jax.config.values["jax_hlo_source_file_canonicalization_regex"]:
-        jax.config.update("jax_hlo_source_file_canonicalization_regex", "[\ud800-\udfff]")
-    others = {name: now for name, value in FIXED.items() if (now := jax.config.values[name]) != value}
-    for name in others:
-        jax.config.update(name, FIXED[name])
-    return others
-
-
-@contextmanager
-def fixed_numbers() -> Iterator[None]:
-    """The settings of jax that decide numbers, as every command sets them; afterwards again as they were."""
-    before = dict(jax.config.values)
-    others = _fix_numbers()
-    try:
-        yield
-    finally:
-        for name in others:
-            jax.config.update(name, before[name])
-
-
-def deciding_settings() -> dict[str, Any]:
-    """What decides numbers beside a Config and is not always the same, for `machine.json`."""
-    found = {name: jax.config.values[name] for name in _DECIDING if name in jax.config.values}
-    found = {name: value if isinstance(value, bool | int | float) else str(value) for name, value in found.items()}
-    return {"XLA_FLAGS": _deciding_flags(), **{name: os.environ.get(name) for name in _DECIDING_VARIABLES}, **found}
-
-
-def _deciding_flags() -> str:
-    """The flags of XLA that may decide numbers here: not what is dumped, and none of other platforms."""
-    others = {"cpu", "gpu", "tpu"} - {jax.default_backend()}
-    harmless = ("--xla_dump", "--xla_force_host_platform_device_count", *(f"--xla_{other}_" for other in others))
-    return " ".join(sorted(flag for flag in os.environ.get("XLA_FLAGS", "").split() if not flag.startswith(harmless)))
 
 
 def settings() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from cnn_jax import compilation
+from cnn_jax import compilation, numerics
 from cnn_jax.data.dataset import split_training_images
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment, build, load_experiment
@@ -98,7 +98,8 @@ def train(
         )
     console = Console(progress=progress, rows=False)
     options = RunOptions(data_dir=local_path(data_dir) if data_dir else None)
-    with compilation.fixed_numbers():
+    compilation.require_device()
+    with numerics.fixed():
         return _trained(experiment, options, console, on_epoch)
 
 
@@ -133,7 +134,8 @@ def load_run(path: str | os.PathLike[str], experiment: Experiment | str | os.Pat
     if experiment is not None and not isinstance(experiment, Experiment):
         experiment = load_experiment(local_path(experiment))
     found, result = experiment_of(run, experiment, Console()), run.finished_result()
-    variables = jax.device_get(load_variables(run, found))
+    with numerics.fixed():
+        variables = jax.device_get(load_variables(run, found))
     assert result.test_loss is not None and result.test_accuracy is not None, "a finished run has its test numbers"
     return TrainedRun(
         found, variables, run.rows(), result.test_loss, result.test_accuracy, dict(result.test_metrics or {})

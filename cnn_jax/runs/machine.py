@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from cnn_jax import compilation
+from cnn_jax import compilation, numerics
 
 _DECIDING_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -32,7 +32,7 @@ def describe(command_line: list[str]) -> dict:
         "compiler_options": compilation.compiler_options(small_loops=True),
         "unknown_compiler_options": compilation.unknown_options(),
         "xla_flags": os.environ.get("XLA_FLAGS"),
-        "settings": compilation.deciding_settings(),
+        "settings": numerics.recorded(),
         "git_commit": _git_commit(),
     }
 

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from cnn_jax import Config, Experiment, compilation, train
+from cnn_jax import Config, Experiment, compilation, numerics, train
 from cnn_jax.runs import machine
 from tests.conftest import PROJECT
 
@@ -50,8 +50,8 @@ def experiment() -> Experiment:
 
 
 def test_every_setting_that_is_fixed_is_tried() -> None:
-    assert OTHERS.keys() == compilation.FIXED.keys()
-    assert all(OTHERS[name] != compilation.FIXED[name] for name in OTHERS)
+    assert OTHERS.keys() == numerics.FIXED.keys()
+    assert all(OTHERS[name] != numerics.FIXED[name] for name in OTHERS)
 
 
 @pytest.mark.parametrize("name", OTHERS)
