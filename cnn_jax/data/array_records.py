@@ -60,7 +60,7 @@ def read(source: Source, prepared: Path) -> tuple[Split, Split]:
     except Exception as error:  # damage appears as an error of whichever library meets it first
         raise MachineError(
             f"The prepared data in {prepared} cannot be read: {_brief(error)}. "
-            "Delete that folder and start again: the data are then prepared again."
+            "Move that folder away and start again: the data are then prepared again."
         ) from error
 
 
