@@ -139,14 +139,16 @@ def _listed_paths(is_there: Callable[[str], bool], read: Callable[[str], Any]) -
     """Reads paths with commas between them. A path may hold commas and spaces too: those that exist decide."""
 
     def read_all(text: str) -> tuple:
-        found, rest = [], text.removesuffix(",").split(",")
-        while rest:
+        found, rest = list[Any](), text.split(",")
+        while rest and not (found and rest == [""]):
             joined = [",".join(rest[:count]) for count in range(1, len(rest) + 1)]
-            name = next(filter(lambda name: is_there(os.path.expanduser(name)), joined), rest[0].strip())
-            if not name.strip():
+            choices = [*joined, *(name.strip() for name in joined)]
+            there = (index for index, name in enumerate(choices) if is_there(os.path.expanduser(name)))
+            chosen = next(there, len(joined))  # the first name, stripped, where none exists
+            if not choices[chosen].strip():
                 raise ValueError("no name beside a comma")
-            found.append(read(name))
-            rest = rest[name.count(",") + 1 :]
+            found.append(read(choices[chosen]))
+            rest = rest[chosen % len(joined) + 1 :]
         return tuple(found)
 
     return read_all

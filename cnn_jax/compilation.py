@@ -159,6 +159,7 @@ def apply_jax_config(settings: Mapping[str, Any]) -> None:
     for name, value in settings.items():
         if jax.config.values[name] != value:
             jax.config.update(name, value)
+    _ignore_faults_of_the_cache()
 
 
 def price_of_determinism() -> str:
@@ -209,7 +210,11 @@ def use_persistent_cache(folder: Path | None = None) -> None:
     jax.config.update("jax_compilation_cache_dir", str(path))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    # Another process may be writing the same program, or the disk may be full: then it is compiled here.
+    _ignore_faults_of_the_cache()
+
+
+def _ignore_faults_of_the_cache() -> None:
+    """Another process may be writing the same program, or the disk may be full: then it is compiled here."""
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
 
 

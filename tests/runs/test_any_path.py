@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import run
 from cnn_jax import load_run
 from cnn_jax.config import Config, Part, run_name
 from cnn_jax.errors import MachineError
@@ -37,6 +38,28 @@ def test_run_in_a_folder_of_any_name_is_trained_saved_and_resumed(name: str, run
     assert "resumes from step 5, 1 of 2 epochs done" in resumed.stdout
     assert "\x1b" not in resumed.stdout
     assert np.isfinite(load_run(tmp_path / name).params["Dense_0"]["kernel"]).all()
+
+
+def test_run_in_a_folder_that_is_reached_by_a_link_is_an_ordinary_run(run_py: Run, tmp_path: Path) -> None:
+    (tmp_path / "a[1]").mkdir()
+    (tmp_path / "link").symlink_to("a[1]")
+    for workdir in ("link", "link/deeper"):
+        assert run_py(*SHORT, "--epochs=1", f"--workdir={workdir}").returncode == 0
+        assert "resumes from step 5" in run_py(*SHORT, "--epochs=2", f"--workdir={workdir}").stdout
+
+
+def test_paths_in_a_list_may_hold_commas_and_spaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name in ("a,b", " c ", "d", ",e,"):
+        (tmp_path / name).mkdir()
+    read = run.MODE_FLAGS["runs"].read
+    assert callable(read)
+    assert [str(path) for path in read("a,b, c ,~/d,,e,")] == ["a,b", " c ", f"{tmp_path}/d", ",e,"]
+    (tmp_path / "my,own.py").write_text("")
+    read = run.MODE_FLAGS["experiments"].read
+    assert callable(read)
+    assert read("logistic, my,own.py,dense") == ("logistic", "my,own.py", "dense")
 
 
 @pytest.mark.slow
