@@ -36,6 +36,7 @@ from cnn_jax.runs import machine as machines
 from cnn_jax.runs.result import Result, read_result
 
 _FILES = ("config.json", "experiment", "machine.json", "metrics.jsonl", "predictions.npz", "result.json", "checkpoints")
+_LOCK = ".lock"
 _EVENTS = "events.out.tfevents.*"
 _SEED_FOLDER = re.compile(r"seed-(0|[1-9][0-9]{0,9})")
 _LARGEST_JSON = 1 << 20  # bytes; machine.json has a few kilobytes
@@ -201,7 +202,7 @@ class RunDirectory:
         Raises InputError at once if another process trains in it. The system releases the lock if its holder dies.
         note: receives a line for the user where the file system has no locks.
         """
-        file = self.path / ".lock"
+        file = self.path / _LOCK
         with input_errors(self.path):
             lock = filelock.FileLock(file, timeout=0, mode=0o600, fallback_to_soft=False)
             try:
@@ -273,7 +274,8 @@ def entries(path: Path) -> list[Path]:
             raise InputError(f"--workdir={path}: is a file. Name a folder.") from None
         raise InputError(f"--workdir={path}: cannot be read: {error.strerror}.") from None
     for entry in found:
-        if entry.is_symlink():  # writing would change a file elsewhere
+        # Writing would change a file elsewhere. An editor's hidden links are nothing that is written.
+        if entry.is_symlink() and (entry.name == _LOCK or not is_of_the_system(entry)):
             raise InputError(f"--workdir={path}: {entry.name} is a symbolic link. Name another folder.")
     # Hidden files are also the program's own: the lock, and files that were being written when a process ended.
     return [entry for entry in found if not is_of_the_system(entry)]

@@ -320,6 +320,7 @@ def test_file_that_is_not_the_checkpoints_does_no_harm(
         (copy / "checkpoints" / name).parent.mkdir(parents=True, exist_ok=True)
         (copy / "checkpoints" / name).write_bytes(b"\0not JSON")
     (copy / "checkpoints" / str(STEPS) / "latest").symlink_to("nowhere")
+    (copy / ".#metrics.jsonl").symlink_to("editor@machine.4242")
     train()
     said = capsys.readouterr()
     assert (said.err, f"resumes from step {STEPS}" in said.out) == ("", True)
@@ -413,7 +414,7 @@ def test_lock_left_by_a_dead_process_does_not_block(train: Callable[..., Result]
     assert train().status == "done"
 
 
-@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoints", "config.json", "result.json"])
+@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoints", "config.json", "result.json", ".lock"])
 def test_symbolic_link_in_a_run_directory_is_refused(
     train: Callable[..., Result], copy: Path, tmp_path: Path, name: str
 ) -> None:
