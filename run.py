@@ -19,6 +19,7 @@ from absl import flags
 from cnn_jax import program
 from cnn_jax.config import FIELDS, PART_FIELDS, Config, read_config
 from cnn_jax.errors import InputError, ProjectError, unknown_name
+from cnn_jax.files import local_path
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.settings import as_text
 
@@ -151,17 +152,23 @@ def _listed(read: Callable[[str], Any]) -> Callable[[str], tuple]:
     return lambda text: tuple(read(part.strip()) for part in text.removesuffix(",").split(","))
 
 
-def _folders(text: str) -> tuple[Path, ...]:
-    """Reads folders with commas between them. A folder's name may hold commas: the folders that exist decide."""
-    folders, rest = [], text.removesuffix(",").split(",")
-    while rest:
-        if not rest[0].strip():
-            raise ValueError("no name beside a comma")
-        joined = (",".join(rest[:count]) for count in range(1, len(rest) + 1))
-        name = next((name for name in joined if os.path.isdir(name.strip())), rest[0])
-        folders.append(Path(name.strip()))
-        rest = rest[name.count(",") + 1 :]
-    return tuple(folders)
+def _listed_paths(is_there: Callable[[str], bool], read: Callable[[str], Any]) -> Callable[[str], tuple]:
+    """Reads paths with commas between them. A path may hold commas and spaces too: those that exist decide."""
+
+    def read_all(text: str) -> tuple:
+        found, rest = list[Any](), text.split(",")
+        while rest and not (found and rest == [""]):
+            joined = [",".join(rest[:count]) for count in range(1, len(rest) + 1)]
+            choices = [*joined, *(name.strip() for name in joined)]
+            there = (index for index, name in enumerate(choices) if is_there(os.path.expanduser(name)))
+            chosen = next(there, len(joined))  # the first name, stripped, where none exists
+            if not choices[chosen].strip():
+                raise ValueError("no name beside a comma")
+            found.append(read(choices[chosen]))
+            rest = rest[chosen % len(joined) + 1 :]
+        return tuple(found)
+
+    return read_all
 
 
 def _seconds(text: str) -> float:
@@ -183,7 +190,7 @@ def _time(help: str) -> Flag:
 
 
 def _path(help: str) -> Flag:
-    return Flag(Path, "PATH", help, "a path")
+    return Flag(local_path, "PATH", help, "a path")
 
 
 def _names(help: str) -> Flag:
@@ -204,7 +211,7 @@ GENERAL_FLAGS: Mapping[str, Flag] = {
     "dataset_dir": _path("your own data: the folder of --dataset=images, the file or folder of --dataset=arrays"),
     "data_dir": _path("the folder of prepared datasets; default $TFDS_DATA_DIR, else ~/tensorflow_datasets"),
     "manual_dir": _path("a folder with the dataset's original files, to use instead of a download"),
-    "overwrite": _switch(False, "delete what is in the folder, and start again"),
+    "overwrite": _switch(False, "delete the run that is in the folder, and start again"),
     "progress": _switch(None, "show a progress bar; default: on a terminal"),
     "compilation_cache": _switch(True, "keep compiled programs on disk for the next start"),
 }
@@ -218,7 +225,9 @@ MODE_FLAGS: Mapping[str, Flag] = {
     "keep_checkpoints": _integer("how many of the newest checkpoints are kept; default 3"),
     "max_time": _time("stop after this time, save a checkpoint and score the test set"),
     "resume_from": _integer("go back to the checkpoint of this step and resume from there"),
-    "experiments": _names("train these experiments, or resume them, and compare them"),
+    "experiments": Flag(
+        _listed_paths(os.path.isfile, str), "A,B", "train these experiments, or resume them, and compare them", "names"
+    ),
     "sizes": _integers("numbers of training images; default 100,300,1000,... and all"),
     "seeds": _integer(
         "train this many seeds, from --seed on; more may be added later; default 10 to compare, 3 for overfitting and "
@@ -241,7 +250,10 @@ MODE_FLAGS: Mapping[str, Flag] = {
     "format": Flag(str, "NAME", "npz: the parameters (default); stablehlo: the whole model", "a name"),
     "output": _path("the file (export, new) or folder (predict, evaluate) to write; default: in the run's folder"),
     "runs": Flag(
-        _folders, "DIR,DIR", "folders of finished runs, or folders with seed-N", "folders with commas between them"
+        _listed_paths(os.path.isdir, local_path),
+        "DIR,DIR",
+        "folders of finished runs, or folders with seed-N",
+        "folders with commas between them",
     ),
     "test_image": _integer("follow this test image through the network, ordered as in tensorflow_datasets; default 0"),
     "corruptions": _names("corrupt the test images in these ways, or in all; writes record and page"),
@@ -371,9 +383,13 @@ def _add_jax_flags(values: flags.FlagValues) -> None:
 def _set_jax_flags(values: flags.FlagValues) -> None:
     import jax
 
+    from cnn_jax.numerics import FIXED
+
     for name in values:
         if name.startswith("jax_") and values[name].present:
             jax.config.update(name, values[name].value)
+            if name in FIXED and jax.config.values[name] != FIXED[name]:
+                raise InputError(f"--{name}: this program sets it itself, because it changes the results.")
 
 
 def resolve(values: flags.FlagValues, typed: Typed) -> tuple["Experiment", tuple[str, ...]]:
@@ -384,7 +400,7 @@ def resolve(values: flags.FlagValues, typed: Typed) -> tuple["Experiment", tuple
     named = values.experiment
     experiment = experiments.load(named or Config().experiment)
     if values.config is not None:
-        experiment = _configured(experiment, Path(values.config), named)
+        experiment = _configured(experiment, _read("config", values), named)
     return _initialized(*_varied(experiment, values, typed), values)
 
 
@@ -429,7 +445,7 @@ def _varied(experiment: "Experiment", values: flags.FlagValues, typed: Typed) ->
     fields = {field: str(values[field].value) for field in FIELDS if values[field].present and field != "experiment"}
     chosen = experiment.vary_text(fields)
     if values["dataset_dir"].present:
-        chosen = chosen.with_dataset_dir(Path(values.dataset_dir))
+        chosen = chosen.with_dataset_dir(_read("dataset_dir", values))
     settings = dict(_switched(name, text, chosen.settings) for name, text in typed.items())
     varied = chosen.vary_text(settings, [*values, *_OFTEN_MEANT])
     return varied, (*fields, *map(varied.full_name, settings))
@@ -451,6 +467,7 @@ def call(mode: Mode, values: flags.FlagValues, typed: Typed, command_line: list[
             raise InputError(f"--{name}: has no meaning with {'--list' if values.list else f'--mode={values.mode}'}.")
     if typed and mode.takes == "none":
         raise _unknown_flag(next(iter(typed)), values)
+    _import_jax()
     run = importlib.import_module(mode.module).run
     if mode is _CATALOG:
         return run(experiments.descriptions(), resolve(values, {})[0])
@@ -468,6 +485,14 @@ def call(mode: Mode, values: flags.FlagValues, typed: Typed, command_line: list[
         chosen, changed = [], (*own, *typed)
     options = _options(arguments, changed, command_line)
     return run(chosen[0] if mode.takes == "one" else chosen, options, **arguments)
+
+
+def _import_jax() -> None:
+    """Raises InputError where jax cannot be imported, as with a value in the environment that it does not know."""
+    try:
+        importlib.import_module("jax")
+    except (ImportError, RuntimeError, ValueError) as error:
+        raise InputError(f"jax cannot be imported: {error}.") from None
 
 
 def _unknown_flag(name: str, values: flags.FlagValues) -> InputError:
@@ -494,6 +519,8 @@ def _read(name: str, values: flags.FlagValues) -> Any:
         return value
     try:
         return flag.read(str(value))
+    except InputError as error:  # of a path
+        raise InputError(f"--{name}={error}") from None
     except ValueError:
         raise InputError(f"--{name}={value}: must be {flag.expected}.") from None
 

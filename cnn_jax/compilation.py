@@ -3,12 +3,16 @@
 Every top-level function of the project is compiled through `jit` and `compiled` of this file.
 """
 
+import errno
 import functools
 import hashlib
+import importlib.metadata
 import os
 import platform
 import stat
+import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +20,8 @@ from typing import Any
 
 import jax
 
-from cnn_jax.errors import InputError, MachineError
+from cnn_jax import numerics
+from cnn_jax.errors import InputError, MachineError, printable
 
 _CPU_OPTIONS = {
     # jaxlib 0.10 sends unpadded convolutions on CPU to a library that is 3 to 7 times slower for small networks than
@@ -41,6 +46,15 @@ _RUN_ONCE_OPTIONS = {"xla_backend_optimization_level": "0"}
 # Excludes GPU kernels that add in whatever order, and the choice of kernels by timing them; superset of
 # xla_gpu_exclude_nondeterministic_ops (openxla/xla pull request 12520).
 _DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
+
+
+# Switches for debugging that every command would trip over, with the values that it would not.
+_DEBUGGING: Mapping[str, tuple[Any, ...]] = {
+    "jax_transfer_guard": (None, "allow", "log", "log_explicit"),
+    "jax_transfer_guard_host_to_device": (None, "allow", "log", "log_explicit"),
+    "jax_no_tracing": (False,),
+    "jax_no_execution": (False,),
+}
 
 
 @functools.cache
@@ -75,6 +89,8 @@ def jit(function: Callable, *, runs_once: bool = False, small_loops: bool = Fals
 
 def compiled(jitted: Any, *arguments: Any) -> tuple[Callable, float]:
     """Compiles for the shapes of the arguments (arrays or `jax.ShapeDtypeStruct`); also gives the seconds it took."""
+    if jax.config.values["jax_disable_jit"]:
+        return jitted, 0.0  # runs operation by operation, where a debugger can look at each
     start = time.perf_counter()
     program = jitted.lower(*arguments).compile()
     return program, time.perf_counter() - start
@@ -82,28 +98,55 @@ def compiled(jitted: Any, *arguments: Any) -> tuple[Callable, float]:
 
 def memory_bytes(program: Any) -> int:
     """Bytes on a device of a compiled program's arguments, results and temporary values; 0 if unknown."""
-    sizes = program.memory_analysis()
+    sizes = program.memory_analysis() if hasattr(program, "memory_analysis") else None
     if sizes is None:
         return 0
     kept = sizes.argument_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
     return int(kept + sizes.temp_size_in_bytes)
 
 
-def start(*, persistent_cache: bool, deterministic: bool = False) -> None:
-    """What a command does before it runs anything. Raises InputError where jax has no device, or the cache no place.
+class UnusableCacheError(Exception):
+    """Compiled programs cannot be kept here. The text is the reason."""
 
-    deterministic: make the same bits every time; it has to be asked for before jax is used for the first time.
+
+def start(*, persistent_cache: bool, deterministic: bool = False, warn: Callable[[str], None] | None = None) -> None:
+    """What a command does before it runs anything. Raises InputError where jax has no device.
+
+    deterministic: make the same bits every time; it has to be asked for before jax is used for the first time. warn:
+    receives notes for the user, a line each; None means standard error.
     """
+    warn = warn or functools.partial(print, file=sys.stderr)
     if deterministic:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DETERMINISTIC}".strip()
+    for name, value in numerics.fix().items():
+        warn(f"{name.upper()}={value} is not followed: this program sets it itself, because it changes the results.")
+    require_device()
+    # The lines of a program go into what is compiled, with their files' names, which may be no UTF-8.
+    if not jax.config.values["jax_hlo_source_file_canonicalization_regex"]:
+        jax.config.update("jax_hlo_source_file_canonicalization_regex", "[\ud800-\udfff]")
+    jax.config.update("jax_enable_compilation_cache", persistent_cache)  # $JAX_COMPILATION_CACHE_DIR turns it on too
+    try:
+        if persistent_cache:
+            use_persistent_cache()
+    except UnusableCacheError as error:
+        jax.config.update("jax_enable_compilation_cache", False)
+        warn(f"Compiled programs are not kept for the next start: {printable(str(error))}.")
+
+
+def require_device() -> None:
+    """Raises InputError where jax has no device, or where a switch for debugging forbids what every command does."""
+    for name, allowed in _DEBUGGING.items():
+        if (value := jax.config.values[name]) not in allowed:
+            raise InputError(f"{name.upper()}={value}: this program cannot run with that. Unset it.")
     try:
         jax.devices()
+    except AssertionError:  # it is jax's answer where the plugin of a platform is not installed
+        asked = jax.config.values["jax_platforms"]
+        raise InputError(
+            f"jax finds no device to run on: it was not installed for {asked}. Install it, or unset JAX_PLATFORMS."
+        ) from None
     except RuntimeError as error:
         raise InputError(f"jax finds no device to run on: {error}") from None
-    if persistent_cache:
-        use_persistent_cache()
-    else:
-        jax.config.update("jax_enable_compilation_cache", False)  # which $JAX_COMPILATION_CACHE_DIR turns on too
 
 
 def settings() -> dict[str, Any]:
@@ -116,6 +159,7 @@ def apply_jax_config(settings: Mapping[str, Any]) -> None:
     for name, value in settings.items():
         if jax.config.values[name] != value:
             jax.config.update(name, value)
+    _ignore_faults_of_the_cache()
 
 
 def price_of_determinism() -> str:
@@ -142,25 +186,53 @@ def memory_errors_named() -> Iterator[None]:
 def use_persistent_cache(folder: Path | None = None) -> None:
     """Keeps compiled programs on disk, so that the next process starts without compiling.
 
-    folder: default `$JAX_COMPILATION_CACHE_DIR`, else a folder of this processor's own in the user's cache. Compiled
-    programs are code: a folder that others may write to is refused with InputError.
+    folder: default `$JAX_COMPILATION_CACHE_DIR`, else `cnn_jax` in the user's cache. It gets a folder for each version
+    of jaxlib and each kind of processor. Compiled programs are code, so others must not be able to write them. Raises
+    UnusableCacheError.
     """
-    chosen = folder or os.environ.get("JAX_COMPILATION_CACHE_DIR")
-    path = Path(chosen) if chosen else _user_cache() / "cnn_jax" / f"xla-{_processor()}"
+    path = (folder or _cache_folder()) / cache_name()
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = path.stat()
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+        status, around = path.stat(), path.parent.stat()
+        str(path).encode()  # jaxlib takes no other
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be used as compilation cache: {error.strerror}. Use --nocompilation_cache."
-        ) from None
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or status.st_uid != os.getuid():
-        raise InputError(
-            f"{path}: others may write to this compilation cache. Use --nocompilation_cache, or chmod 700."
-        )
+        raise UnusableCacheError(f"{path}: {error.strerror}") from None
+    except UnicodeEncodeError:
+        raise UnusableCacheError(f"{path}: its name is no UTF-8") from None
+    if hasattr(os, "getuid") and status.st_uid != os.getuid():
+        raise UnusableCacheError(f"{path}: it belongs to another user")
+    others_may_move_it = around.st_mode & stat.S_IWOTH and not around.st_mode & stat.S_ISVTX
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or others_may_move_it:
+        raise UnusableCacheError(f"{path}: others may write to it. Use chmod 700 on it and on the folder around it")
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise UnusableCacheError(f"{path}: {os.strerror(errno.EACCES)}")
     jax.config.update("jax_compilation_cache_dir", str(path))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    _ignore_faults_of_the_cache()
+
+
+def _ignore_faults_of_the_cache() -> None:
+    """Another process may be writing the same program, or the disk may be full: then it is compiled here."""
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
+
+
+def cache_name() -> str:
+    """The folder of this jaxlib's programs for this processor: others crash on them."""
+    return f"xla-{importlib.metadata.version('jaxlib')}-{_processor()}"
+
+
+def _cache_folder() -> Path:
+    """Where compiled programs are kept by default. Raises UnusableCacheError where there is no place for them."""
+    if named := os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        if "://" in named:
+            raise UnusableCacheError(f"{named}: it is no folder on this machine")
+        return Path(os.path.expanduser(named))
+    home = os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    if not os.path.isabs(home):
+        raise UnusableCacheError("there is no home folder")
+    return Path(home) / "cnn_jax"
 
 
 def _asked_for(*, runs_once: bool) -> dict[str, str]:
@@ -192,10 +264,6 @@ def _two_loops() -> Any:
 
     shapes = [jax.ShapeDtypeStruct((size,), "float32") for size in (2, 2**16)]
     return jax.jit(lambda count, *both: [doubled(count, numbers) for numbers in both]).lower(0, *shapes)
-
-
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def _processor() -> str:

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnn_jax.errors import InputError, unknown_name
+from cnn_jax.errors import InputError, printable, unknown_name
 from cnn_jax.files import read_json
 from cnn_jax.settings import About, Setting, as_text, plain, setting_from, shown
 
 LARGEST_SEED = 2**32 - 1
 LARGEST_FILE = 1 << 20  # bytes; a config has under two kilobytes
-LONGEST_SETTINGS = 200  # bytes of a run's default name; file systems allow 255 in all
+LONGEST_SETTINGS = 200  # bytes of the settings in a run's default name
+LONGEST_NAME = 235  # bytes of the whole; file systems allow 255, with what commands put before and behind it
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
@@ -300,12 +301,24 @@ def run_name(config: Config, changed: Iterable[str] = (), *, many_seeds: bool = 
     """The default name of a run directory: experiment, dataset and seed, then the `changed` settings with their values.
 
     many_seeds: the seed is the first of several. Their number may grow, so it is not part of the name. Where the
-    settings take more than 200 bytes, a hash stands for them.
+    settings or the name take more bytes than there is room for, a hash stands for the rest.
     """
     seed = f"seeds-from-{config.seed}" if many_seeds else f"seed{config.seed}"
     named = [name for name in dict.fromkeys(changed) if name not in ("experiment", "dataset", "seed")]
     ordered = sorted(named, key=lambda name: list(FIELDS).index(name.partition(".")[0]))
-    settings = "-".join(f"{name}={as_text(config.value(name))}".replace("/", "_") for name in ordered)
+    settings = "-".join(printable(f"{name}={as_text(config.value(name))}").replace("/", "_") for name in ordered)
     if len(settings.encode()) > LONGEST_SETTINGS:
-        settings = hashlib.sha256(settings.encode()).hexdigest()[:16]
-    return "-".join(filter(None, [config.experiment, config.dataset.name, seed, settings]))
+        settings = _hashed(settings)
+    return short_name("-".join(filter(None, [config.experiment, config.dataset.name, seed, settings])))
+
+
+def short_name(name: str) -> str:
+    """The name, or its beginning and a hash of it, where file systems could not hold it."""
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    beginning = name.encode()[: LONGEST_NAME - 17].decode(errors="ignore")
+    return f"{beginning}-{_hashed(name)}"
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,7 +1,9 @@
-"""Files: atomic writing, reading of small JSON files, names of new folders."""
+"""Files: paths as typed, atomic writing, reading of small JSON files, names of new folders."""
 
 import json
+import math
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -11,12 +13,55 @@ from typing import Any, BinaryIO
 
 from cnn_jax.errors import InputError, MachineError
 
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # one letter alone is a drive
+_ROOM = 300  # bytes that a path must leave for the files in it; those of a checkpoint take about 150
+
+
+def local_path(text: str | os.PathLike[str]) -> Path:
+    """The path that a person has typed; `~` in front is the home folder. It need not exist.
+
+    Raises InputError if no file system of this machine can have it, or if it cannot be reached.
+    """
+    text = os.fspath(text)
+    if not text or _ADDRESS.match(text):
+        raise InputError(f"{text}: must be a path on this machine.")
+    expanded = os.path.expanduser(text)
+    if expanded == text and re.match(r"~(/|$)", text):
+        raise InputError(f"{text}: there is no home folder. Set HOME, or write the path without ~.")
+    longest = os.pathconf("/", "PC_PATH_MAX") if hasattr(os, "pathconf") else math.inf
+    if len(os.fsencode(os.path.abspath(expanded))) > longest - _ROOM:
+        raise InputError(f"{text}: the path is too long.")
+    try:
+        os.stat(expanded)
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # the command says what it needs
+    except OSError as error:
+        raise InputError(f"{text}: cannot be used: {error.strerror}.") from None
+    return Path(expanded)
+
+
+_OF_SYSTEMS = (  # in lower case
+    "thumbs.db",
+    "desktop.ini",
+    "lost+found",
+    "@eadir",
+    "__macosx",
+    "$recycle.bin",
+    "system volume information",
+)
+
+
+def is_of_the_system(path: Path) -> bool:
+    """Whether an operating system or a file server puts such a file or folder anywhere. Hidden ones count too."""
+    return path.name.startswith(".") or path.name.lower() in _OF_SYSTEMS
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """A new file that replaces `path` when the block ends without an error, and else disappears. Raises OSError."""
-    # A name of its own, because several processes may prepare the same dataset at once.
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    # A name of its own, because several processes may prepare the same dataset at once. A short one: the file's own
+    # name may be as long as the file system allows.
+    partial = path.with_name(f".{uuid.uuid4().hex}.partial")
     try:
         with partial.open("xb") as file:
             yield file
@@ -30,7 +75,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 def write_atomic(path: Path, text: str) -> None:
     """Writes a text file. A reader sees the old content or the new content, never a part. Raises OSError."""
     with atomic_file(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))  # a path in the text may be no UTF-8
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -90,7 +135,9 @@ def numbered(parent: Path, name: str) -> Path:
 def require_free(folder: Path, file: str, *, overwrite: bool, flag: str = "workdir") -> None:
     """Raises InputError if the folder cannot be written, or if it holds `file` and `overwrite` is false."""
     if (folder / file).exists() and not overwrite:
-        raise InputError(f"--{flag}={folder}: {file} exists already. Name another folder, or use --overwrite.")
+        raise InputError(
+            f"--{flag}={folder}: {file} exists already. Name another folder, or use --overwrite to replace it."
+        )
     require_writable(folder, flag=flag)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import cnn_jax
 from cnn_jax.errors import InputError, unknown_name
+from cnn_jax.files import local_path
 
 if TYPE_CHECKING:
     from cnn_jax import Experiment
@@ -31,7 +32,7 @@ def load(name: str) -> "Experiment":
     Raises InputError when there is no such experiment, or when the user's file fails; the error names the line.
     """
     if name.endswith(".py"):
-        return cnn_jax.load_experiment(Path(name).expanduser())
+        return cnn_jax.load_experiment(local_path(name))
     if name not in names():
         error = unknown_name("--experiment", name, "experiment", names())
         raise InputError(f"{error} For your own experiment, give the path of a .py file.")

@@ -188,12 +188,13 @@ def exchange_programs(compilation_cache: Path, shared_root: Path) -> Callable[[]
     Each process has a cache of its own, because jax writes its files in place: another process could read half of one.
     A hard link is there with all of its content or not at all.
     """
-    pool = shared_root / "compiled_programs"
-    pool.mkdir(exist_ok=True)
+    pool, own = shared_root / "compiled_programs", compilation_cache / compilation.cache_name()
+    for folder in (pool, own):
+        folder.mkdir(mode=0o700, exist_ok=True)
     seen: dict[Path, int] = {}
 
     def exchange() -> None:
-        for source, target in ((compilation_cache, pool), (pool, compilation_cache)):
+        for source, target in ((own, pool), (pool, own)):
             changed = source.stat().st_mtime_ns
             if seen.get(source) != changed:
                 seen[source] = changed

@@ -1,5 +1,6 @@
 """Compiling: options only where they are known, and a cache that is private."""
 
+import importlib.metadata
 import os
 import stat
 import subprocess
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import pytest
 
 from cnn_jax import compilation
-from cnn_jax.errors import InputError, MachineError
+from cnn_jax.errors import MachineError
 from cnn_jax.runs import machine
 from tests.conftest import PROJECT
 
@@ -22,6 +23,7 @@ def cache_settings() -> Iterator[None]:
     """Puts jax's cache settings back."""
     names = (
         "jax_compilation_cache_dir",
+        "jax_enable_compilation_cache",
         "jax_persistent_cache_min_compile_time_secs",
         "jax_persistent_cache_min_entry_size_bytes",
     )
@@ -109,15 +111,93 @@ def test_persistent_cache_is_private_and_filled(tmp_path: Path) -> None:
     assert any(folder.iterdir())
 
 
-def test_cache_that_others_may_write_to_is_refused(tmp_path: Path, cache_settings: None) -> None:
+@pytest.mark.parametrize("fault", ["others may write to it", "File exists", "another user", "no UTF-8", "Permission"])
+def test_cache_that_cannot_be_used_is_said_and_costs_only_time(
+    fault: str, tmp_path: Path, cache_settings: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / (os.fsdecode(b"\xff") if fault == "no UTF-8" else "cache")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder))
+    if fault == "others may write to it":
+        (folder / compilation.cache_name()).mkdir(parents=True)
+        (folder / compilation.cache_name()).chmod(0o777)
+    elif fault == "File exists":
+        folder.write_text("")
+    elif fault == "another user":
+        monkeypatch.setattr(os, "getuid", lambda: 4242)
+    elif fault == "Permission":
+        monkeypatch.setattr(os, "access", lambda *_: False)
+    notes: list[str] = []
+    compilation.start(persistent_cache=True, warn=notes.append)
+    [note] = notes
+    assert note.startswith("Compiled programs are not kept for the next start: ") and fault in note
+    assert compilation.jit(lambda x: x + 1)(1) == 2
+    assert not jax.config.jax_enable_compilation_cache
+
+
+def test_folder_around_the_cache_may_not_be_everybodys(tmp_path: Path, cache_settings: None) -> None:
     tmp_path.chmod(0o777)
-    with pytest.raises(InputError, match="others may write"):
+    with pytest.raises(compilation.UnusableCacheError, match="others may write"):
         compilation.use_persistent_cache(tmp_path)
+    tmp_path.chmod(0o1777)  # as /tmp: nobody can rename what belongs to others
+    compilation.use_persistent_cache(tmp_path)
+
+
+def test_cache_has_a_folder_for_each_jaxlib_and_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    name, names = compilation.cache_name(), set()
+    assert f"-{importlib.metadata.version('jaxlib')}-" in name
+    with monkeypatch.context() as patch:
+        patch.setattr(compilation.importlib.metadata, "version", lambda _: "99.0")
+        names.add(compilation.cache_name())
+    monkeypatch.setattr(compilation.platform, "machine", lambda: "another")
+    names.add(compilation.cache_name())
+    assert len(names - {name}) == 2
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o002, 0o000])
+def test_any_umask_gives_a_private_cache(umask: int, tmp_path: Path, cache_settings: None) -> None:
+    before = os.umask(umask)
+    try:
+        compilation.use_persistent_cache(tmp_path / "new" / "cache")
+        compilation.use_persistent_cache(tmp_path / "new" / "cache")  # as at the next start
+    finally:
+        os.umask(before)
+    for folder in (tmp_path / "new/cache", tmp_path / "new/cache" / compilation.cache_name()):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_half_written_program_is_compiled_again(tmp_path: Path) -> None:
+    program = (
+        "import pathlib, sys; from cnn_jax import compilation; "
+        "compilation.use_persistent_cache(pathlib.Path(sys.argv[1])); "
+        "print(compilation.jit(lambda x: x * 3 + 7)(1.0))"
+    )
+    command = [sys.executable, "-W", "error", "-c", program, str(tmp_path / "cache")]
+    for _ in range(2):
+        ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=120, check=True)
+        assert (ended.stdout, ended.stderr) == ("10.0\n", "")
+        programs = list((tmp_path / "cache").rglob("*-cache"))
+        assert programs
+        for file in programs:
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def test_without_jit_programs_run_operation_by_operation() -> None:
+    seen: list[jax.Array] = []
+
+    def doubled(x: jax.Array) -> jax.Array:
+        seen.append(x)
+        return 2 * x
+
+    with jax.disable_jit():
+        program, _ = compilation.compiled(compilation.jit(doubled), jnp.ones(3))
+        assert (program(jnp.ones(3)) == 2).all()
+    assert seen[0].sum() == 3  # numbers, not a tracer
+    assert compilation.memory_bytes(program) == 0
 
 
 def test_cache_follows_the_environment(tmp_path: Path, cache_settings: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     compilation.use_persistent_cache()
-    assert [path.name.partition("-")[0] for path in (tmp_path / "cnn_jax").iterdir()] == ["xla"]
+    assert os.listdir(tmp_path / "cnn_jax") == [compilation.cache_name()]
     assert os.path.commonpath([jax.config.jax_compilation_cache_dir, tmp_path]) == str(tmp_path)

@@ -12,15 +12,17 @@ import pytest
 import cnn_jax
 
 PROJECT = Path(__file__).parents[1]
-LEAVES = {"config", "settings", "errors", "files", "compilation", "program", "user_code"}
+LEAVES = {"config", "settings", "errors", "files", "plain_paths", "numerics", "compilation", "program", "user_code"}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
     "program": set(),
+    "plain_paths": set(),
     "settings": {"errors"},
     "user_code": {"errors"},
     "config": {"errors", "files", "settings"},
-    "compilation": {"errors"},
+    "numerics": set(),
+    "compilation": {"errors", "numerics"},
     "data": LEAVES,
     "ops": LEAVES,
     "models": LEAVES | {"ops"},
@@ -29,8 +31,8 @@ MAY_IMPORT = {
     "report": LEAVES,
     "runs": LEAVES | {"cnn_jax", "data", "models", "training", "experiment", "report"},
     "studies": LEAVES | {"data", "ops", "models", "training", "experiment", "report", "runs"},
-    "experiments": {"cnn_jax", "errors"},
-    "run": {"cnn_jax", "config", "errors", "program", "settings", "experiments", "runs"},
+    "experiments": {"cnn_jax", "errors", "files"},
+    "run": {"cnn_jax", "numerics", "config", "errors", "files", "program", "settings", "experiments", "runs"},
 }
 
 

@@ -85,8 +85,14 @@ def load_from(
     if isinstance(source, Dataset):
         _remark(source, warn)
         return source
-    name, folder = source.spec.name, _data_folder(data_dir) / "cnn_jax"
-    manual = Path(manual_dir).expanduser() if manual_dir else None
+    name, data_folder = source.spec.name, _data_folder(data_dir)
+    if data_folder is None and not source.originals:
+        warn(f"{name}: there is no home folder to keep the data in. The next start makes them again")
+        return _made(source, Path(), None, warn)
+    if data_folder is None:
+        raise InputError("There is no home folder to keep the data in. Name one with --data_dir=FOLDER, or set HOME.")
+    folder = data_folder / "cnn_jax"
+    manual = Path(os.path.expanduser(manual_dir)) if manual_dir else None
     if manual:
         source.check(manual)
     path = folder / name / f"{source.cache_name or f'{name}-{source.version}'}.npz"
@@ -101,18 +107,24 @@ def load_from(
 
 def _produce(source: Source, folder: Path, manual_dir: Path | None, cache_path: Path, warn: Warn) -> Dataset:
     """Gets the dataset from its source and writes it to the cache."""
-    train, test = source.produce(folder, manual_dir, warn)
-    for array in (train.images, train.labels, test.images, test.labels):
-        array.flags.writeable = False  # as the arrays from the cache are
-    spec = dataclasses.replace(source.spec, train_examples=len(train), test_examples=len(test))
-    dataset = Dataset(spec, train, test, fingerprint(train, test))
-    if source.is_checked:
-        _remark(dataset, warn)
+    dataset = _made(source, folder, manual_dir, warn)
     try:
         cache.write(cache_path, dataset, source.version)
     except OSError as error:
         reason = error.strerror or error
         warn(f"{source.spec.name}: the cache {cache_path} cannot be written ({reason}). The next start is slow again")
+    return dataset
+
+
+def _made(source: Source, folder: Path, manual_dir: Path | None, warn: Warn) -> Dataset:
+    """The dataset from its source, its arrays read-only, as those from the cache are."""
+    train, test = source.produce(folder, manual_dir, warn)
+    for array in (train.images, train.labels, test.images, test.labels):
+        array.flags.writeable = False
+    spec = dataclasses.replace(source.spec, train_examples=len(train), test_examples=len(test))
+    dataset = Dataset(spec, train, test, fingerprint(train, test))
+    if source.is_checked:
+        _remark(dataset, warn)
     return dataset
 
 
@@ -123,9 +135,10 @@ def _remark(dataset: Dataset, warn: Warn) -> None:
         warn(f"{dataset.spec.name}: {remark}")
 
 
-def _data_folder(data_dir: str | os.PathLike[str] | None) -> Path:
-    """Raises InputError on an address such as gs://bucket, which tfds accepts."""
+def _data_folder(data_dir: str | os.PathLike[str] | None) -> Path | None:
+    """None where there is no home folder. Raises InputError on an address such as gs://bucket, which tfds accepts."""
     folder = os.fspath(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
     if re.match(r"\w{2,}:/", folder):
         raise InputError(f"--data_dir={folder}: must be a folder on this machine.")
-    return Path(folder).expanduser()
+    expanded = os.path.expanduser(folder)
+    return None if expanded == folder and folder.startswith("~/") else Path(expanded)

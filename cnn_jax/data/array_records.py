@@ -20,6 +20,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 from cnn_jax.data.dataset import Spec, Split, check
 from cnn_jax.data.source import Source
 from cnn_jax.errors import MachineError, ProjectError
+from cnn_jax.plain_paths import linked
 
 
 def write(source: Source, prepared: Path, train: Split, test: Split) -> None:
@@ -30,10 +31,14 @@ def write(source: Source, prepared: Path, train: Split, test: Split) -> None:
     prepared.parent.mkdir(parents=True, exist_ok=True)
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     # In a folder of its own: tfds names unfinished folders with `random`, and two seeded processes would share one.
-    with tempfile.TemporaryDirectory(dir=prepared.parent, prefix="incomplete.") as staging, _quiet():
-        builder = _builder(source, Path(staging), {"train": train, "test": test})
+    with (
+        tempfile.TemporaryDirectory(dir=prepared.parent, prefix="incomplete.") as staging,
+        linked(Path(staging)) as plain,
+        _quiet(),
+    ):
+        builder = _builder(source, plain, {"train": train, "test": test})
         try:
-            builder.download_and_prepare(download_dir=staging, download_config=config)
+            builder.download_and_prepare(download_dir=plain, download_config=config)
         except (OSError, ProjectError):
             raise
         except Exception as error:  # tfds and its writers have no common error type
@@ -44,14 +49,15 @@ def write(source: Source, prepared: Path, train: Split, test: Split) -> None:
 def read(source: Source, prepared: Path) -> tuple[Split, Split]:
     """The training and the test split of a prepared dataset, in tfds's order. Raises MachineError."""
     try:
-        builder = _builder(source, prepared.parents[1])
-        train, test = (_decode(_records(builder, split), source.spec) for split in ("train", "test"))
+        with linked(prepared.parents[1]) as plain:
+            builder = _builder(source, plain)
+            train, test = (_decode(_records(builder, split), source.spec) for split in ("train", "test"))
         check(source.spec, train, test)
         return train, test
     except Exception as error:  # damage appears as an error of whichever library meets it first
         raise MachineError(
             f"The prepared data in {prepared} cannot be read: {_brief(error)}. "
-            "Delete that folder and start again: the data are then prepared again."
+            "Move that folder away and start again: the data are then prepared again."
         ) from error
 
 

@@ -14,10 +14,10 @@ import numpy as np
 from cnn_jax.data.dataset import Spec, Split
 from cnn_jax.data.source import Normalize, Source, Warn
 from cnn_jax.errors import InputError, MachineError, printable
+from cnn_jax.files import is_of_the_system
 from cnn_jax.settings import About
 
 _VERSION = 1  # of how pictures become images
-_PASSED_OVER = ("thumbs.db", "desktop.ini", "__macosx")  # beside all hidden names
 _NAMED = 3  # unreadable files in a message
 _BLOCK = 64  # pictures that a thread reads before it takes others
 _NOTE_EVERY = 5.0  # seconds
@@ -217,4 +217,4 @@ def _listed(dataset_dir: Path, below: str) -> list[os.DirEntry]:
         raise InputError(f"--dataset_dir={folder}: is a file. Name a folder of pictures.") from None
     except OSError as error:
         raise InputError(f"--dataset_dir={folder}: cannot be read: {error.strerror}.") from None
-    return [e for e in found if not e.name.startswith(".") and e.name.lower() not in _PASSED_OVER]
+    return [entry for entry in found if not is_of_the_system(Path(entry.name))]

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 from rich.table import Table as RichTable
 
+from cnn_jax.errors import printable
 from cnn_jax.report import estimates
 from cnn_jax.report.format import duration_estimate, loss_estimate, percent, percent_estimate
 from cnn_jax.report.tables import Table, seeds_table
@@ -47,7 +48,7 @@ class Console:
     def _print(self, text: str, file: TextIO) -> None:
         if self._progress:
             self._progress.stop()  # takes the bar away, so that the text does not end up in the same line
-        print(text, file=file, flush=True)
+        print(printable(text), file=file, flush=True)  # a path in it may hold any character
         if self._progress:
             _start(self._progress)
 

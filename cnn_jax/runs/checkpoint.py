@@ -2,7 +2,8 @@
 
 A checkpoint is a folder named by its step. It holds Orbax's files, `progress.json` (the clock, and the rows of the
 finished epochs) and, written last, `manifest.sha256`. Orbax restores a file with a flipped bit without an error, so the
-manifest is verified before anything is restored. `sha256sum --check manifest.sha256` works too.
+manifest is verified before anything is restored. `sha256sum --check manifest.sha256` works too. It is written after the
+arrays were read back once. A file that it does not name is not the checkpoint's: systems put files anywhere.
 
 Seeds that train together have a checkpoint each, of the same step, as if each had trained alone.
 """
@@ -10,10 +11,13 @@ Seeds that train together have a checkpoint each, of the same step, as if each h
 import hashlib
 import json
 import logging
+import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +28,8 @@ import numpy as np
 from orbax import checkpoint as ocp
 
 from cnn_jax.errors import InputError, MachineError
-from cnn_jax.files import read_json, write_atomic
+from cnn_jax.files import is_of_the_system, read_json, write_atomic
+from cnn_jax.plain_paths import gathered, linked
 from cnn_jax.report.console import Console
 from cnn_jax.training.loop import Clock, Progress
 from cnn_jax.training.mesh import make_mesh, replicated
@@ -35,6 +40,8 @@ FORMAT = 2  # 1 had no norms
 LARGEST_RECORD = 1 << 26  # bytes of a progress.json; a row has about 300
 _MANIFEST, _PROGRESS = "manifest.sha256", "progress.json"
 _ITEM = "default"  # the folder of Orbax's files in that of a step
+_DISCARDED = ".discarded."  # in front of the name of a checkpoint that is to be deleted
+_STEP = re.compile("0|[1-9][0-9]*")
 _CLOCK = ("device", "host", "saving", "epoch_began")
 
 AbstractState = tuple[TrainState, MetricSums]  # of jax.ShapeDtypeStruct instead of arrays, as a learner has it
@@ -55,11 +62,12 @@ class Checkpoint:
 class Writer:
     """Writes checkpoints in a thread of its own, one at a time, and keeps the newest few.
 
-    folders: of one run, or of each seed that trains together.
+    folders: of one run, or of each seed that trains together. note: receives what the user should know, once.
     """
 
-    def __init__(self, folders: Sequence[Path], keep: int):
-        self.folders, self.keep = folders, keep
+    def __init__(self, folders: Sequence[Path], keep: int, note: Callable[[str], None]):
+        self.folders, self.keep, self.note = folders, keep, note
+        self._noted: set[str] = set()
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._pending: Future | None = None
         self._last = time.monotonic()
@@ -95,8 +103,10 @@ class Writer:
     def finish(self) -> None:
         """Waits until everything is on disk. Raises MachineError if it cannot be written."""
         pending, self._pending = self._pending, None
-        if pending is not None:
-            pending.result()
+        for text in pending.result() if pending is not None else ():
+            if text not in self._noted:
+                self._noted.add(text)
+                self.note(text)
 
 
 @dataclass(frozen=True)
@@ -115,14 +125,35 @@ def _content(progress: Progress, rows: Rows) -> tuple[tuple[TrainState, MetricSu
     return arrays, record
 
 
-def _write_all(items: Sequence[_Item], step: int, keep: int) -> None:
-    """Writes the checkpoints. The oldest are deleted only after all are written, so that all seeds have one step."""
+def _write_all(items: Sequence[_Item], step: int, keep: int) -> list[str]:
+    """Writes the checkpoints, and gives notes for the user.
+
+    The oldest are deleted only after all are written, so that all seeds have one step.
+    """
     for item in items:
         _write(item, step)
-    for item in items:
-        with _errors_named(item.folder):
-            for old in steps(item.folder)[:-keep]:
-                shutil.rmtree(item.folder / str(old))
+    return [note for item in items if (note := _discard(item.folder, steps(item.folder)[:-keep]))]
+
+
+def _discard(folder: Path, old: Sequence[int]) -> str:
+    """Deletes checkpoints, and what could not be deleted earlier. Gives the reason where something stays.
+
+    A checkpoint is renamed before, so that it is there as a whole or not at all. A file server may keep a file that is
+    open anywhere, and with it the folder.
+    """
+    try:
+        for step in old:
+            _put_aside(folder / str(step))
+        for path in folder.glob(f"{_DISCARDED}*"):
+            shutil.rmtree(path)
+    except OSError as error:
+        return f"{folder}: an old checkpoint cannot be deleted: {error.strerror}. It takes space, and nothing else."
+    return ""
+
+
+def _put_aside(path: Path) -> None:
+    """Takes a checkpoint away at once; its files are deleted later. Raises OSError."""
+    path.rename(path.with_name(f"{_DISCARDED}{uuid.uuid4().hex}"))
 
 
 def _write(item: _Item, step: int) -> None:
@@ -133,12 +164,16 @@ def _write(item: _Item, step: int) -> None:
         if path.exists():
             if not _damage(path):
                 return  # it is the same: training gives the same bits at the same step
-            shutil.rmtree(path)
-        with _manager(folder) as manager:
+            _put_aside(path)
+        folder.mkdir(exist_ok=True)
+        with linked(folder) as plain, _manager(plain) as manager:
             manager.save(step, args=ocp.args.StandardSave(item.arrays), force=True)
+        if not _are_equal(_restored(folder, step, item.arrays), item.arrays):
+            raise ValueError("it was read back with other values")
         _require_run(folder.parent)
         write_atomic(path / _PROGRESS, json.dumps(item.record))
-        write_atomic(path / _MANIFEST, "".join(f"{digest}  {name}\n" for name, digest in _digests(path)))
+        written = [name for name in _files(path) if not is_of_the_system(path / name)]
+        write_atomic(path / _MANIFEST, "".join(f"{_digest(path / name)}  {name}\n" for name in written))
 
 
 class _errors_named:
@@ -170,12 +205,38 @@ def _silence_orbax() -> None:
 def _manager(folder: Path) -> ocp.CheckpointManager:
     _silence_orbax()
     options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False)  # our thread adds the manifest
-    return ocp.CheckpointManager(folder.absolute(), options=options)
+    return ocp.CheckpointManager(folder, options=options)
+
+
+def _restored(folder: Path, step: int, arrays: Any) -> Any:
+    """The arrays of a checkpoint on all devices. arrays: of the same shapes and dtypes, or abstract ones."""
+    everywhere = replicated(make_mesh())
+    placed = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere), arrays)
+    with ExitStack() as stack:
+        plain = stack.enter_context(_without_strays(folder, step))
+        return stack.enter_context(_manager(plain)).restore(step, args=ocp.args.StandardRestore(placed))
+
+
+def _without_strays(folder: Path, step: int) -> AbstractContextManager[Path]:
+    """A folder with this checkpoint, and with no file that its manifest does not name: Orbax reads some of them."""
+    path = folder / str(step)
+    named = _manifest(path) if (path / _MANIFEST).is_file() else None
+    return linked(folder) if named is None or set(_files(path)) <= named.keys() else gathered(path, named)
+
+
+def _are_equal(one: Any, other: Any) -> bool:
+    """Whether two trees have the same leaves, to the bit."""
+    return [_bits(leaf) for leaf in jax.tree.leaves(one)] == [_bits(leaf) for leaf in jax.tree.leaves(other)]
+
+
+def _bits(array: jax.Array) -> bytes:
+    plain = jax.random.key_data(array) if jnp.issubdtype(array.dtype, jax.dtypes.prng_key) else array
+    return jax.device_get(plain).tobytes()
 
 
 def steps(folder: Path) -> list[int]:
     """The steps of all checkpoints, complete or not, the newest last."""
-    return sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal() and path.is_dir())
+    return sorted(int(path.name) for path in folder.glob("*") if _STEP.fullmatch(path.name) and path.is_dir())
 
 
 def load_latest(folders: Sequence[Path], abstract_state: AbstractState, console: Console) -> list[Checkpoint] | None:
@@ -195,7 +256,8 @@ def load_latest(folders: Sequence[Path], abstract_state: AbstractState, console:
     if complete:
         damaged = ", ".join(map(str, common))
         raise MachineError(
-            f"{folders[0]}: every checkpoint is damaged ({damaged}). Nothing was deleted. To train again: --overwrite."
+            f"{folders[0]}: every checkpoint is damaged ({damaged}). Nothing was deleted. To train again, name another "
+            "--workdir."
         )
     return None
 
@@ -219,7 +281,7 @@ def load_variables(folder: Path, step: int) -> dict[str, Any]:
     _require_whole(folder, step)
     _record(folder / str(step))
     try:
-        state, _ = _restored(folder, step)
+        state, _ = _content_as_dicts(folder, step)
         scored = state.get("average") or state
         variables = {"params": scored["params"], **scored.get("model_state", {})}
         return jax.tree.map(np.asarray, jax.device_get(variables))
@@ -228,11 +290,12 @@ def load_variables(folder: Path, step: int) -> dict[str, Any]:
         raise InputError(f"{folder / str(step)}: its variables cannot be read ({reason}).") from None
 
 
-def _restored(folder: Path, step: int) -> Any:
+def _content_as_dicts(folder: Path, step: int) -> Any:
     """The content of a checkpoint as plain dicts and lists, on the devices of this machine."""
     _silence_orbax()
-    path, everywhere = (folder / str(step) / _ITEM).absolute(), replicated(make_mesh())
-    with ocp.StandardCheckpointer() as checkpointer:
+    everywhere = replicated(make_mesh())
+    with _without_strays(folder, step) as plain, ocp.StandardCheckpointer() as checkpointer:
+        path = plain / str(step) / _ITEM
         # Without a target, Orbax wants as many devices as there were when the checkpoint was written.
         target = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere),
@@ -252,10 +315,11 @@ def _require_whole(folder: Path, step: int) -> None:
 
 
 def discard_after(folder: Path, step: int) -> None:
-    """Deletes the checkpoints of later steps: training resumes from this one."""
+    """Deletes the checkpoints of later steps: training resumes from this one. Raises OSError."""
     for later in steps(folder):
         if later > step:
-            shutil.rmtree(folder / str(later))
+            _put_aside(folder / str(later))
+    _discard(folder, ())  # what cannot be deleted now is tried again after the next checkpoint
 
 
 def _read(folder: Path, step: int, abstract_state: AbstractState) -> Checkpoint:
@@ -269,12 +333,7 @@ def _read(folder: Path, step: int, abstract_state: AbstractState) -> Checkpoint:
     if other:
         is_there, wanted = (forms.get(other[0], "missing") for forms in (found, expected))
         raise InputError(f"{path}: is of another model: {other[0]} is {is_there}, expected {wanted}.")
-    everywhere = replicated(make_mesh())
-    placed = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere), abstract_state
-    )
-    with _manager(folder) as manager:
-        state, sums = manager.restore(step, args=ocp.args.StandardRestore(placed))
+    state, sums = _restored(folder, step, abstract_state)
     clock = Clock(**{name: float(record["clock"][name]) for name in _CLOCK})
     if record["format"] == 1:
         unknown = jnp.full((), jnp.nan, jnp.float32)
@@ -319,21 +378,27 @@ def _record(path: Path) -> dict[str, Any]:
 def _damage(path: Path) -> str:
     """What is wrong with the files of a checkpoint; empty if they are as they were written."""
     try:
-        lines = (path / _MANIFEST).read_text(encoding="utf-8").splitlines()
-        expected = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-        found = dict(_digests(path))
+        expected = _manifest(path)
+        found = {name: _digest(path / name) for name in _files(path) if name in expected}
     except (OSError, ValueError) as error:
         return f"{type(error).__name__} in {_MANIFEST}"
-    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    wrong = sorted(name for name in expected if expected[name] != found.get(name))
     if _PROGRESS not in expected:
         wrong.append(_PROGRESS)
     return f"{wrong[0]} is not the file that was written" if wrong else ""
 
 
-def _digests(path: Path) -> Iterator[tuple[str, str]]:
-    """Name and SHA-256 of every file in a checkpoint's folder, except for its manifest."""
-    for file in sorted(path.rglob("*")):
-        if file.is_symlink():
-            raise ValueError(f"{file.name} is a symbolic link")
-        if file.is_file() and file.name != _MANIFEST:
-            yield file.relative_to(path).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest()
+def _manifest(path: Path) -> dict[str, str]:
+    """Names and SHA-256 of a checkpoint's files, as its manifest has them. Raises OSError or ValueError."""
+    lines = (path / _MANIFEST).read_text(encoding="utf-8").splitlines()
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
+
+def _files(path: Path) -> list[str]:
+    """Names of all files in a checkpoint's folder, except for its manifest and links."""
+    found = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.is_symlink()]
+    return [file.relative_to(path).as_posix() for file in found if file.name != _MANIFEST]
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,11 +1,12 @@
 """The run directory: the contract between commands, and with users' own scripts."""
 
+import errno
 import json
 import math
 import os
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +20,34 @@ import numpy as np
 from cnn_jax.config import Config, differences_in_words, read_config
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment
-from cnn_jax.files import atomic_file, delete, machine_errors, read_json, read_text, write_atomic, write_json
+from cnn_jax.files import (
+    atomic_file,
+    delete,
+    is_of_the_system,
+    machine_errors,
+    read_json,
+    read_text,
+    write_atomic,
+    write_json,
+)
+from cnn_jax.report.format import counted, duration
 from cnn_jax.report.tensorboard import EventWriter
+from cnn_jax.runs import machine as machines
 from cnn_jax.runs.result import Result, read_result
 
 _FILES = ("config.json", "experiment", "machine.json", "metrics.jsonl", "predictions.npz", "result.json", "checkpoints")
+_LOCK = ".lock"
 _EVENTS = "events.out.tfevents.*"
-_SEED_FOLDER = re.compile(r"seed-(\d{1,10})")
+_SEED_FOLDER = re.compile(r"seed-(0|[1-9][0-9]{0,9})")
 _LARGEST_JSON = 1 << 20  # bytes; machine.json has a few kilobytes
 _LARGEST_ROWS = 1 << 28  # bytes; a row has about two hundred
 _LARGEST_PREDICTIONS = 1 << 30  # bytes; 10,000 images with ten classes take 440,000
+_WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 _READ_ERRORS = (OSError, EOFError, KeyError, MemoryError, RuntimeError, ValueError, SyntaxError, TokenError, BadZipFile)
+
+
+def _unsaid(note: str) -> None:
+    """For a note that is said elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -93,27 +111,50 @@ class RunDirectory:
             with atomic_file(self.path / "experiment" / name) as file:
                 file.write(source)
 
-    def resume(self, experiment: Experiment, machine: dict, rows: list[dict[str, float]]) -> None:
-        """Brings the files to the state of a checkpoint. rows: the lines of `metrics.jsonl` until then.
-
-        Raises InputError if the run was started on other data.
-        """
-        self.require_same_data(experiment.config, machine)
+    def resume(self, experiment: Experiment, machine: dict, rows: list[dict[str, float]], step: int) -> None:
+        """Brings the files to the state of a checkpoint. rows: the lines of `metrics.jsonl` until then."""
         # A run is also resumed without the one that it started from.
         machine = {name: value for name, value in self.machine().items() if name == "init_from"} | machine
+        machine = machines.with_history(machine, self.machine(), step)
         with input_errors(self.path):
             self._delete("result.json", "predictions.npz", *(file.name for file in self.path.glob(_EVENTS)))
             write_atomic(self.path / "config.json", experiment.config.to_json())
             write_json(self.path / "machine.json", machine)
             write_atomic(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
-    def require_same_data(self, config: Config, machine: dict) -> None:
-        """Raises InputError if the run was started on other data than the given `machine.json` names."""
-        if self.machine().get("data_fingerprint") != machine["data_fingerprint"]:
+    def trained_in_words(self) -> str:
+        """How much training is here, as far as the rows say, as in `5 epochs, 70.1 s of training`."""
+        try:
+            rows = self.rows()
+        except InputError:
+            rows = []
+        seconds = sum(row.get("seconds", 0.0) for row in rows)
+        return f"{counted(len(rows), 'epoch')}, {duration(seconds)} of training"
+
+    def require_same_origin(self, config: Config, now: dict, note: Callable[[str], None] = _unsaid) -> None:
+        """Raises InputError if the run was started on other data, or with other settings that decide its numbers.
+
+        now: the content of `machine.json` today. note: receives what else may change the numbers.
+        """
+        before = self.machine()
+        if not before:
+            note(
+                f"{self.path / 'machine.json'}: missing or damaged. On what data and machine this run was started is "
+                "not known."
+            )
+            return
+        if before.get("data_fingerprint") != now["data_fingerprint"]:
             raise InputError(
                 f"--workdir={self.path}: this run was started on other data than {config.dataset} is now (their "
                 "fingerprints differ). Name another --workdir, or use --overwrite to delete that run."
             )
+        if changed := machines.changed_settings(before, now):
+            raise InputError(
+                f"--workdir={self.path}: this run was started with other settings ({differences_in_words(changed)}), "
+                "which decide its numbers. Set them as they were, or name another --workdir."
+            )
+        if changed := machines.changed_facts(before, now):
+            note(f"{self.path}: {differences_in_words(changed)}. The numbers may differ in their last digits.")
 
     def machine(self) -> dict:
         """The content of `machine.json`; empty if it is missing or damaged."""
@@ -157,14 +198,15 @@ class RunDirectory:
         return logits, labels
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, note: Callable[[str], None]) -> Iterator[None]:
         """Makes the directory if it is missing, and keeps other processes from training in it.
 
         Raises InputError at once if another process trains in it. The system releases the lock if its holder dies.
+        note: receives a line for the user where the file system has no locks.
         """
-        file = self.path / ".lock"
+        file = self.path / _LOCK
         with input_errors(self.path):
-            lock = filelock.FileLock(file, timeout=0, mode=0o600)
+            lock = filelock.FileLock(file, timeout=0, mode=0o600, fallback_to_soft=False)
             try:
                 lock.acquire()
             except filelock.Timeout:
@@ -172,6 +214,10 @@ class RunDirectory:
                 raise InputError(
                     f"--workdir={self.path}: another process is training here (process {holder})."
                 ) from None
+            except OSError as error:
+                if error.errno not in _WITHOUT_LOCKS:
+                    raise
+                note(f"{self.path}: its file system has no locks. Do not train twice in it at the same time.")
             file.write_text(str(os.getpid()))
         try:
             yield
@@ -235,10 +281,11 @@ def entries(path: Path) -> list[Path]:
             raise InputError(f"--workdir={path}: is a file. Name a folder.") from None
         raise InputError(f"--workdir={path}: cannot be read: {error.strerror}.") from None
     for entry in found:
-        if entry.is_symlink():  # writing would change a file elsewhere
+        # Writing would change a file elsewhere. An editor's hidden links are nothing that is written.
+        if entry.is_symlink() and (entry.name == _LOCK or not is_of_the_system(entry)):
             raise InputError(f"--workdir={path}: {entry.name} is a symbolic link. Name another folder.")
-    # Hidden files are the program's own: the lock, and files that were being written when a process ended.
-    return [entry for entry in found if not entry.name.startswith(".")]
+    # Hidden files are also the program's own: the lock, and files that were being written when a process ended.
+    return [entry for entry in found if not is_of_the_system(entry)]
 
 
 def seed_folders(path: Path) -> dict[int, Path]:
@@ -267,9 +314,8 @@ def require_same(run: RunDirectory, experiment: Experiment) -> None:
 
 def require_same_code(run: RunDirectory, experiment: Experiment) -> None:
     """Raises InputError if the run was trained by a user's file that says something else than the experiment's."""
-    if not (run.path / "machine.json").exists() and not run.checkpoints.exists():
-        return  # it was ended while its first files were written
-    if run.machine().get("experiment_hash") != experiment.digest:
+    machine = run.machine()  # empty where the run was ended while its first files were written, or where it was lost
+    if machine and machine.get("experiment_hash") != experiment.digest:
         raise InputError(
             f"--workdir={run.path}: the code of {experiment.config.experiment} has changed since this run was started. "
             "Name another --workdir, or use --overwrite to delete that run."

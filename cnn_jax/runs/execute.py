@@ -23,7 +23,7 @@ from cnn_jax.report.console import Console
 from cnn_jax.report.tensorboard import EventWriter
 from cnn_jax.runs import checkpoint, machine, signals
 from cnn_jax.runs.checkpoint import Checkpoint, Writer
-from cnn_jax.runs.directory import RunDirectory, require_same_code
+from cnn_jax.runs.directory import RunDirectory, input_errors, require_same_code
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.result import Result
 from cnn_jax.runs.session import Session, open_session
@@ -59,7 +59,8 @@ def execute(experiment: Experiment, options: RunOptions, console: Console, datas
         require_same_code(directory, experiment)
     completed = None if options.overwrite or options.resume_from is not None else directory.completed(experiment)
     if completed:
-        console.note(f"{options.folder} holds this run, finished. To train again: --overwrite.")
+        advice = "To train again, name another --workdir; --overwrite deletes this one."
+        console.note(f"{options.folder} holds this run, finished. {advice}")
         return completed
     session = open_session(experiment, options, console, dataset)
     session.require_initial([directory])
@@ -79,7 +80,7 @@ def train_runs(
     with ExitStack() as stack:
         stack.enter_context(jax.debug_nans(False))  # --jax_debug_nans: a seed that diverged must not end the others
         for directory in directories:
-            stack.enter_context(directory.locked())
+            stack.enter_context(directory.locked(session.console.note))
         configs = [experiment.config for experiment in experiments]
         checkpoints = _open(session, experiments, directories)
         functions = session.functions(_num_seeds(configs))
@@ -103,12 +104,29 @@ def _open(
     if checkpoints is None:
         session.learner.require_initial()
         for experiment, directory in zip(experiments, directories, strict=True):
+            _say_what_is_deleted(session, directory)
             directory.start(experiment, record)
         return None
+    for experiment, directory in zip(experiments, directories, strict=True):
+        directory.require_same_origin(experiment.config, record, session.console.note)
     for experiment, directory, saved in zip(experiments, directories, checkpoints, strict=True):
-        directory.resume(experiment, record, saved.rows)
-        checkpoint.discard_after(directory.checkpoints, saved.step)
+        directory.resume(experiment, record, saved.rows, saved.step)
+        with input_errors(directory.path):
+            checkpoint.discard_after(directory.checkpoints, saved.step)
     return checkpoints
+
+
+def _say_what_is_deleted(session: Session, directory: RunDirectory) -> None:
+    """Names the run that `--overwrite` deletes. Raises InputError if a finished run would be deleted without it."""
+    if not directory.is_run():
+        return
+    if session.options.overwrite:
+        session.console.note(f"--overwrite deletes the run in {directory.path}: {directory.trained_in_words()}")
+    elif (result := directory.result()) and result.status in ("done", "stopped"):
+        raise InputError(
+            f"--workdir={directory.path}: this run has a result, but no checkpoint to resume from. Name another "
+            "--workdir, or use --overwrite to delete that run."
+        )
 
 
 def _group_record(configs: Sequence[Config]) -> dict:
@@ -151,7 +169,7 @@ def _start(
 def _train(session: Session, runs: Sequence[Run], progress: Progress) -> Progress:
     """Trains until the epochs are finished or the time is over. Writes `result.json` if something else ends it."""
     folders, rows = [run.directory.checkpoints for run in runs], [run.rows for run in runs]
-    with Writer(folders, session.options.keep_checkpoints) as writer:
+    with Writer(folders, session.options.keep_checkpoints, session.console.note) as writer:
         try:
             for latest in _chunks(session, runs, progress, writer):
                 progress = latest

@@ -5,15 +5,15 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from cnn_jax import compilation
+from cnn_jax import compilation, numerics
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment, build, load_experiment
+from cnn_jax.files import local_path
 from cnn_jax.report.console import Console
 from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.finished import experiment_of, load_variables
@@ -97,8 +97,16 @@ def train(
             f"train: {type(experiment).__name__} is no Experiment. Make one with Experiment(Config(...)), or take one "
             'from a file with load_experiment("mine.py").'
         )
-    console, config = Console(progress=progress, rows=False), experiment.config
-    session = open_session(experiment, RunOptions(data_dir=Path(data_dir) if data_dir else None), console)
+    console = Console(progress=progress, rows=False)
+    options = RunOptions(data_dir=local_path(data_dir) if data_dir else None)
+    compilation.require_device()
+    with numerics.fixed():
+        return _trained(experiment, options, console, on_epoch)
+
+
+def _trained(experiment: Experiment, options: RunOptions, console: Console, on_epoch: OnEpoch | None) -> TrainedRun:
+    """Trains and scores, as `train` says."""
+    config, session = experiment.config, open_session(experiment, options, console)
     learner, splits = session.learner, session.splits
     learner.require_initial()
     functions = compile_all(learner, splits.train, splits.validation, splits.dataset.test)
@@ -123,11 +131,12 @@ def load_run(path: str | os.PathLike[str], experiment: Experiment | str | os.Pat
 
     Raises InputError if the run is not finished, MachineError if its checkpoint is damaged.
     """
-    run = RunDirectory(Path(path))
+    run = RunDirectory(local_path(path))
     if experiment is not None and not isinstance(experiment, Experiment):
-        experiment = load_experiment(Path(experiment))
+        experiment = load_experiment(local_path(experiment))
     found, result = experiment_of(run, experiment, Console()), run.finished_result()
-    variables = jax.device_get(load_variables(run, found))
+    with numerics.fixed():
+        variables = jax.device_get(load_variables(run, found))
     assert result.test_loss is not None and result.test_accuracy is not None, "a finished run has its test numbers"
     return TrainedRun(
         found, variables, run.rows(), result.test_loss, result.test_accuracy, dict(result.test_metrics or {})

@@ -1,4 +1,4 @@
-"""The machine of a run: versions, device, cores, commit."""
+"""The machine of a run: versions, device, cores, commit, and what changed since it was started."""
 
 import functools
 import importlib.metadata
@@ -6,13 +6,16 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 
 import cnn_jax
-from cnn_jax import compilation
+from cnn_jax import compilation, numerics
 
+_DECIDING_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -31,8 +34,46 @@ def describe(command_line: list[str]) -> dict:
         "compiler_options": compilation.compiler_options(small_loops=True),
         "unknown_compiler_options": compilation.unknown_options(),
         "xla_flags": os.environ.get("XLA_FLAGS"),
+        "settings": numerics.recorded(),
         "git_commit": _git_commit(),
     }
+
+
+def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The settings that decide numbers and are others now, with both values. before, now: as in `machine.json`.
+
+    Other versions of jax have other settings of their own: then only those of the environment count.
+    """
+    old, new = before.get("settings"), now["settings"]
+    if not isinstance(old, dict):  # of an earlier version
+        return {}
+    is_same_jax = _version(before, "jax") == _version(now, "jax")
+    names = [name for name in new if name in old and (is_same_jax or not name.startswith("jax_"))]
+    return {name: (old[name], new[name]) for name in names if old[name] != new[name]}
+
+
+def changed_facts(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What else may change the last digits of numbers and is another now: device, cores and versions."""
+    pairs = {name: (before.get(name), now[name]) for name in ("device", "cores")}
+    pairs |= {name: (_version(before, name), _version(now, name)) for name in _DECIDING_PACKAGES}
+    return {name: pair for name, pair in pairs.items() if pair[0] not in (None, pair[1])}
+
+
+def with_history(now: Mapping[str, Any], before: Mapping[str, Any], step: int | None = None) -> dict[str, Any]:
+    """The content of `machine.json` when training is resumed: that of now, and in `history` what was another before.
+
+    step: until which step it was so.
+    """
+    earlier = before.get("history")
+    others = {name: value for name, value in before.items() if name in now and now[name] != value}
+    until = {} if step is None else {"until_step": step}
+    entries = [*(earlier if isinstance(earlier, list) else ()), *([until | others] if others else ())]
+    return {**now, **({"history": entries} if entries else {})}
+
+
+def _version(machine: Mapping[str, Any], package: str) -> Any:
+    versions = machine.get("versions")
+    return versions.get(package) if isinstance(versions, dict) else None
 
 
 def device() -> str:

@@ -44,6 +44,11 @@ class RunOptions:
     remark: str | None = None
 
     def __post_init__(self) -> None:
+        if self.overwrite and self.resume_from is not None:
+            raise InputError(
+                f"--overwrite and --resume_from={self.resume_from}: the first deletes the run that the second resumes. "
+                "Use --resume_from alone."
+            )
         for name, value, is_good, expected in (
             ("resume_from", self.resume_from, self.resume_from is None or self.resume_from >= 0, "at least 0"),
             ("checkpoint_every", self.checkpoint_every, self.checkpoint_every >= 0, "at least 0 seconds"),

@@ -71,7 +71,10 @@ def read_result(path: Path) -> Result:
     try:
         return result_from_mapping(read_json(path, LARGEST_FILE))
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: not the result of a run ({error}). Use --overwrite to train again.") from None
+        raise InputError(
+            f"{path}: not the result of a run ({error}). Move it away: the command that trained the run makes it again "
+            "from the checkpoint."
+        ) from None
 
 
 def result_from_mapping(values: dict) -> Result:

@@ -42,13 +42,20 @@ def execute_seeds(
     directory.exists()  # raises InputError before a lock is made in a folder of something else
     results = {} if options.overwrite else directory.completed(experiment, seeds)
     if len(results) == len(seeds):
-        console.note(f"{options.folder} holds these seeds, finished. To train again: --overwrite.")
+        advice = "To train again, name another --workdir; --overwrite deletes this one."
+        console.note(f"{options.folder} holds these seeds, finished. {advice}")
         return _stored(directory, results, len(seeds))
     if not options.overwrite:
         _require_same_group(directory, seeds, options)
     session = open_session(experiment, options, console, dataset)
     session.require_initial(directory.run(seed) for seed in seeds if seed not in results)
-    with signals.deferred() as session.signals, compilation.memory_errors_named(), directory.locked():
+    with (
+        signals.deferred() as session.signals,
+        compilation.memory_errors_named(),
+        directory.locked(session.console.note),
+    ):
+        if options.overwrite and directory.exists():
+            console.note(f"--overwrite deletes all seeds in {directory.path}: {directory.trained_in_words()}")
         directory.start(experiment, session.machine_record(), overwrite=options.overwrite)
         session.options = dataclasses.replace(options, overwrite=False)
         results = directory.completed(experiment, seeds)

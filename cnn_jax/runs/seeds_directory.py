@@ -3,7 +3,7 @@
 They share `config.json` with the first seed, `machine.json`, and `result.json`, written last.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment
 from cnn_jax.files import delete, machine_errors, write_atomic, write_json
+from cnn_jax.runs import machine as machines
 from cnn_jax.runs.directory import RunDirectory, entries, input_errors, require_same, seed_folders
 from cnn_jax.runs.result import Result
 from cnn_jax.runs.seeds_result import SeedsResult, read_seeds_result
@@ -70,6 +71,10 @@ class SeedsDirectory:
         has_diverged = result and result.status == "diverged" and is_same
         return done or (result if has_diverged else None)
 
+    def trained_in_words(self) -> str:
+        """How much training is here, of each seed."""
+        return "; ".join(f"seed {seed}, {self.run(seed).trained_in_words()}" for seed in seed_folders(self.path))
+
     def groups(self) -> list[tuple[int, ...]]:
         """The groups of seeds that train together, or did, as the `machine.json` of each seed records them.
 
@@ -96,9 +101,9 @@ class SeedsDirectory:
         return result is not None and result.status in ("done", "diverged")
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, note: Callable[[str], None]) -> Iterator[None]:
         """Makes the directory if it is missing, and keeps other processes from training in it."""
-        with RunDirectory(self.path).locked():
+        with RunDirectory(self.path).locked(note):
             yield
 
     def start(self, experiment: Experiment, machine: dict, *, overwrite: bool) -> None:
@@ -108,7 +113,8 @@ class SeedsDirectory:
         """
         exists = self.exists()
         if exists and not overwrite and (self.path / "machine.json").is_file():
-            RunDirectory(self.path).require_same_data(experiment.config, machine)
+            RunDirectory(self.path).require_same_origin(experiment.config, machine)
+        history = machines.with_history(machine, {} if overwrite else RunDirectory(self.path).machine())
         with input_errors(self.path):
             if overwrite:
                 for path in (*seed_folders(self.path).values(), self.path / _OLD_GROUP):
@@ -117,7 +123,7 @@ class SeedsDirectory:
             # A folder counts as one of several seeds once there is a seed in it.
             self.run(experiment.config.seed).path.mkdir(exist_ok=True)
             write_atomic(self.path / "config.json", experiment.config.to_json())
-            write_json(self.path / "machine.json", machine)
+            write_json(self.path / "machine.json", history)
 
     def result(self) -> SeedsResult | None:
         """The result of all seeds; None if there is none yet."""

@@ -86,7 +86,8 @@ def read_seeds_result(path: Path) -> SeedsResult:
         return expected
     except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise InputError(
-            f"{path}: not the result of several seeds ({error}). Use --overwrite to train again."
+            f"{path}: not the result of several seeds ({error}). Move it away: the command that trained them makes it "
+            "again from the results of the seeds."
         ) from None
 
 

@@ -41,7 +41,7 @@ def run(
     directory.finished_result()  # raises when the run is not finished, before the file is looked at
     path = output or options.workdir / FORMATS[format]
     if path.exists() and not options.overwrite:
-        raise InputError(f"--output={path}: already exists. Name another file, or use --overwrite.")
+        raise InputError(f"--output={path}: already exists. Name another file, or use --overwrite to replace it.")
     variables = load_variables(directory, experiment)
     try:
         if format == "npz":

@@ -77,7 +77,7 @@ def test_a_damaged_folder_is_named_with_what_to_do_and_left_as_it_is(
     with pytest.raises(MachineError) as refusal:
         array_records.read(small.source, small.source.prepared_folder(copy))
     assert str(folder) in str(refusal.value)
-    assert "Delete that folder" in str(refusal.value)
+    assert "Move that folder" in str(refusal.value)
     assert "\n" not in str(refusal.value)
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
@@ -85,7 +85,7 @@ def test_a_damaged_folder_is_named_with_what_to_do_and_left_as_it_is(
 def test_an_empty_folder_is_a_damaged_one(prepared, tmp_path: Path) -> None:
     small, _ = prepared
     small.source.prepared_folder(tmp_path).mkdir(parents=True)
-    with pytest.raises(MachineError, match="Delete that folder"):
+    with pytest.raises(MachineError, match="Move that folder"):
         array_records.read(small.source, small.source.prepared_folder(tmp_path))
 
 

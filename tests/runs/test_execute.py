@@ -182,7 +182,7 @@ def test_evaluate_changes_when_one_weight_does(
         scores=(None,),
         diverged_at=(None,),
     )
-    with checkpoint.Writer([folder], keep=3) as writer:
+    with checkpoint.Writer([folder], keep=3, note=print) as writer:
         writer.save(progress, [saved.rows])
         writer.finish()
     [score] = scores(workdir=tmp_path / "run", data_dir=drawn_data_dir)

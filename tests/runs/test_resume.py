@@ -1,5 +1,7 @@
 """Nothing lost: a run that was ended anywhere goes on as if nothing had happened, to the bit."""
 
+import errno
+import fcntl
 import json
 import os
 import shutil
@@ -240,11 +242,13 @@ def damage(place: Path, how: str) -> None:
             largest.write_bytes(b"")
         case "one byte flipped":
             largest.write_bytes(content[:middle] + bytes([content[middle] ^ 64]) + content[middle + 1 :])
-        case "a file more":
-            (largest.parent / "more").write_bytes(b"")
+        case "replaced by a link":
+            (place / "elsewhere").write_bytes(content)
+            largest.unlink()
+            largest.symlink_to(place / "elsewhere")
 
 
-@pytest.mark.parametrize("how", ["truncated", "emptied", "one byte flipped", "a file more"])
+@pytest.mark.parametrize("how", ["truncated", "emptied", "one byte flipped", "replaced by a link"])
 def test_damaged_checkpoint_is_said_and_the_one_before_it_used(
     train: Callable[..., Result], whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str
 ) -> None:
@@ -255,6 +259,97 @@ def test_damaged_checkpoint_is_said_and_the_one_before_it_used(
     said = capsys.readouterr()
     assert "20: this checkpoint is damaged" in said.err
     assert "resumes from step 10" in said.out
+    assert_same(tmp_path / "run", whole)
+
+
+def test_old_checkpoint_that_cannot_be_deleted_is_said_once_and_training_goes_on(
+    train: Callable[..., Result],
+    whole: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def busy(path: Path) -> None:  # a file that is open on another machine stays as .nfs0000
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.shutil, "rmtree", busy)
+        train(keep_checkpoints=1)
+    [note] = capsys.readouterr().err.splitlines()
+    assert "an old checkpoint cannot be deleted: Directory not empty" in note
+    checkpoints = tmp_path / "run/checkpoints"
+    assert checkpoint.steps(checkpoints) == [STEPS]
+    assert list(checkpoints.glob(".discarded.*"))
+    assert_same(tmp_path / "run", whole)
+    (tmp_path / "run/result.json").unlink()
+    train(keep_checkpoints=1, resume_from=STEPS)  # tries again
+    assert os.listdir(checkpoints) == [str(STEPS)]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_file_system_without_locks_is_said_and_training_goes_on(
+    train: Callable[..., Result],
+    copy: Path,
+    whole: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    (copy / "result.json").unlink()
+    train()
+    [note] = capsys.readouterr().err.splitlines()
+    assert "its file system has no locks" in note
+    assert_same(copy, whole)
+
+
+STRAYS = [
+    *(".DS_Store", "default/.nfs0000000000e1", "default/d/Thumbs.db", "._default", "lost+found/x", "default/d/more"),
+    *("default/array_metadatas/process_1", "default/array_metadatas/process_0~", "default/ocdbt.process_1/x"),
+]
+
+
+def test_file_that_is_not_the_checkpoints_does_no_harm(
+    train: Callable[..., Result], copy: Path, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (copy / "result.json").unlink()
+    for name in (*(f"{STEPS}/{stray}" for stray in STRAYS), ".DS_Store", "21 (copy)/x", "007/x", "٣/x", "@eaDir/x"):
+        (copy / "checkpoints" / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / "checkpoints" / name).write_bytes(b"\0not JSON")
+    (copy / "checkpoints" / str(STEPS) / "latest").symlink_to("nowhere")
+    (copy / ".#metrics.jsonl").symlink_to("editor@machine.4242")
+    train()
+    said = capsys.readouterr()
+    assert (said.err, f"resumes from step {STEPS}" in said.out) == ("", True)
+    assert_same(copy, whole)
+
+
+def test_file_of_the_system_that_is_there_while_a_checkpoint_is_written_may_vanish(
+    train: Callable[..., Result], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, found = tmp_path / "run/checkpoints", checkpoint._restored
+
+    def with_strays(*arguments: Any) -> Any:
+        if arguments[0] == folder:
+            (folder / str(arguments[1]) / ".nfs01").write_bytes(b"")
+        return found(*arguments)
+
+    monkeypatch.setattr(checkpoint, "_restored", with_strays)
+    train()
+    (folder / str(STEPS) / ".nfs01").unlink()
+    assert not checkpoint._damage(folder / str(STEPS))
+
+
+@pytest.mark.parametrize("name", ["lost+found", "Thumbs.db", "$RECYCLE.BIN", ".Trashes"])
+def test_new_disk_or_folder_with_files_of_the_system_is_an_empty_folder(
+    train: Callable[..., Result], whole: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "run" / name).mkdir(parents=True)
+    train()
+    assert (tmp_path / "run" / name).exists()
     assert_same(tmp_path / "run", whole)
 
 
@@ -289,7 +384,7 @@ def test_checkpoint_of_a_newer_format_is_refused(train: Callable[..., Result], c
     place = copy / "checkpoints" / str(STEPS)
     record = json.loads((place / "progress.json").read_text()) | {"format": 99}
     (place / "progress.json").write_text(json.dumps(record))
-    lines = [f"{digest}  {name}\n" for name, digest in checkpoint._digests(place)]
+    lines = [f"{checkpoint._digest(place / name)}  {name}\n" for name in checkpoint._files(place)]
     (place / "manifest.sha256").write_text("".join(lines))
     with pytest.raises(InputError, match="checkpoint format 99; this program knows 1"):
         train()
@@ -306,7 +401,7 @@ def test_run_on_other_data_is_refused(train: Callable[..., Result], copy: Path) 
 def test_second_process_is_refused_at_once(train: Callable[..., Result], copy: Path) -> None:
     (copy / "result.json").unlink()
     with (
-        RunDirectory(copy).locked(),
+        RunDirectory(copy).locked(print),
         pytest.raises(InputError, match=rf"another process is training here \(process {os.getpid()}"),
     ):
         train()
@@ -319,7 +414,7 @@ def test_lock_left_by_a_dead_process_does_not_block(train: Callable[..., Result]
     assert train().status == "done"
 
 
-@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoints", "config.json", "result.json"])
+@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoints", "config.json", "result.json", ".lock"])
 def test_symbolic_link_in_a_run_directory_is_refused(
     train: Callable[..., Result], copy: Path, tmp_path: Path, name: str
 ) -> None:

@@ -412,11 +412,11 @@ def test_overwrite_deletes_the_seeds_and_nothing_else(train: Train, copy: Path) 
 
 
 def test_second_process_is_refused_at_once(train: Train, copy: Path) -> None:
-    with RunDirectory(copy).locked(), pytest.raises(InputError, match="another process is training here"):
+    with RunDirectory(copy).locked(print), pytest.raises(InputError, match="another process is training here"):
         train(4)
     shutil.rmtree(copy / "seed-7")
     with (
-        RunDirectory(copy / "seed-7").locked(),
+        RunDirectory(copy / "seed-7").locked(print),
         pytest.raises(InputError, match="seed-7: another process is training here"),
     ):
         train(3)

@@ -9,6 +9,8 @@ from typing import Any
 
 import jax
 
+from cnn_jax.plain_paths import linked
+
 _MOST = 10
 # `%fusion.3 = f32[64,10]{1,0} fusion(...), metadata={op_name="jit(chunk)/while/body/CNN/Dense_0/dot_general"}`
 _HLO_LINE = re.compile(r'^\s*(?:ROOT )?%?(?P<name>[\w.-]+) = .*metadata=\{op_name="(?P<source>[^"]*)"', re.MULTILINE)
@@ -25,7 +27,8 @@ def most_expensive(call: Callable[[], object], folder: Path, hlo_text: str) -> l
     source: the layer and the jax primitive that an operation comes from, empty if XLA does not know it. seconds: of all
     its calls, without the operations that it calls. share: of the seconds of all operations.
     """
-    with jax.profiler.trace(str(folder)):
+    folder.mkdir(parents=True, exist_ok=True)
+    with linked(folder) as plain, jax.profiler.trace(str(plain)):
         jax.block_until_ready(call())
     sources = {match["name"]: source_of(match["source"]) for match in _HLO_LINE.finditer(hlo_text)}
     seconds: dict[str, list[float]] = defaultdict(list)
@@ -33,7 +36,7 @@ def most_expensive(call: Callable[[], object], folder: Path, hlo_text: str) -> l
     with warnings.catch_warnings():
         # On Python 3.13 jaxlib's reader warns of a type of its own. Where warnings are errors, that ends the process.
         warnings.simplefilter("ignore", DeprecationWarning)
-        for plane in jax.profiler.ProfileData.from_file(str(newest)).planes:
+        for plane in jax.profiler.ProfileData.from_serialized_xspace(newest.read_bytes()).planes:
             for line in plane.lines:
                 events = [(dict(event.stats).get("hlo_op"), event.start_ns, event.end_ns) for event in line.events]
                 for name, own in own_seconds([(str(name), start, end) for name, start, end in events if name]):

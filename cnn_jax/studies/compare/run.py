@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cnn_jax import compilation
-from cnn_jax.config import run_name
+from cnn_jax.config import run_name, short_name
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.files import numbered, require_free, write_files
@@ -108,7 +108,7 @@ def compare(models: Sequence[Model], options: RunOptions) -> dict[str, Any]:
     console, configs = Console(), [model.experiment.config for model in models]
     names = "-".join(dict.fromkeys(config.experiment for config in configs))
     name = f"compare-{names}" if len(names) <= 100 else f"compare-{len(configs)}-models"
-    folder = options.workdir or numbered(RUNS, name)
+    folder = options.workdir or numbered(RUNS, short_name(name))
     require_free(folder, "compare.json", overwrite=options.overwrite)
     record = comparison_record(*read_variants(models))
     files = {

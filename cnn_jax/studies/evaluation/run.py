@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cnn_jax import compilation
+from cnn_jax.config import short_name
 from cnn_jax.data.dataset import Spec, Split
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment, build
@@ -103,7 +104,8 @@ def run(
     if output:
         require_free(output, "evaluation.json", overwrite=options.overwrite, flag="output")
     elif names:
-        output = numbered(RUNS, "-".join(["evaluate", *(run.experiment.config.experiment for run in chosen)]))
+        experiments = "-".join(run.experiment.config.experiment for run in chosen)
+        output = numbered(RUNS, short_name(f"evaluate-{experiments}"))
     loaded = load_dataset(on_dataset, options, console)
     spec, test = loaded.spec, loaded.test
     for each in chosen:

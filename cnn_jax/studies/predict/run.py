@@ -15,7 +15,7 @@ from cnn_jax.data.mnist_form import as_mnist
 from cnn_jax.data.pictures import UnusablePicture
 from cnn_jax.errors import InputError, ProjectError, printable
 from cnn_jax.experiment import Experiment
-from cnn_jax.files import make_folder, write_files
+from cnn_jax.files import is_of_the_system, make_folder, write_files
 from cnn_jax.report.console import Console
 from cnn_jax.report.format import percent
 from cnn_jax.report.pictures import thumbnail
@@ -83,7 +83,7 @@ def _files(images: Path, output: Path) -> list[Path]:
         files = [path for path in images.iterdir() if path.is_file() and path.absolute() not in earlier]
     except OSError as error:
         raise InputError(f"--images={images}: cannot be read: {error.strerror}.") from None
-    files = sorted((path for path in files if not path.name.startswith(".")), key=lambda path: path.name)
+    files = sorted((path for path in files if not is_of_the_system(path)), key=lambda path: path.name)
     if not files:
         raise InputError(f"--images={images}: the folder has no files (folders inside it are not searched).")
     return files

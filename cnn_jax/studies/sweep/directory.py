@@ -9,7 +9,8 @@ import errno
 import json
 import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from cnn_jax.config import FIELDS, Config, differences_in_words, read_config
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment
 from cnn_jax.files import delete, machine_errors, read_text, write_atomic, write_files, write_json
+from cnn_jax.report.format import counted
+from cnn_jax.runs import machine as machines
 from cnn_jax.runs.directory import RunDirectory, entries, input_errors, require_same_code
 
 Row = dict[str, Any]
@@ -26,6 +29,7 @@ Row = dict[str, Any]
 NUMBERS = ("validation_loss", "validation_accuracy", "train_loss", "train_accuracy", "seconds", "images_per_second")
 _COUNTS = ("epochs", "steps")
 _FILES = ("machine.json", "sweep.jsonl", "sweep.json", "sweep.html")
+_WINNER = re.compile(r"winner(-[0-9]+)?")
 _LARGEST_ROWS = 1 << 28  # bytes; a row has about 300
 
 
@@ -60,7 +64,9 @@ class SweepDirectory:
         try:
             rows = [_row(base, line) for line in self._whole_lines().splitlines()]
         except (OSError, ValueError, TypeError, RecursionError, InputError) as error:
-            raise InputError(f"{file}: not the rows of a sweep ({error}). Use --overwrite to start again.") from None
+            raise InputError(
+                f"{file}: not the rows of a sweep ({error}). Take that line out, or name another --workdir."
+            ) from None
         return dict(reversed(rows))  # when a trial has two rows, the first one counts
 
     def _whole_lines(self) -> str:
@@ -71,20 +77,32 @@ class SweepDirectory:
         text = read_text(file, _LARGEST_ROWS)
         return text[: text.rfind("\n") + 1]
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Makes the directory if needed, and keeps other processes from training in it."""
-        return RunDirectory(self.path).locked()
+    def _rows_there(self) -> int:
+        """How many trials are finished here, as far as the file can be read."""
+        try:
+            return len(self._whole_lines().splitlines())
+        except (OSError, ValueError):
+            return 0
 
-    def begin(self, base: Experiment, machine: dict, *, overwrite: bool) -> None:
+    def locked(self, note: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Makes the directory if needed, and keeps other processes from training in it."""
+        return RunDirectory(self.path).locked(note)
+
+    def begin(self, base: Experiment, machine: dict, note: Callable[[str], None], *, overwrite: bool) -> None:
         """Prepares the files so that trials can start or resume.
 
-        overwrite: delete finished trials and the winner. Raises InputError when earlier trials used other data.
+        overwrite: delete finished trials and the winner. Raises InputError when earlier trials used other data or
+        settings. note: receives what the user should know.
         """
-        if self.exists() and not overwrite and (self.path / "machine.json").is_file():
-            RunDirectory(self.path).require_same_data(base.config, machine)
+        sweep = RunDirectory(self.path)
+        if self.exists() and overwrite:
+            note(f"--overwrite deletes the sweep in {self.path}: {counted(self._rows_there(), 'trial')}")
+        elif self.exists() and (self.path / "machine.json").is_file():
+            sweep.require_same_origin(base.config, machine, note)
+        machine = machines.with_history(machine, {} if overwrite else sweep.machine())
         with input_errors(self.path):
             if overwrite:
-                for path in (*(self.path / name for name in _FILES), *self.path.glob("winner*")):
+                for path in (*(self.path / name for name in _FILES), *self._winners()):
                     delete(path)
             # With this file, the folder is a sweep.
             write_atomic(self.path / "base.json", base.config.to_json())
@@ -97,6 +115,9 @@ class SweepDirectory:
         with machine_errors(self.path / "sweep.jsonl") as file, file.open("ab", buffering=0) as stream:
             if stream.write(line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _winners(self) -> list[Path]:
+        return [path for path in self.path.glob("winner*") if _WINNER.fullmatch(path.name)]
 
     def winner(self, experiment: Experiment) -> Path:
         """The folder for the runs of this Config: the first of `winner`, `winner-2`, ... that has no other Config."""

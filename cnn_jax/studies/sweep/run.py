@@ -53,10 +53,10 @@ def run(
     if directory.exists() and not options.overwrite:
         directory.finished_rows(base)  # raises InputError when another sweep is there
     dataset = _load(base, trials, options, console)
-    with directory.locked():
+    with directory.locked(console.note):
         about = machine.describe(list(options.command_line)) | {"data_fingerprint": dataset.fingerprint}
         about |= code_record(experiment)
-        directory.begin(base, about, overwrite=options.overwrite)
+        directory.begin(base, about, console.note, overwrite=options.overwrite)
         rows = _rows(base, trials, dataset, directory, options, jobs, console)
         search = {"sweep": sweep, "samples": samples, "seeds": [*range(config.seed, config.seed + seeds)]}
         record = sweep_record(base.config, dimensions, rows, search, about)

@@ -58,7 +58,7 @@ def tried(dataset: Dataset, drawn_data_dir: Path, tmp_path: Path) -> Try:
             SweepDirectory(tmp_path / folder),
             all_trials(base, grid(parse_dimensions(text, base)), seeds),
         )
-        with directory.locked():
+        with directory.locked(print):
             directory.begin(base, {"data_fingerprint": images.fingerprint}, overwrite=False)
             known = directory.finished_rows(base)
             left = [trial for trial in trials if trial.config not in known]
