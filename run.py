@@ -18,7 +18,8 @@ from absl import flags
 
 import experiments
 from cnn_jax.config import FIELDS, PART_FIELDS, Config, read_config
-from cnn_jax.errors import InputError, ProjectError, unknown_name
+from cnn_jax.errors import InputError, MachineError, ProjectError, unknown_name
+from cnn_jax.output import lasting_output
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.settings import as_text
 
@@ -32,13 +33,15 @@ Typed = dict[str, str | None]  # settings of parts as typed, by their names; Non
 class Mode:
     """A value of `--mode`. module: its `run` is called. flags: those that it takes beside the fields of Config.
 
-    takes: what its `run` takes first: one Experiment, a list of them (`--experiments`), or none.
+    takes: what its `run` takes first: one Experiment, a list of them (`--experiments`), or none. only_prints: whether
+    its result is in no file.
     """
 
     module: str
     help: str
     flags: tuple[str, ...]
     takes: str = "one"
+    only_prints: bool = False
 
     @property
     def all_flags(self) -> set[str]:
@@ -63,6 +66,7 @@ MODES: Mapping[str, Mode] = {
         "score finished runs again (--workdir or --runs): calibration, ensembles, --corruptions",
         (*_WRITES, *_DATA, "experiment", "runs", "dataset", "corruptions", "output"),
         takes="none",
+        only_prints=True,
     ),
     "compare": Mode(
         "cnn_jax.studies.compare.run",
@@ -108,15 +112,17 @@ MODES: Mapping[str, Mode] = {
         "cnn_jax.studies.summary",
         "print a model's layers, parameters and multiply-adds; draw its graph",
         ("dataset_dir", "graph"),
+        only_prints=True,
     ),
     "check": Mode(
         "cnn_jax.studies.check",
         "one batch forwards and backwards, with shapes and costs; writes nothing",
         _DATA,
+        only_prints=True,
     ),
     "new": Mode("cnn_jax.studies.new", "write a starter file for an experiment of your own", ("output",), takes="none"),
 }
-_CATALOG = Mode("cnn_jax.studies.catalog", "list every table", ("experiment",), takes="none")
+_CATALOG = Mode("cnn_jax.studies.catalog", "list every table", ("experiment",), takes="none", only_prints=True)
 
 
 @dataclass(frozen=True)
@@ -523,27 +529,42 @@ def _help_line(name: str, values: flags.FlagValues) -> str:
 
 def main(command_line: list[str]) -> int:
     """Runs one command line and returns the exit code. An error of the user is one line on standard error."""
+    with lasting_output() as output:
+        try:
+            mode = _run(command_line)
+        except ProjectError as error:
+            print(f"run.py: {error}", file=sys.stderr)
+            return error.exit_code
+        except KeyboardInterrupt:
+            print("run.py: Interrupted.", file=sys.stderr)
+            return 130
+        output.flush()
+        return _unwritten(output.error, mode) if output.error else 0
+
+
+def _run(command_line: list[str]) -> Mode | None:
+    """Runs one command line. Gives its mode; None for help."""
     values = define_flags()
-    try:
-        typed = parse(command_line, values)
-        if values.help or values.helpfull:
-            print(help_text(values, full=values.helpfull) + settings_help(values, typed))
-            return 0
-        name = str(values["mode"].value)
-        if name not in MODES:
-            raise unknown_name("--mode", name, "mode", MODES)
-        call(_CATALOG if values.list else MODES[name], values, typed, command_line)
-    except ProjectError as error:
-        print(f"run.py: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("run.py: Interrupted.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader of our output has closed it. What Python would still flush at exit goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    return 0
+    typed = parse(command_line, values)
+    if values.help or values.helpfull:
+        print(help_text(values, full=values.helpfull) + settings_help(values, typed))
+        return None
+    name = str(values["mode"].value)
+    if name not in MODES:
+        raise unknown_name("--mode", name, "mode", MODES)
+    mode = _CATALOG if values.list else MODES[name]
+    call(mode, values, typed, command_line)
+    return mode
+
+
+def _unwritten(error: OSError, mode: Mode | None) -> int:
+    """Says that standard output could not be written, and returns the exit code: results in files are not lost."""
+    is_closed = isinstance(error, BrokenPipeError)  # by a reader that has seen enough
+    if not is_closed:
+        print(f"run.py: standard output could not be written: {error.strerror}.", file=sys.stderr)
+    if mode and not mode.only_prints:
+        return 0
+    return 141 if is_closed else MachineError.exit_code
 
 
 if __name__ == "__main__":

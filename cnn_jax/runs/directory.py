@@ -179,7 +179,7 @@ class RunDirectory:
     @contextmanager
     def events(self, rows: list[dict[str, float]]) -> Iterator[EventWriter]:
         """A writer of TensorBoard's events, which has written these rows."""
-        with machine_errors(self.path / "events.out.tfevents"), EventWriter(self.path) as events:
+        with EventWriter(self.path) as events:
             for row in rows:
                 events.write(row)
             yield events
