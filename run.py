@@ -5,14 +5,17 @@ The flags become a Config and RunOptions, which go to one command. `python run.p
 """
 
 import dataclasses
-import difflib
 import importlib
+import itertools
 import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+if (_FOLDER := os.path.dirname(os.path.abspath(__file__))) not in sys.path:
+    sys.path.insert(0, _FOLDER)  # `python -P` leaves it out
 
 from absl import flags
 
@@ -22,6 +25,7 @@ from cnn_jax.errors import InputError, MachineError, ProjectError, unknown_name
 from cnn_jax.output import lasting_output
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.settings import as_text
+from cnn_jax.synonyms import meant
 
 if TYPE_CHECKING:
     from cnn_jax import Experiment
@@ -174,8 +178,15 @@ def _time(help: str) -> Flag:
     return Flag(_seconds, "TIME", help, "a time as in 30s, 5m or 2h")
 
 
+def _read_path(text: str) -> Path:
+    """Reads a path. An empty one, as of a shell variable that is not set, would be the current folder."""
+    if not text.strip():
+        raise ValueError("empty")
+    return Path(text)
+
+
 def _path(help: str) -> Flag:
-    return Flag(Path, "PATH", help, "a path")
+    return Flag(_read_path, "PATH", help, "a path")
 
 
 def _names(help: str) -> Flag:
@@ -291,6 +302,7 @@ def define_flags() -> flags.FlagValues:
             _define_switch(name, flag.read, flag.help, values)
     for name, help_text in INFORMATION.items():
         _define_switch(name, False, help_text, values)
+    values["h"] = values["help"]
     return values
 
 
@@ -304,6 +316,8 @@ def parse(arguments: list[str], values: flags.FlagValues) -> Typed:
 
     Raises InputError on a value that cannot be read, and on words that are no flags.
     """
+    if "=" in arguments:
+        raise InputError("'=' is no value: there are no spaces around the equals sign, as in --epochs=3.")
     with_jax = any(word.lstrip("-").startswith(("jax_", "nojax_", "helpfull")) for word in arguments)
     if with_jax:
         _add_jax_flags(values)
@@ -313,7 +327,7 @@ def parse(arguments: list[str], values: flags.FlagValues) -> Typed:
     except flags.Error as error:
         raise InputError(f"{str(error).removeprefix('flag ')}.") from None
     if stray:
-        raise InputError(f"{stray[0]!r} is no flag: flags look like --epochs=3. See --help.")
+        raise _no_flag(stray[0], arguments, values)
     if with_jax:
         _set_jax_flags(values)
     return typed
@@ -338,6 +352,31 @@ def _separated(arguments: list[str], values: flags.FlagValues) -> tuple[list[str
         else:
             typed[name] = words.pop()
     return known, typed
+
+
+def _no_flag(word: str, arguments: list[str], values: flags.FlagValues) -> InputError:
+    """The error for a word that belongs to no flag, because a value with spaces has several words."""
+    before = arguments[: arguments.index(word)] if word in arguments else []  # it may come from a --flagfile
+    first = next((index for index, other in reversed(list(enumerate(before))) if other.startswith("-")), None)
+    said = f"{word!r} is no flag: "
+    if first is None:
+        return InputError(f"{said}flags look like --epochs=3. See --help.")
+    name, _, text = before[first].lstrip("-").partition("=")
+    rest = list(itertools.takewhile(lambda other: not other.startswith("-"), arguments[first + 1 :]))
+    words = [part for other in (text, *rest) for part in other.strip("[]()=").split(",") if part]
+    flag = _known(name, values)
+    if isinstance(flag, flags.BooleanFlag):
+        return InputError(f"{said}--{name} takes no value beside it. Use --{name} or --no{name}.")
+    is_list = flag is None or (FIELDS[name].is_tuple if name in FIELDS else "," in _placeholder(name))
+    if is_list and len(words) > 1:
+        return InputError(f"{said}several values have commas and no spaces between them: --{name}={','.join(words)}.")
+    if len(words) == 1:
+        return InputError(f"{said}there are no spaces around the equals sign: --{name}={words[0]}.")
+    return InputError(f"{said}--{name} takes one value. If it has spaces, put it in quotes.")
+
+
+def _placeholder(name: str) -> str:
+    return _FLAGS[name].placeholder if name in _FLAGS else name.upper()  # in capitals: those of jax
 
 
 def _known(name: str, values: flags.FlagValues) -> flags.Flag | None:
@@ -371,15 +410,15 @@ def resolve(values: flags.FlagValues, typed: Typed) -> tuple["Experiment", tuple
     It is that of `--experiment`; with `--config` its Config is that of the file.
     """
     named = values.experiment
-    experiment = experiments.load(named or Config().experiment)
+    experiment = experiments.load(Config().experiment if named is None else named)
     if values.config is not None:
-        experiment = _configured(experiment, Path(values.config), named)
+        experiment = _configured(experiment, _read("config", values), named)
     return _varied(experiment, values, typed)
 
 
 def _configured(experiment: "Experiment", file: Path, named: str | None) -> "Experiment":
     """The experiment with the Config of a file. named: the value of `--experiment`, if it was given."""
-    if named and not named.endswith(".py"):
+    if named is not None and not named.endswith(".py"):
         raise InputError("--config and --experiment: name one of them to start from, or the file of its parts.")
     config = read_config(file)
     try:
@@ -403,7 +442,7 @@ def _varied(experiment: "Experiment", values: flags.FlagValues, typed: Typed) ->
     fields = {field: str(values[field].value) for field in FIELDS if values[field].present and field != "experiment"}
     chosen = experiment.vary_text(fields)
     if values["dataset_dir"].present:
-        chosen = chosen.with_dataset_dir(Path(values.dataset_dir))
+        chosen = chosen.with_dataset_dir(_read("dataset_dir", values))
     settings = dict(_switched(name, text, chosen.settings) for name, text in typed.items())
     varied = chosen.vary_text(settings, [*values, *_OFTEN_MEANT])
     return varied, (*fields, *map(varied.full_name, settings))
@@ -445,8 +484,8 @@ def call(mode: Mode, values: flags.FlagValues, typed: Typed, command_line: list[
 
 
 def _unknown_flag(name: str, values: flags.FlagValues) -> InputError:
-    near = difflib.get_close_matches(name, [*values, *_OFTEN_MEANT], n=1)
-    return InputError(f"--{name}: no such flag.{f' Did you mean --{near[0]}?' if near else ''} See --help.")
+    near = meant(name, [*values, *_OFTEN_MEANT])
+    return InputError(f"--{name}: no such flag.{f' Did you mean --{near}?' if near else ''} See --help.")
 
 
 def _options(arguments: dict[str, Any], changed: tuple[str, ...], command_line: list[str]) -> RunOptions:
@@ -523,8 +562,7 @@ def _help_line(name: str, values: flags.FlagValues) -> str:
         text = f"{', '.join(takers)}: {text}"
     if isinstance(values[name], flags.BooleanFlag):
         return f"  --{f'[no]{name}' if name in ('progress', 'compilation_cache') else name:<26}{text}"
-    placeholder = _FLAGS[name].placeholder if name in _FLAGS else name.upper()  # in capitals: those of jax
-    return f"  --{f'{name}={placeholder}':<26}{text}"
+    return f"  --{f'{name}={_placeholder(name)}':<26}{text}"
 
 
 def main(command_line: list[str]) -> int:

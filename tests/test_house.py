@@ -12,11 +12,12 @@ import pytest
 import cnn_jax
 
 PROJECT = Path(__file__).parents[1]
-LEAVES = {"config", "settings", "errors", "files", "compilation", "output", "user_code"}
+LEAVES = {"config", "settings", "errors", "files", "compilation", "output", "synonyms", "user_code"}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
     "output": set(),
+    "synonyms": set(),
     "settings": {"errors"},
     "user_code": {"errors"},
     "config": {"errors", "files", "settings"},
@@ -30,7 +31,7 @@ MAY_IMPORT = {
     "runs": LEAVES | {"data", "models", "training", "experiment", "report"},
     "studies": LEAVES | {"data", "ops", "models", "training", "experiment", "report", "runs"},
     "experiments": {"cnn_jax", "errors", "experiments"},
-    "run": {"cnn_jax", "config", "errors", "output", "settings", "experiments", "runs"},
+    "run": {"cnn_jax", "config", "errors", "output", "settings", "synonyms", "experiments", "runs"},
 }
 
 
