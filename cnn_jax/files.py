@@ -39,10 +39,13 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_text(path: Path, largest: int) -> str:
-    """Reads a text file of at most `largest` bytes. Raises OSError, or ValueError where it is larger or not UTF-8."""
+    """Reads a text file of at most `largest` bytes. Raises OSError, or ValueError where it is larger or not UTF-8.
+
+    A byte order mark, which some editors write in front, is left out.
+    """
     if path.stat().st_size > largest:
         raise ValueError(f"over {largest:,} bytes")
-    return path.read_text(encoding="utf-8")
+    return path.read_text(encoding="utf-8-sig")
 
 
 def read_json(path: Path, largest: int) -> Any:

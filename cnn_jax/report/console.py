@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 from rich.table import Table as RichTable
 
-from cnn_jax.report.format import percent, plus_minus
+from cnn_jax.report.format import enough_digits, percent, plus_minus
 from cnn_jax.report.tables import Table, seeds_table
 
 _REFRESH_SECONDS = 0.25
@@ -144,6 +144,7 @@ class Console:
             ("training time", "train_seconds", 1, 1, " s a seed"),
         ):
             interval = result["ci95"][name] and [scale * bound for bound in result["ci95"][name]]
+            digits = enough_digits(result["mean"][name], digits) if name == "test_accuracy" else digits
             number = plus_minus(scale * result["mean"][name], interval, digits)
             kind = "95 % CI, " if interval else "no interval, "
             self.line(f"{result['dataset']} {title} {number}{unit} ({kind}n = {result['n']})")

@@ -13,8 +13,18 @@ Estimate = Mapping[str, Any]
 
 
 def percent(share: float, digits: int = 2) -> str:
-    """A share between 0 and 1: `99.07 %`."""
+    """A share between 0 and 1: `99.07 %`. One that is not quite 0 or 1 is never shown so: `<0.01 %`, `>99.99 %`."""
+    least = 10**-digits
+    if 0 < share < 1 and float(f"{100 * share:.{digits}f}") in (0, 100):
+        return f"<{least:.{digits}f} %" if share < 0.5 else f">{100 - least:.{digits}f} %"
     return f"{100 * share:.{digits}f} %"
+
+
+def enough_digits(share: float, digits: int) -> int:
+    """How many digits show a share in percent: more than `digits` if it would look like 0 or 100 and is not."""
+    while 0 < share < 1 and digits < 6 and float(f"{100 * share:.{digits}f}") in (0, 100):
+        digits += 1
+    return digits
 
 
 def points(difference: float) -> str:
@@ -41,7 +51,7 @@ def plus_minus(mean: float, interval: Sequence[float] | None, digits: int) -> st
 def percent_estimate(estimate: Estimate) -> str:
     """An estimated share: `99.07 ± 0.05 %`."""
     interval = estimate["interval"] and [100 * bound for bound in estimate["interval"]]
-    return f"{plus_minus(100 * estimate['mean'], interval, 2)} %"
+    return f"{plus_minus(100 * estimate['mean'], interval, enough_digits(estimate['mean'], 2))} %"
 
 
 def loss_estimate(estimate: Estimate) -> str:

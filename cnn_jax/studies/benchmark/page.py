@@ -142,8 +142,8 @@ def roofline_words(part: Record) -> str:
         return f"{words} XLA reports no count of operations here."
     off, name = max((abs(layer["operations"] / layer["operations_by_xla"] - 1), layer["name"]) for layer in layers)
     return (
-        f"{words} XLA's own count of operations in the forward pass is within {off:.2%} of the count by definition; "
-        f"the largest difference is in {name}."
+        f"{words} XLA's own count of operations in the forward pass is within {percent(off)} of the count by "
+        f"definition; the largest difference is in {name}."
     )
 
 

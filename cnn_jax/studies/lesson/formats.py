@@ -3,12 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cnn_jax.report.format import enough_digits
+
 Record = Mapping[str, Any]
 
 
 def percent_with_margin(mean: float, margin: float) -> str:
     """A mean share and half the width of its interval, in percent but without the sign: `98.4 ± 0.2`."""
-    return f"{100 * mean:.1f} ± {100 * margin:.1f}"
+    digits = enough_digits(mean, 1)
+    return f"{100 * mean:.{digits}f} ± {100 * margin:.{digits}f}"
 
 
 def by(shape: Sequence[int]) -> str:
