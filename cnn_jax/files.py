@@ -1,20 +1,25 @@
 """Files: atomic writing, reading of small JSON files, names of new folders."""
 
+import glob
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from cnn_jax.errors import InputError, MachineError
 
+_DAY = 24 * 60 * 60  # seconds
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """A new file that replaces `path` when the block ends without an error, and else disappears. Raises OSError."""
+    _delete_abandoned(path)
     # A name of its own, because several processes may prepare the same dataset at once.
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
@@ -25,6 +30,14 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _delete_abandoned(path: Path) -> None:
+    """Deletes what killed processes left of this file. Writing one takes seconds: after a day it is abandoned."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _DAY:
+                left.unlink()
 
 
 def write_atomic(path: Path, text: str) -> None:
