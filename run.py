@@ -322,7 +322,7 @@ def parse(arguments: list[str], values: flags.FlagValues) -> Typed:
     if with_jax:
         _add_jax_flags(values)
     try:
-        known, typed = _separated(values.read_flags_from_files(arguments), values)
+        known, typed = _separated(_with_flagfiles(arguments, values), values)
         stray = values(["run.py", *known])[1:]
     except flags.Error as error:
         raise InputError(f"{str(error).removeprefix('flag ')}.") from None
@@ -331,6 +331,15 @@ def parse(arguments: list[str], values: flags.FlagValues) -> Typed:
     if with_jax:
         _set_jax_flags(values)
     return typed
+
+
+def _with_flagfiles(arguments: list[str], values: flags.FlagValues) -> list[str]:
+    """The words, with those of a `--flagfile` in its place. Raises InputError."""
+    try:
+        words = values.read_flags_from_files(arguments)
+    except UnicodeDecodeError as error:
+        raise InputError(f"--flagfile: not text in {error.encoding}: {error.reason}.") from None
+    return [word.removeprefix("\ufeff") for word in words]  # a byte order mark
 
 
 def _separated(arguments: list[str], values: flags.FlagValues) -> tuple[list[str], Typed]:

@@ -1,7 +1,9 @@
 """Standard output and standard error that end no command: a terminal goes away, a disk is full, a pipe is closed."""
 
 import os
+import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
@@ -21,9 +23,12 @@ class Output:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Writes the text as far as possible. Characters that the stream's encoding lacks are replaced."""
+        """Writes the text as far as possible. Characters that the stream's encoding lacks are replaced.
+
+        On a terminal, lines that are too long for it are broken between words.
+        """
         with self._noting_errors():
-            self._stream.write(self._encodable(text))
+            self._stream.write(self._encodable(self._wrapped(text)))
         return len(text)
 
     def flush(self) -> None:
@@ -45,6 +50,12 @@ class Output:
         except OSError as error:
             self.error = self.error or error
 
+    def _wrapped(self, text: str) -> str:
+        if "\x1b" in text or "\r" in text or not self._stream.isatty():
+            return text
+        columns = os.get_terminal_size(self._stream.fileno()).columns or sys.maxsize  # 0: unknown
+        return "\n".join(line if len(line) <= columns else wrapped(line, columns) for line in text.split("\n"))
+
     def _encodable(self, text: str) -> str:
         encoding = self._stream.encoding or "utf-8"
         try:
@@ -52,6 +63,15 @@ class Output:
         except UnicodeEncodeError:
             return "".join(_replaced(character, encoding) for character in text)
         return text
+
+
+def wrapped(line: str, columns: int) -> str:
+    """The line, broken between words. Its rest begins below the second column of `name  description`, or indented."""
+    first = re.match(r" *\S.*? {2,}", line)
+    indent = len(first[0]) if first else len(line) - len(line.lstrip()) + 2
+    indent = indent if indent <= columns // 2 else 2
+    wrap = textwrap.TextWrapper(columns, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(wrap.wrap(line))
 
 
 def _replaced(character: str, encoding: str) -> str:

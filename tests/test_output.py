@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cnn_jax.output import Output, lasting_output
+from cnn_jax.output import Output, lasting_output, wrapped
 from cnn_jax.report.console import Console
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -156,3 +156,24 @@ def test_several_seeds_are_shown_on_an_ascii_terminal(run_py: Run, monkeypatch: 
     assert run_py(*SHORT, "--seeds=2").returncode == 0
     assert " +- " in written.getvalue().decode("ascii")
     assert "\\u" not in written.getvalue().decode("ascii")
+
+
+LINES = """
+epoch 1/2   train loss 0.6492  accuracy 67.03 %   validation 0.6045  76.00 %   0.2 s  3,015 images/s
+a is better than b: +1.25 percentage points of test accuracy (95 % interval +1.17 to +1.33, 10 seeds); p = 2e-211 now
+  --data_dir=PATH             the folder of prepared datasets; default $TFDS_DATA_DIR, else ~/tensorflow_datasets
+"""
+
+
+@pytest.mark.parametrize("columns", [30, 80, 117, 200])
+def test_lines_on_a_terminal_are_broken_between_words_alone(columns: int) -> None:
+    for line in LINES.splitlines():
+        shown = wrapped(line, columns) if len(line) > columns else line
+        assert shown.split() == line.split()
+        assert all(len(part) <= columns or len(part.split()) == 1 for part in shown.split("\n"))
+
+
+def test_rest_of_a_description_stands_below_its_beginning() -> None:
+    first, *rest = wrapped(LINES.splitlines()[-1], 80).split("\n")
+    assert rest
+    assert all(line.startswith(" " * first.index("the folder")) for line in rest)

@@ -394,6 +394,7 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--mode=summary", "--graph=words.txt/model.svg"], "cannot be written: Not a directory"),
         (["--mode=summary", "--graph=model.svg", "--kernel_size=29"], "smaller than its filters"),
         (["--flagfile=not_there"], "Unable to open flagfile"),
+        (["--flagfile=latin1.txt"], "--flagfile: not text in utf-8"),
         (["--batch_sizes=64"], "--batch_sizes: has no meaning with --mode=train"),
         (["--resume_from=-1"], "--resume_from=-1: must be at least 0"),
         (["--resume_from=7"], "there is no run in runs"),
@@ -523,6 +524,7 @@ def test_bad_input_is_one_clear_line_exit_2_and_nothing_written(
     (tmp_path / "words.txt").write_text("just words")
     (tmp_path / "strange.json").write_text('{"epoch": 3}')
     (tmp_path / "list.json").write_text("[]")
+    (tmp_path / "latin1.txt").write_bytes(b"--workdir=donn\xe9es")
     (tmp_path / "old.svg").touch()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "something").touch()
