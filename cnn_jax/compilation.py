@@ -154,7 +154,8 @@ def use_persistent_cache(folder: Path | None = None) -> None:
         raise InputError(
             f"{path}: cannot be used as compilation cache: {error.strerror}. Use --nocompilation_cache."
         ) from None
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or status.st_uid != os.getuid():
+    is_anothers = hasattr(os, "getuid") and status.st_uid != os.getuid()  # Windows has other permissions
+    if is_anothers or (os.name == "posix" and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
         raise InputError(
             f"{path}: others may write to this compilation cache. Use --nocompilation_cache, or chmod 700."
         )

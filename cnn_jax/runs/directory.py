@@ -160,20 +160,22 @@ class RunDirectory:
 
         Raises InputError at once if another process trains in it. The system releases the lock if its holder dies.
         """
-        file = self.path / ".lock"
+        # The holder's number is in a file of its own: Windows lets nobody read or write a file that is locked.
+        file, number = self.path / ".lock", self.path / ".process"
         with input_errors(self.path):
             lock = filelock.FileLock(file, timeout=0, mode=0o600)
             try:
                 lock.acquire()
             except filelock.Timeout:
-                holder = file.read_text(errors="replace")
+                holder = number.read_text(errors="replace") if number.exists() else "unknown"
                 raise InputError(
                     f"--workdir={self.path}: another process is training here (process {holder})."
                 ) from None
-            file.write_text(str(os.getpid()))
+            number.write_text(str(os.getpid()))
         try:
             yield
         finally:
+            number.unlink(missing_ok=True)
             lock.release()
 
     @contextmanager

@@ -63,7 +63,7 @@ def _speed_row(case: Record) -> list[str]:
         f"{case['images_per_second']:,.0f}",
         _billions(case["multiply_adds_per_second"]),
         MISSING if compile_seconds is None else duration(compile_seconds),
-        f"{case['peak_memory_bytes'] / 2**20:,.0f} MiB",
+        MISSING if case["peak_memory_bytes"] is None else f"{case['peak_memory_bytes'] / 2**20:,.0f} MiB",
     ]
 
 
