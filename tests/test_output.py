@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -128,6 +129,26 @@ def test_terminal_that_goes_away_saves_the_run_or_under_nohup_leaves_it_alone(
     result = json.loads((tmp_path / "run/result.json").read_text())
     assert (result["status"], result["epochs"]) == (("done", 2) if is_ignored else ("interrupted", 1))
     assert (tmp_path / f"run/checkpoints/{result['steps']}/manifest.sha256").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("trap", "code", "status"), [("", 129, "interrupted"), ("trap '' HUP; ", 0, "done")])
+def test_real_terminal_that_is_closed_saves_the_run_or_leaves_it_alone(
+    command_environment: dict[str, str], tmp_path: Path, trap: str, code: int, status: str
+) -> None:
+    controller, terminal = pty.openpty()
+    flags = ("--experiment=x_and_o", "--epochs=100", "--workdir=run")
+    command = ["setsid", "--ctty", "bash", "-c", f'{trap}exec "$@"', "bash", sys.executable, str(PROJECT / "run.py")]
+    process = subprocess.Popen(
+        [*command, *flags], stdin=terminal, stdout=terminal, stderr=terminal, cwd=tmp_path, env=command_environment
+    )
+    os.close(terminal)
+    while not (tmp_path / "run/metrics.jsonl").exists():
+        assert os.read(controller, 4096)
+    os.close(controller)
+    assert process.wait(120) == code
+    assert json.loads((tmp_path / "run/result.json").read_text())["status"] == status
+    assert list((tmp_path / "run").glob("checkpoints/*/manifest.sha256"))
 
 
 @pytest.mark.parametrize(
