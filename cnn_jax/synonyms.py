@@ -63,8 +63,8 @@ def meant(name: str, known: Collection[str]) -> str | None:
         return spelled[plain]
     if plain.startswith("no") and plain[2:] in spelled:
         return f"no{spelled[plain[2:]]}"
-    near = difflib.get_close_matches(name, known, n=1)
-    return _NAMES.get(plain) or (near[0] if near else None)
+    slips, near = (difflib.get_close_matches(name, known, n=1, cutoff=cutoff) for cutoff in (0.85, 0.6))
+    return next(iter([*slips, *filter(None, [_NAMES.get(plain)]), *near]), None)
 
 
 def own_part(name: str) -> str | None:

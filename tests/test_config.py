@@ -201,7 +201,7 @@ def test_bad_part_is_an_input_error_that_names_the_flag(name: str, value: object
 def test_a_glyph_seed_is_refused_where_no_glyphs_are_drawn() -> None:
     config = Experiment(Config(dataset=Part("glyphs", seed=3))).config
     assert config.value("dataset.seed") == config.dataset["seed"] == 3
-    with pytest.raises(InputError, match=r"^--dataset.seed: the dataset mnist has no setting seed\. It has none\.$"):
+    with pytest.raises(InputError, match=r"^--dataset.seed: the dataset mnist has no setting seed\. It has none\. "):
         Experiment(Config(dataset=Part("mnist", seed=3)))
 
 
