@@ -1,6 +1,8 @@
 """The terminal gets tables with whole words and one line of progress; files get neither colours nor progress."""
 
+import contextlib
 import fcntl
+import io
 import os
 import pty
 import re
@@ -10,6 +12,8 @@ import sys
 import termios
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from cnn_jax.report.console import Console, fits
@@ -123,6 +127,32 @@ def test_help_and_list_fit_into_80_columns_with_whole_words() -> None:
         shown = on_terminal(f"import run; run.main([{flag!r}])", 80)
         assert max(map(len, shown.splitlines())) <= 80
         assert shown.split() == plain.split()
+
+
+class Terminal(io.StringIO):
+    """A terminal, as wide as `$COLUMNS` says."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+CELLS = st.lists(st.text("abcW-.+%e1234名й", min_size=1, max_size=20), max_size=4).map(" ".join)
+TABLES = st.integers(1, 7).flatmap(
+    lambda columns: st.lists(st.lists(CELLS, min_size=columns, max_size=columns), min_size=2, max_size=4)
+)
+
+
+@given(table=TABLES, columns=st.integers(20, 130))
+def test_no_table_breaks_a_word_at_any_width(table: list[list[str]], columns: int) -> None:
+    shown = Terminal()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(shown):
+        patch.setenv("COLUMNS", str(columns))
+        patch.setenv("NO_COLOR", "1")
+        Console().table(Table("title", table[0], table[1:]))
+    words = re.split(r"[\s│┃]+", shown.getvalue())
+    assert {word for row in table for cell in row for word in cell.split()} <= set(words)
 
 
 WIDE = Table("名前", ["モデル", "p (Holm)"], [["畳み込みニューラルネットワーク", "2e-211"], ["dense", "0.5"]])
