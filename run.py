@@ -5,8 +5,8 @@ The flags become a Config and RunOptions, which go to one command. `python run.p
 """
 
 import dataclasses
-import difflib
 import importlib
+import itertools
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -14,14 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+if not __package__ and (_FOLDER := os.path.dirname(os.path.abspath(__file__))) not in sys.path:
+    sys.path.insert(0, _FOLDER)  # `python -P` leaves it out
+
 from absl import flags
 
 from cnn_jax import program
 from cnn_jax.config import FIELDS, PART_FIELDS, Config, read_config
-from cnn_jax.errors import InputError, ProjectError, unknown_name
+from cnn_jax.errors import InputError, MachineError, ProjectError, unknown_name
 from cnn_jax.files import local_path
+from cnn_jax.output import lasting_output
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.settings import as_text
+from cnn_jax.synonyms import meant
 
 if TYPE_CHECKING or not __package__:
     import experiments
@@ -41,7 +46,7 @@ class Mode:
     """A value of `--mode`. module: its `run` is called. flags: those that it takes beside the fields of Config.
 
     takes: what its `run` takes first: one Experiment, a list of them (`--experiments`), or none. trains: whether what
-    training starts from has a meaning.
+    training starts from has a meaning. only_prints: whether its result is in no file.
     """
 
     module: str
@@ -49,6 +54,7 @@ class Mode:
     flags: tuple[str, ...]
     takes: str = "one"
     trains: bool = False
+    only_prints: bool = False
 
     @property
     def all_flags(self) -> set[str]:
@@ -74,6 +80,7 @@ MODES: Mapping[str, Mode] = {
         "score finished runs again (--workdir or --runs): calibration, ensembles, --corruptions",
         (*_WRITES, *_DATA, "experiment", "runs", "dataset", "corruptions", "output"),
         takes="none",
+        only_prints=True,
     ),
     "compare": Mode(
         "cnn_jax.studies.compare.run",
@@ -122,16 +129,18 @@ MODES: Mapping[str, Mode] = {
         "cnn_jax.studies.summary",
         "print a model's layers, parameters and multiply-adds; draw its graph",
         ("dataset_dir", "graph"),
+        only_prints=True,
     ),
     "check": Mode(
         "cnn_jax.studies.check",
         "one batch forwards and backwards, with shapes and costs; writes nothing",
         _DATA,
         trains=True,
+        only_prints=True,
     ),
     "new": Mode("cnn_jax.studies.new", "write a starter file for an experiment of your own", ("output",), takes="none"),
 }
-_CATALOG = Mode("cnn_jax.studies.catalog", "list every table", ("experiment",), takes="none")
+_CATALOG = Mode("cnn_jax.studies.catalog", "list every table", ("experiment",), takes="none", only_prints=True)
 
 
 @dataclass(frozen=True)
@@ -314,6 +323,7 @@ def define_flags() -> flags.FlagValues:
             _define_switch(name, flag.read, flag.help, values)
     for name, help_text in INFORMATION.items():
         _define_switch(name, False, help_text, values)
+    values["h"] = values["help"]
     return values
 
 
@@ -327,19 +337,30 @@ def parse(arguments: list[str], values: flags.FlagValues) -> Typed:
 
     Raises InputError on a value that cannot be read, and on words that are no flags.
     """
+    if "=" in arguments:
+        raise InputError("'=' is no value: there are no spaces around the equals sign, as in --epochs=3.")
     with_jax = any(word.lstrip("-").startswith(("jax_", "nojax_", "helpfull")) for word in arguments)
     if with_jax:
         _add_jax_flags(values)
     try:
-        known, typed = _separated(values.read_flags_from_files(arguments), values)
+        known, typed = _separated(_with_flagfiles(arguments, values), values)
         stray = values([program.name(), *known])[1:]
     except flags.Error as error:
         raise InputError(f"{str(error).removeprefix('flag ')}.") from None
     if stray:
-        raise InputError(f"{stray[0]!r} is no flag: flags look like --epochs=3. See --help.")
+        raise _no_flag(stray[0], arguments, values)
     if with_jax:
         _set_jax_flags(values)
     return typed
+
+
+def _with_flagfiles(arguments: list[str], values: flags.FlagValues) -> list[str]:
+    """The words, with those of a `--flagfile` in its place. Raises InputError."""
+    try:
+        words = values.read_flags_from_files(arguments)
+    except UnicodeDecodeError as error:
+        raise InputError(f"--flagfile: not text in {error.encoding}: {error.reason}.") from None
+    return [word.removeprefix("\ufeff") for word in words]  # a byte order mark
 
 
 def _separated(arguments: list[str], values: flags.FlagValues) -> tuple[list[str], Typed]:
@@ -361,6 +382,31 @@ def _separated(arguments: list[str], values: flags.FlagValues) -> tuple[list[str
         else:
             typed[name] = words.pop()
     return known, typed
+
+
+def _no_flag(word: str, arguments: list[str], values: flags.FlagValues) -> InputError:
+    """The error for a word that belongs to no flag, because a value with spaces has several words."""
+    before = arguments[: arguments.index(word)] if word in arguments else []  # it may come from a --flagfile
+    first = next((index for index, other in reversed(list(enumerate(before))) if other.startswith("-")), None)
+    said = f"{word!r} is no flag: "
+    if first is None:
+        return InputError(f"{said}flags look like --epochs=3. See --help.")
+    name, _, text = before[first].lstrip("-").partition("=")
+    rest = list(itertools.takewhile(lambda other: not other.startswith("-"), arguments[first + 1 :]))
+    words = [part for other in (text, *rest) for part in other.strip("[]()=").split(",") if part]
+    flag = _known(name, values)
+    if isinstance(flag, flags.BooleanFlag):
+        return InputError(f"{said}--{name} takes no value beside it. Use --{name} or --no{name}.")
+    is_list = flag is None or (FIELDS[name].is_tuple if name in FIELDS else "," in _placeholder(name))
+    if is_list and len(words) > 1:
+        return InputError(f"{said}several values have commas and no spaces between them: --{name}={','.join(words)}.")
+    if len(words) == 1:
+        return InputError(f"{said}there are no spaces around the equals sign: --{name}={words[0]}.")
+    return InputError(f"{said}--{name} takes one value. If it has spaces, put it in quotes.")
+
+
+def _placeholder(name: str) -> str:
+    return _FLAGS[name].placeholder if name in _FLAGS else name.upper()  # in capitals: those of jax
 
 
 def _known(name: str, values: flags.FlagValues) -> flags.Flag | None:
@@ -398,7 +444,7 @@ def resolve(values: flags.FlagValues, typed: Typed) -> tuple["Experiment", tuple
     It is that of `--experiment`; with `--config` its Config is that of the file.
     """
     named = values.experiment
-    experiment = experiments.load(named or Config().experiment)
+    experiment = experiments.load(Config().experiment if named is None else named)
     if values.config is not None:
         experiment = _configured(experiment, _read("config", values), named)
     return _initialized(*_varied(experiment, values, typed), values)
@@ -406,7 +452,7 @@ def resolve(values: flags.FlagValues, typed: Typed) -> tuple["Experiment", tuple
 
 def _configured(experiment: "Experiment", file: Path, named: str | None) -> "Experiment":
     """The experiment with the Config of a file. named: the value of `--experiment`, if it was given."""
-    if named and not named.endswith(".py"):
+    if named is not None and not named.endswith(".py"):
         raise InputError("--config and --experiment: name one of them to start from, or the file of its parts.")
     config = read_config(file)
     try:
@@ -496,8 +542,8 @@ def _import_jax() -> None:
 
 
 def _unknown_flag(name: str, values: flags.FlagValues) -> InputError:
-    near = difflib.get_close_matches(name, [*values, *_OFTEN_MEANT], n=1)
-    return InputError(f"--{name}: no such flag.{f' Did you mean --{near[0]}?' if near else ''} See --help.")
+    near = meant(name, [*values, *_OFTEN_MEANT])
+    return InputError(f"--{name}: no such flag.{f' Did you mean --{near}?' if near else ''} See --help.")
 
 
 def _options(arguments: dict[str, Any], changed: tuple[str, ...], command_line: list[str]) -> RunOptions:
@@ -577,33 +623,47 @@ def _help_line(name: str, values: flags.FlagValues) -> str:
         text = f"{', '.join(takers)}: {text}"
     if isinstance(values[name], flags.BooleanFlag):
         return f"  --{f'[no]{name}' if name in ('progress', 'compilation_cache') else name:<26}{text}"
-    placeholder = _FLAGS[name].placeholder if name in _FLAGS else name.upper()  # in capitals: those of jax
-    return f"  --{f'{name}={placeholder}':<26}{text}"
+    return f"  --{f'{name}={_placeholder(name)}':<26}{text}"
 
 
 def main(command_line: list[str]) -> int:
     """Runs one command line and returns the exit code. An error of the user is one line on standard error."""
+    with lasting_output() as output:
+        try:
+            mode = _run(command_line)
+        except ProjectError as error:
+            print(f"{program.name()}: {error}", file=sys.stderr)
+            return error.exit_code
+        except KeyboardInterrupt:
+            print(f"{program.name()}: Interrupted.", file=sys.stderr)
+            return 130
+        output.flush()
+        return _unwritten(output.error, mode) if output.error else 0
+
+
+def _run(command_line: list[str]) -> Mode | None:
+    """Runs one command line. Gives its mode; None for help."""
     values = define_flags()
-    try:
-        typed = parse(command_line, values)
-        if values.help or values.helpfull:
-            print(help_text(values, full=values.helpfull) + settings_help(values, typed))
-            return 0
-        name = str(values["mode"].value)
-        if name not in MODES:
-            raise unknown_name("--mode", name, "mode", MODES)
-        call(_CATALOG if values.list else MODES[name], values, typed, command_line)
-    except ProjectError as error:
-        print(f"{program.name()}: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print(f"{program.name()}: Interrupted.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader of our output has closed it. What Python would still flush at exit goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    return 0
+    typed = parse(command_line, values)
+    if values.help or values.helpfull:
+        print(help_text(values, full=values.helpfull) + settings_help(values, typed))
+        return None
+    name = str(values["mode"].value)
+    if name not in MODES:
+        raise unknown_name("--mode", name, "mode", MODES)
+    mode = _CATALOG if values.list else MODES[name]
+    call(mode, values, typed, command_line)
+    return mode
+
+
+def _unwritten(error: OSError, mode: Mode | None) -> int:
+    """Says that standard output could not be written, and returns the exit code: results in files are not lost."""
+    is_closed = isinstance(error, BrokenPipeError)  # by a reader that has seen enough
+    if not is_closed:
+        print(f"{program.name()}: standard output could not be written: {error.strerror}.", file=sys.stderr)
+    if mode and not mode.only_prints:
+        return 0
+    return 141 if is_closed else MachineError.exit_code
 
 
 def command() -> int:

@@ -203,7 +203,7 @@ def use_persistent_cache(folder: Path | None = None) -> None:
     if hasattr(os, "getuid") and status.st_uid != os.getuid():
         raise UnusableCacheError(f"{path}: it belongs to another user")
     others_may_move_it = around.st_mode & stat.S_IWOTH and not around.st_mode & stat.S_ISVTX
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or others_may_move_it:
+    if os.name == "posix" and (status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or others_may_move_it):
         raise UnusableCacheError(f"{path}: others may write to it. Use chmod 700 on it and on the folder around it")
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise UnusableCacheError(f"{path}: {os.strerror(errno.EACCES)}")

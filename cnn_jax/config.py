@@ -306,7 +306,8 @@ def run_name(config: Config, changed: Iterable[str] = (), *, many_seeds: bool = 
     seed = f"seeds-from-{config.seed}" if many_seeds else f"seed{config.seed}"
     named = [name for name in dict.fromkeys(changed) if name not in ("experiment", "dataset", "seed")]
     ordered = sorted(named, key=lambda name: list(FIELDS).index(name.partition(".")[0]))
-    settings = "-".join(printable(f"{name}={as_text(config.value(name))}").replace("/", "_") for name in ordered)
+    settings = "-".join(printable(f"{name}={as_text(config.value(name))}") for name in ordered)
+    settings = re.sub(r'[\\/:*?"<>|]', "_", settings)  # no file name on Windows may hold these
     if len(settings.encode()) > LONGEST_SETTINGS:
         settings = _hashed(settings)
     return short_name("-".join(filter(None, [config.experiment, config.dataset.name, seed, settings])))

@@ -59,7 +59,7 @@ def unknown_name(subject: str, given: str, kind: str, known: Iterable[str]) -> I
     subject: the flag or the place of the name, as in `--dataset`. kind: the word for such a name, as in `dataset`.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(given, names, n=1)
+    near = difflib.get_close_matches(given.lower().replace("-", "_"), names, n=1)
     given = given if len(given) <= 60 else given[:57] + "..."
     hint = f" Did you mean {near[0]}?" if near else ""
     return InputError(f"{subject}={given}: no such {kind}.{hint} Known: {', '.join(names)}.")

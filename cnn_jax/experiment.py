@@ -5,7 +5,6 @@ The project's tables are below; an experiment may add entries of its own. Nothin
 
 import contextlib
 import dataclasses
-import difflib
 import functools
 import hashlib
 import inspect
@@ -26,6 +25,7 @@ from cnn_jax.data.tasks import TASKS, Task
 from cnn_jax.errors import InputError, unknown_name
 from cnn_jax.models import MODELS
 from cnn_jax.settings import REQUIRED, Setting, settings_of, takes
+from cnn_jax.synonyms import meant, own_part
 from cnn_jax.training import checks, initial
 from cnn_jax.training.initial import InitialVariables
 from cnn_jax.training.learner import Learner
@@ -248,10 +248,32 @@ class Experiment:
         if dot and part in self.config.parts():
             chosen = self.config.parts()[part]
             return self._unknown_setting(part, chosen, setting)
-        known = [*others, *FIELDS, *self.settings, *(full.rpartition(".")[2] for full in self.settings)]
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean --{near[0]}?" if near else ""
+        hint = self._setting_elsewhere(name, others)
         return InputError(f"--{name}: no such flag, and no chosen part has such a setting.{hint} See --help.")
+
+    def _setting_elsewhere(self, name: str, others: Iterable[str]) -> str:
+        """A sentence on what an unknown name may mean; empty where nothing is near."""
+        known = [*others, *FIELDS, *self.settings, *(full.rpartition(".")[2] for full in self.settings)]
+        near = name if self._parts_with(name) else meant(name, known)
+        if near is None:
+            part = own_part(name)
+            return f" A {part} of your own may have such a setting: see --mode=new." if part else ""
+        setting = near.rpartition(".")[2]
+        if near in self.settings or (near in known and "." not in near):
+            return f" Did you mean --{near}?"
+        having = " or ".join(self._parts_with(setting)[:3])
+        if setting == name:
+            return f" It is a setting of {having}."
+        return f" Did you mean --{setting} of {having}?" if having else f" Did you mean --{near}?"
+
+    def _parts_with(self, setting: str) -> list[str]:
+        """The parts that have a setting of this name, as they are chosen: `--optimizer=adamw`."""
+        return [
+            f"--{table.field}={entry}"
+            for name, table in TABLES.items()
+            for entry, function in self.entries(name).items()
+            if setting in settings_of(function, leading=table.leading, supplied=table.supplied)
+        ]
 
     def _settings_of(self, config_field: str, part: Part) -> dict[str, Setting]:
         table = TABLES[_TABLE_OF[config_field]]
@@ -288,7 +310,16 @@ class Experiment:
         hint = ""
         if setting in _untyped(TABLES[_TABLE_OF[config_field]], self._entry(config_field, part)):
             hint = f" It takes {setting}, but a setting needs a type or a default."
+        elif near := self._near_setting(name, part, setting):
+            hint = f" Did you mean --{near}?"
         return InputError(f"--{name}.{setting}: the {_word(name)} {part} has no setting {setting}. It has {has}.{hint}")
+
+    def _near_setting(self, name: str, part: Part, setting: str) -> str | None:
+        """The setting or the field of Config that an unknown setting of a part may mean."""
+        own = self._settings_of(name.partition(".")[0], part)
+        near = meant(setting, [*FIELDS, *own]) or ""
+        last = near.rpartition(".")[2]
+        return f"{name}.{last}" if last in own else near if near in FIELDS else None
 
     def differences(self, before: Config) -> dict[str, tuple[Any, Any]]:
         """The settings in which an earlier Config and this experiment's differ, with both values.

@@ -1,18 +1,21 @@
 """Files: paths as typed, atomic writing, reading of small JSON files, names of new folders."""
 
+import glob
 import json
 import math
 import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from cnn_jax.errors import InputError, MachineError
 
+_DAY = 24 * 60 * 60  # seconds
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # one letter alone is a drive
 _ROOM = 300  # bytes that a path must leave for the files in it; those of a checkpoint take about 150
 
@@ -59,6 +62,7 @@ def is_of_the_system(path: Path) -> bool:
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """A new file that replaces `path` when the block ends without an error, and else disappears. Raises OSError."""
+    _delete_abandoned(path)
     # A name of its own, because several processes may prepare the same dataset at once. A short one: the file's own
     # name may be as long as the file system allows.
     partial = path.with_name(f".{uuid.uuid4().hex}.partial")
@@ -70,6 +74,14 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _delete_abandoned(path: Path) -> None:
+    """Deletes what killed processes left of this file. Writing one takes seconds: after a day it is abandoned."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _DAY:
+                left.unlink()
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -84,10 +96,13 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_text(path: Path, largest: int) -> str:
-    """Reads a text file of at most `largest` bytes. Raises OSError, or ValueError where it is larger or not UTF-8."""
+    """Reads a text file of at most `largest` bytes. Raises OSError, or ValueError where it is larger or not UTF-8.
+
+    A byte order mark, which some editors write in front, is left out.
+    """
     if path.stat().st_size > largest:
         raise ValueError(f"over {largest:,} bytes")
-    return path.read_text(encoding="utf-8")
+    return path.read_text(encoding="utf-8-sig")
 
 
 def read_json(path: Path, largest: int) -> Any:

@@ -202,7 +202,7 @@ def test_a_glyph_seed_is_refused_where_no_glyphs_are_drawn() -> None:
     config = Experiment(Config(dataset=Part("glyphs", seed=3))).config
     assert config.value("dataset.seed") == config.dataset["seed"] == 3
     with pytest.raises(
-        InputError, match=r"^--dataset.seed: the dataset mnist has no setting seed\. It has normalize\.$"
+        InputError, match=r"^--dataset.seed: the dataset mnist has no setting seed\. It has normalize\."
     ):
         Experiment(Config(dataset=Part("mnist", seed=3)))
 

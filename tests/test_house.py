@@ -12,12 +12,26 @@ import pytest
 import cnn_jax
 
 PROJECT = Path(__file__).parents[1]
-LEAVES = {"config", "settings", "errors", "files", "plain_paths", "numerics", "compilation", "program", "user_code"}
+LEAVES = {
+    "config",
+    "settings",
+    "errors",
+    "files",
+    "output",
+    "plain_paths",
+    "numerics",
+    "synonyms",
+    "compilation",
+    "program",
+    "user_code",
+}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
     "program": set(),
     "plain_paths": set(),
+    "output": set(),
+    "synonyms": set(),
     "settings": {"errors"},
     "user_code": {"errors"},
     "config": {"errors", "files", "settings"},
@@ -32,7 +46,19 @@ MAY_IMPORT = {
     "runs": LEAVES | {"cnn_jax", "data", "models", "training", "experiment", "report"},
     "studies": LEAVES | {"data", "ops", "models", "training", "experiment", "report", "runs"},
     "experiments": {"cnn_jax", "errors", "files"},
-    "run": {"cnn_jax", "numerics", "config", "errors", "files", "program", "settings", "experiments", "runs"},
+    "run": {
+        "cnn_jax",
+        "numerics",
+        "config",
+        "errors",
+        "files",
+        "output",
+        "program",
+        "settings",
+        "synonyms",
+        "experiments",
+        "runs",
+    },
 }
 
 

@@ -13,6 +13,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Callable
@@ -33,6 +34,8 @@ from cnn_jax.report.format import percent_estimate
 from cnn_jax.runs.options import RunOptions
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+PROJECT = Path(__file__).parents[1]
+
 Start = Callable[..., subprocess.Popen[str]]
 
 # X and O: 2,000 test images of 9 x 9 pixels are scored at once.
@@ -53,6 +56,20 @@ def test_help_shows_every_flag_and_exits_0(run_py: Run) -> None:
     for name in [*FIELDS, *run.GENERAL_FLAGS, *run.MODE_FLAGS, *run.INFORMATION, "mode"]:
         assert re.search(rf"--(\[no\])?{name}\b", finished.stdout), name
     assert all(mode in finished.stdout for mode in run.MODES)
+
+
+def test_h_is_help(run_py: Run) -> None:
+    assert (run_py("-h").returncode, run_py("-h").stdout) == (0, run_py("--help").stdout)
+
+
+@pytest.mark.parametrize("switch", ["-P", "-I"])
+def test_python_that_leaves_out_the_programs_folder_runs_it_too(
+    command_environment: dict[str, str], tmp_path: Path, switch: str
+) -> None:
+    command = [sys.executable, switch, str(PROJECT / "run.py"), "--list"]
+    finished = subprocess.run(command, cwd=tmp_path, env=command_environment, capture_output=True, text=True)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "lecture_cnn_no_pooling" in finished.stdout
 
 
 def test_helpfull_shows_the_flags_of_jax(run_py: Run) -> None:
@@ -331,6 +348,31 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--augment=shift", "--pixels=-1"], "--pixels=-1: must be at least 0"),
         (["--train_examples=60001"], "has only 60,000 training images"),
         (["--validation_examples=60000"], "some of them must remain to train on"),
+        (["--lr=0.1"], "no chosen part has such a setting. Did you mean --learning_rate?"),
+        (["--mode=evaluate", "--lr=0.1"], "--lr: no such flag. Did you mean --learning_rate?"),
+        (["--filters=16"], "Did you mean --model.widths?"),
+        (["--filters=16", "--model=logistic"], "Did you mean --widths of --model=cnn or --model=dense"),
+        (["--momentum=0.9"], "It is a setting of --optimizer=momentum."),
+        (["--wd=0.1"], "Did you mean --weight_decay of --optimizer=adamw?"),
+        (["--optimizer.lr=0.1"], "It has decay, epsilon. Did you mean --learning_rate?"),
+        (["--model.filters=16"], "It has widths, kernel_size, pooling. Did you mean --model.widths?"),
+        (["--dropout=0.5"], "A model of your own may have such a setting: see --mode=new."),
+        (["--no-pooling"], "Did you mean --nopooling?"),
+        (["--model=CNN"], "Did you mean cnn?"),
+        (["--widths", "16", "32"], "several values have commas and no spaces between them: --widths=16,32."),
+        (["--widths=16,", "32", "--epochs=3"], "no spaces between them: --widths=16,32."),
+        (["--widths", "[16,", "32]"], "no spaces between them: --widths=16,32."),
+        (["--augment", "shift", "flip"], "no spaces between them: --augment=shift,flip."),
+        (["--mode=compare", "--experiments", "dense", "logistic"], "between them: --experiments=dense,logistic."),
+        (["--workdir", "my", "run"], "--workdir takes one value. If it has spaces, put it in quotes."),
+        (["--overwrite", "yes"], "Use --overwrite or --nooverwrite."),
+        (["--epochs", "=", "3"], "there are no spaces around the equals sign"),
+        (["--widths=", "16"], "there are no spaces around the equals sign: --widths=16."),
+        (["--experiment="], "--experiment=: no such experiment"),
+        (["--workdir="], "--workdir=: must be a path"),
+        (["--data_dir="], "--data_dir=: must be a path"),
+        (["--config="], "--config=: must be a path"),
+        (["--dataset=images", "--dataset_dir="], "--dataset_dir=: must be a path"),
         (["hello"], "'hello' is no flag"),
         (["--epochs=1", "hello"], "'hello' is no flag"),
         (["--config=not_there.json"], "No such file"),
@@ -362,6 +404,7 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--mode=summary", "--graph=words.txt/model.svg"], "cannot be written: Not a directory"),
         (["--mode=summary", "--graph=model.svg", "--kernel_size=29"], "smaller than its filters"),
         (["--flagfile=not_there"], "Unable to open flagfile"),
+        (["--flagfile=latin1.txt"], "--flagfile: not text in utf-8"),
         (["--batch_sizes=64"], "--batch_sizes: has no meaning with --mode=train"),
         (["--resume_from=-1"], "--resume_from=-1: must be at least 0"),
         (["--resume_from=7"], "there is no run in runs"),
@@ -491,6 +534,7 @@ def test_bad_input_is_one_clear_line_exit_2_and_nothing_written(
     (tmp_path / "words.txt").write_text("just words")
     (tmp_path / "strange.json").write_text('{"epoch": 3}')
     (tmp_path / "list.json").write_text("[]")
+    (tmp_path / "latin1.txt").write_bytes(b"--workdir=donn\xe9es")
     (tmp_path / "old.svg").touch()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "something").touch()

@@ -6,12 +6,14 @@ here get arrays and give PIL images, and do without it. Examples, order and fold
 
 import errno
 import io
-import tempfile
+import shutil
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
@@ -30,12 +32,7 @@ def write(source: Source, prepared: Path, train: Split, test: Split) -> None:
     """
     prepared.parent.mkdir(parents=True, exist_ok=True)
     config = tfds.download.DownloadConfig(try_download_gcs=False)
-    # In a folder of its own: tfds names unfinished folders with `random`, and two seeded processes would share one.
-    with (
-        tempfile.TemporaryDirectory(dir=prepared.parent, prefix="incomplete.") as staging,
-        linked(Path(staging)) as plain,
-        _quiet(),
-    ):
+    with _staging(prepared.parent) as staging, linked(staging) as plain, _quiet():
         builder = _builder(source, plain, {"train": train, "test": test})
         try:
             builder.download_and_prepare(download_dir=plain, download_config=config)
@@ -95,6 +92,36 @@ def _decode(records: Sequence[bytes], spec: Spec) -> Split:
             images[i] = np.frombuffer(image.tobytes(), np.uint8).reshape(spec.image_shape)
         labels[i] = feature["label"].int64_list.value[0]
     return Split(images, labels)
+
+
+@contextmanager
+def _staging(parent: Path) -> Iterator[Path]:
+    """A new folder to prepare in, which disappears at the end. Those of processes that were killed are deleted first.
+
+    Not the one that tfds makes: it takes the name from `random`, and two seeded processes would share a folder.
+    """
+    for left in filter(Path.is_dir, parent.glob("incomplete.*")):
+        with suppress(filelock.Timeout), _lock(left):  # the system released it if its holder died
+            shutil.rmtree(left, ignore_errors=True)
+    folder = parent / f"incomplete.{uuid.uuid4().hex}"
+    with _lock(folder):  # before the folder is there: another process must not take it for one that was left
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Holds the lock of a folder. Raises filelock.Timeout at once if another process holds it."""
+    lock = filelock.FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0)
+    with lock:
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows deletes no open file
+                Path(lock.lock_file).unlink()
 
 
 def _move(finished: Path, prepared: Path) -> None:

@@ -1,11 +1,13 @@
 """The terminal: results go to standard output, progress and notes to standard error."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
@@ -34,7 +36,7 @@ class Console:
 
     def __init__(self, *, progress: bool | None = None, rows: bool = True):
         self.shows_rows = rows
-        self.shows_progress = sys.stderr.isatty() if progress is None else progress
+        self.shows_progress = _moves_its_cursor() if progress is None else progress
         self._progress: Progress | None = None
 
     def line(self, text: str) -> None:
@@ -175,25 +177,27 @@ class Console:
             shown.add_column(heading, justify=justify, overflow="fold", width=widths[column])
         for row in table.rows:
             shown.add_row(*row)
-        terminal = RichConsole(file=sys.stdout, highlight=False, markup=False, width=width)
+        terminal = RichConsole(
+            file=sys.stdout, highlight=False, markup=False, width=width, color_system=_color_system()
+        )
         terminal.print(table.title, style="table.title")  # as a title of the table it would wrap at the table's width
         terminal.print(shown)
 
     def _print_as_lists(self, table: Table) -> None:
         """Prints each row as a list of its headings and cells."""
-        widest = max(map(len, table.headings))
+        widest = max(map(cell_len, table.headings))
         self.line(table.title)
         for row in table.rows:
             self.line("")
             for heading, cell in zip(table.headings, row, strict=True):
-                self.line(f"  {heading:<{widest}}  {cell}".rstrip())
+                self.line(f"  {set_cell_size(heading, widest)}  {cell}".rstrip())
         self.line("")
 
 
 def fits(table: Table, width: int) -> bool:
     """Whether a table is printed within `width` columns without a line break in any cell."""
     columns = zip(table.headings, *table.rows, strict=True)
-    return sum(max(map(len, column)) + _PADDING for column in columns) + 1 <= width
+    return sum(max(map(cell_len, column)) + _PADDING for column in columns) + 1 <= width
 
 
 def _metrics(row: Mapping[str, Any], split: str) -> str:
@@ -203,6 +207,16 @@ def _metrics(row: Mapping[str, Any], split: str) -> str:
     return "".join(f"  {name.removeprefix(f'{split}_')} {row[name]:.4g}" for name in names)
 
 
+def _moves_its_cursor() -> bool:
+    """Whether standard error is a terminal that can draw a bar over the one before."""
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
+
+
+def _color_system() -> Literal["auto"] | None:
+    """How Rich finds the colours of a terminal; None for no colours and no bold letters (https://no-color.org)."""
+    return None if os.environ.get("NO_COLOR") else "auto"
+
+
 def _one_line_progress() -> Progress:
     """A progress bar that only `update` and `start` draw: no thread of its own runs beside the training."""
     return Progress(
@@ -210,7 +224,7 @@ def _one_line_progress() -> Progress:
         BarColumn(bar_width=None),
         TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
         TextColumn("left", table_column=Column(no_wrap=True)),
-        console=RichConsole(stderr=True, force_terminal=True),
+        console=RichConsole(file=sys.stderr, force_terminal=True, color_system=_color_system()),
         transient=True,
         auto_refresh=False,
         redirect_stdout=False,
@@ -236,7 +250,7 @@ def _column_widths(table: Table, width: int) -> list[int] | None:
     """The columns' widths in a table that fits into `width`; None where that would break words."""
     columns = [[heading, *cells] for heading, *cells in zip(table.headings, *table.rows, strict=True)]
     least = [max(_longest_word(cell) for cell in column) for column in columns]
-    widths = [max(map(len, column)) for column in columns]
+    widths = [max(map(cell_len, column)) for column in columns]
     available = width - _PADDING * len(columns) - 1
     if sum(least) > available:
         return None
@@ -247,4 +261,4 @@ def _column_widths(table: Table, width: int) -> list[int] | None:
 
 
 def _longest_word(cell: str) -> int:
-    return max((min(len(word), _LONGEST_WORD) for word in cell.split()), default=0)
+    return max((min(cell_len(word), _LONGEST_WORD) for word in cell.split()), default=0)

@@ -5,6 +5,7 @@ Lines and text take the colour of the page's text. The other colours are Okabe a
 """
 
 import io
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ _STYLE: Any = {
     "figure.constrained_layout.use": True,
     "svg.fonttype": "none",  # text stays text: it can be searched, read aloud and scaled
     "svg.hashsalt": "cnn_jax",  # the same drawing gives the same file
+    "text.parse_math": False,  # a name may hold dollar signs
     "font.family": "sans-serif",
     "font.size": 11,
     "axes.spines.top": False,
@@ -41,7 +43,8 @@ def draw(alt: str, paint: Callable[[Axes], None], *, size: tuple[float, float] =
 
 def compose(alt: str, paint: Callable[[Drawing], None], *, size: tuple[float, float]) -> Markup:
     """A drawing as inline SVG, to which `paint` adds the diagrams itself. alt, size: as in `draw`."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the browser has fonts for every script
         drawing = Drawing(figsize=size)
         paint(drawing)
         stream = io.StringIO()

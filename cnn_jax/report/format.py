@@ -14,8 +14,18 @@ Estimate = Mapping[str, Any]
 
 
 def percent(share: float, digits: int = 2) -> str:
-    """A share between 0 and 1: `99.07 %`."""
+    """A share between 0 and 1: `99.07 %`. One that is not quite 0 or 1 is never shown so: `<0.01 %`, `>99.99 %`."""
+    least = 10**-digits
+    if 0 < share < 1 and float(f"{100 * share:.{digits}f}") in (0, 100):
+        return f"<{least:.{digits}f} %" if share < 0.5 else f">{100 - least:.{digits}f} %"
     return f"{100 * share:.{digits}f} %"
+
+
+def enough_digits(share: float, digits: int) -> int:
+    """How many digits show a share in percent: more than `digits` if it would look like 0 or 100 and is not."""
+    while 0 < share < 1 and digits < 6 and float(f"{100 * share:.{digits}f}") in (0, 100):
+        digits += 1
+    return digits
 
 
 def points(difference: float) -> str:
@@ -48,6 +58,7 @@ def plus_minus(mean: float, interval: Sequence[float] | None, form: Callable[[fl
 
 def percent_estimate(estimate: Estimate, digits: int = 2) -> str:
     """An estimated share: `99.07 ± 0.05 %`, `98.46 (86.12 to 99.84) %`."""
+    digits = enough_digits(estimate["mean"], digits)
     return f"{plus_minus(estimate['mean'], estimate['interval'], lambda share: f'{100 * share:.{digits}f}')} %"
 
 

@@ -34,7 +34,7 @@ class Table:
     def is_numeric(self, column: int) -> bool:
         """Whether all cells of the column are numbers, which are aligned to the right. Empty cells and dashes count."""
         return bool(self.rows) and all(
-            row[column].lstrip("+-\u2212")[:1].isdigit() or row[column] in ("", "-") for row in self.rows
+            row[column].lstrip("<>+-\u2212")[:1].isdigit() or row[column] in ("", "-") for row in self.rows
         )
 
 

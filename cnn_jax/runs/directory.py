@@ -204,13 +204,14 @@ class RunDirectory:
         Raises InputError at once if another process trains in it. The system releases the lock if its holder dies.
         note: receives a line for the user where the file system has no locks.
         """
-        file = self.path / _LOCK
+        # The holder's number is in a file of its own: Windows lets nobody read or write a file that is locked.
+        file, number = self.path / _LOCK, self.path / ".process"
         with input_errors(self.path):
             lock = filelock.FileLock(file, timeout=0, mode=0o600, fallback_to_soft=False)
             try:
                 lock.acquire()
             except filelock.Timeout:
-                holder = file.read_text(errors="replace")
+                holder = number.read_text(errors="replace") if number.exists() else "unknown"
                 raise InputError(
                     f"--workdir={self.path}: another process is training here (process {holder})."
                 ) from None
@@ -218,16 +219,17 @@ class RunDirectory:
                 if error.errno not in _WITHOUT_LOCKS:
                     raise
                 note(f"{self.path}: its file system has no locks. Do not train twice in it at the same time.")
-            file.write_text(str(os.getpid()))
+            number.write_text(str(os.getpid()))
         try:
             yield
         finally:
+            number.unlink(missing_ok=True)
             lock.release()
 
     @contextmanager
     def events(self, rows: list[dict[str, float]]) -> Iterator[EventWriter]:
         """A writer of TensorBoard's events, which has written these rows."""
-        with machine_errors(self.path / "events.out.tfevents"), EventWriter(self.path) as events:
+        with EventWriter(self.path) as events:
             for row in rows:
                 events.write(row)
             yield events

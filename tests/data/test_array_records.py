@@ -2,7 +2,8 @@
 
 import random
 import shutil
-import tempfile
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,17 +95,52 @@ def test_seeding_pythons_random_does_not_make_two_processes_share_an_unfinished_
 ) -> None:
     """tfds draws the names of its unfinished folders from there."""
     folders = []
-    original = tempfile.TemporaryDirectory
-
-    def watched(*arguments, **options):
-        folders.append(original(*arguments, **options))
-        return folders[-1]
-
-    monkeypatch.setattr(tempfile, "TemporaryDirectory", watched)
+    monkeypatch.setattr(
+        array_records,
+        "_move",
+        lambda finished, prepared: folders.append(finished.relative_to(prepared.parent).parts[0]),
+    )
     for place in ("a", "b"):
         random.seed(0)
         array_records.write(small.source, small.source.prepared_folder(tmp_path / place), small.train, small.test)
-    assert Path(folders[0].name).name != Path(folders[1].name).name
+    assert folders[0] != folders[1]
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from cnn_jax.data import array_records
+with array_records._staging(Path(sys.argv[1])) as folder:
+    (folder / "half.array_record").write_bytes(bytes(10))
+    print(folder.name, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_preparation_left_is_deleted_by_the_next_one_and_a_living_ones_is_not(
+    small, tmp_path: Path
+) -> None:
+    prepared = small.source.prepared_folder(tmp_path)
+    (prepared.parent / "incomplete.earlier_version").mkdir(parents=True)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(prepared.parent)],
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    killed, living = processes
+    names = [process.stdout.readline().strip() for process in processes if process.stdout]
+    killed.kill()
+    killed.communicate()
+    array_records.write(small.source, prepared, small.train, small.test)
+    left = {path.name for path in prepared.parent.iterdir()}
+    assert left == {prepared.name, names[1], f"{names[1]}.lock"}
+    living.communicate("", timeout=60)
+    assert [path.name for path in prepared.parent.iterdir()] == [prepared.name]
 
 
 def test_the_second_of_two_that_finish_keeps_the_first_ones_folder(small, tmp_path: Path) -> None:

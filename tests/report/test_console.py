@@ -1,6 +1,8 @@
 """The terminal gets tables with whole words and one line of progress; files get neither colours nor progress."""
 
+import contextlib
 import fcntl
+import io
 import os
 import pty
 import re
@@ -10,6 +12,9 @@ import sys
 import termios
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from cnn_jax.report.console import Console, fits
 from cnn_jax.report.tables import Table
@@ -34,11 +39,13 @@ with console.bar(epochs=3, epoch_steps=100) as show:
 """
 
 
-def on_terminal(code: str, columns: int) -> str:
-    """What a program writes to a terminal of this width."""
+def on_terminal(code: str, columns: int, **variables: str) -> str:
+    """What a program writes to a terminal of this width. variables: of its environment."""
     controller, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"TERM": "xterm"}
+    environment = (
+        {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"TERM": "xterm"} | variables
+    )
     command = [sys.executable, "-c", code]
     process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment)
     os.close(terminal)
@@ -96,3 +103,64 @@ def test_table_fits_into_as_many_columns_as_it_takes(row: list[str], capsys: pyt
     Console(progress=False).table(table)
     width = max(map(len, capsys.readouterr().out.splitlines()))
     assert fits(table, width) and not fits(table, width - 1)
+
+
+@pytest.mark.parametrize(
+    ("variables", "unwanted"),
+    [({"NO_COLOR": "1"}, r"\x1b\[[0-9;]*m"), ({"TERM": "dumb"}, r"\x1b| left"), ({"TERM": "unknown"}, r"\x1b| left")],
+    ids=str,
+)
+def test_terminal_without_colours_gets_none_and_one_that_moves_no_cursor_gets_no_bar(
+    variables: dict[str, str], unwanted: str
+) -> None:
+    written = on_terminal(
+        f"{PROGRESS}\nfrom cnn_jax.report.tables import Table; console.table({TABLE})", 80, **variables
+    )
+    assert "epoch 3 is done" in written
+    assert "lecture_cnn_no_pooling" in written
+    assert not re.search(unwanted, written)
+
+
+def test_help_and_list_fit_into_80_columns_with_whole_words() -> None:
+    for flag in ("--help", "--list"):
+        plain = subprocess.run([sys.executable, "run.py", flag], capture_output=True, text=True, timeout=60).stdout
+        shown = on_terminal(f"import run; run.main([{flag!r}])", 80)
+        assert max(map(len, shown.splitlines())) <= 80
+        assert shown.split() == plain.split()
+
+
+class Terminal(io.StringIO):
+    """A terminal, as wide as `$COLUMNS` says."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+CELLS = st.lists(st.text("abcW-.+%e1234名й", min_size=1, max_size=20), max_size=4).map(" ".join)
+TABLES = st.integers(1, 7).flatmap(
+    lambda columns: st.lists(st.lists(CELLS, min_size=columns, max_size=columns), min_size=2, max_size=4)
+)
+
+
+@given(table=TABLES, columns=st.integers(20, 130))
+def test_no_table_breaks_a_word_at_any_width(table: list[list[str]], columns: int) -> None:
+    shown = Terminal()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(shown):
+        patch.setenv("COLUMNS", str(columns))
+        patch.setenv("NO_COLOR", "1")
+        Console().table(Table("title", table[0], table[1:]))
+    words = re.split(r"[\s│┃]+", shown.getvalue())
+    assert {word for row in table for cell in row for word in cell.split()} <= set(words)
+
+
+WIDE = Table("名前", ["モデル", "p (Holm)"], [["畳み込みニューラルネットワーク", "2e-211"], ["dense", "0.5"]])
+
+
+def test_columns_of_wide_characters_are_as_wide_as_a_terminal_shows_them(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().table(WIDE)
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert len({cell_len(line) for line in lines}) == 1
+    assert any("2e-211" in line for line in lines)
+    assert any("畳み込みニューラルネットワーク" in line for line in lines)

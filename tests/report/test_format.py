@@ -1,6 +1,8 @@
 """Numbers read the same everywhere."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cnn_jax.report import format as written
 
@@ -46,3 +48,27 @@ def test_intervals_lists_and_counts() -> None:
     assert written.interval(None, written.points) == "-"
     assert [written.listed(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
     assert [written.counted(n, "seed") for n in (0, 1, 1234)] == ["0 seeds", "1 seed", "1,234 seeds"]
+
+
+@pytest.mark.parametrize(
+    ("share", "digits", "text"),
+    [
+        *((0.9998, 1, ">99.9 %"), (0.99996, 2, ">99.99 %"), (0.996, 0, ">99 %"), (0.9998, 2, "99.98 %")),
+        *((0.0004, 1, "<0.1 %"), (1e-12, 2, "<0.01 %"), (0.004, 0, "<1 %"), (0.0006, 1, "0.1 %")),
+        *((1.0, 1, "100.0 %"), (0.0, 2, "0.00 %"), (1.00001, 1, "100.0 %")),
+    ],
+)
+def test_share_that_is_not_quite_0_or_1_is_never_shown_so(share: float, digits: int, text: str) -> None:
+    assert written.percent(share, digits) == text
+
+
+@given(share=st.floats(0, 1), digits=st.integers(0, 3))
+def test_any_share_is_100_percent_or_0_percent_only_where_it_is(share: float, digits: int) -> None:
+    text = written.percent(share, digits)
+    assert (float(text.lstrip("<>").removesuffix(" %")) == 100 and text[0] != ">") == (share == 1)
+    assert (float(text.lstrip("<>").removesuffix(" %")) == 0 and text[0] != "<") == (share == 0)
+
+
+def test_estimated_share_that_is_not_quite_1_gets_the_digits_that_show_it() -> None:
+    assert written.percent_estimate({"mean": 0.99998, "interval": (0.99996, 1.0)}) == "99.998 ± 0.002 %"
+    assert written.percent_estimate({"mean": 1.0, "interval": None}) == "100.00 %"

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import resource
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +23,12 @@ from cnn_jax.studies.benchmark.layers import training_multiply_adds, working_lay
 from cnn_jax.studies.benchmark.timing import TimeBudget, Timing
 from cnn_jax.training.compiled import Training, compile_inference, compile_training
 from cnn_jax.training.mesh import make_mesh
+
+try:
+    import resource
+except ImportError:  # on Windows
+    resource = None  # type: ignore[assignment]
+
 
 # The names that --dtypes takes, and the Config fields that each of them sets.
 DTYPES: Mapping[str, Mapping[str, Any]] = {
@@ -168,31 +173,38 @@ def steps_of(training: Training) -> Callable[[int], Any]:
 
 def _require_memory(needed: int, batch_size: int) -> None:
     available = _available_memory()
-    if needed > available:
+    if available is not None and needed > available:
         raise InputError(
             f"--batch_sizes={batch_size}: needs {needed / 2**30:.1f} GiB of memory, and {available / 2**30:.1f} GiB "
             "are free. Use smaller batches."
         )
 
 
-def _available_memory() -> int:
-    """Bytes that a program may use on one device. On a CPU: the bytes that the system has free now."""
-    statistics = jax.devices()[0].memory_stats() or {}
-    return int(statistics.get("bytes_limit") or _available_host_memory())
+def _available_memory() -> int | None:
+    """Bytes that a program may use on one device. On a CPU: the bytes that the system has free now, if it says so."""
+    limit = (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
+    return int(limit) if limit else _available_host_memory()
 
 
-def _available_host_memory() -> int:
+def _available_host_memory() -> int | None:
     try:
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration):
+        if not hasattr(os, "sysconf"):  # on Windows
+            return None
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _peak_memory() -> int:
-    """The most bytes in use since the process started: on the first device if it counts them, else of the process."""
+def _peak_memory() -> int | None:
+    """The most bytes in use since the process started: on the first device if it counts them, else of the process.
+
+    None where the system does not say so, as Windows.
+    """
     statistics = jax.devices()[0].memory_stats() or {}
     if "peak_bytes_in_use" in statistics:
         return int(statistics["peak_bytes_in_use"])
+    if resource is None:
+        return None
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return used if sys.platform == "darwin" else 1024 * used  # macOS counts bytes, other systems kibibytes

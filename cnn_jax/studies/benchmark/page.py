@@ -64,7 +64,7 @@ def _speed_row(case: Record) -> list[str]:
         f"{case['images_per_second']:,.0f}",
         _billions(case["multiply_adds_per_second"]),
         MISSING if compile_seconds is None else duration(compile_seconds),
-        f"{case['peak_memory_bytes'] / 2**20:,.0f} MiB",
+        MISSING if case["peak_memory_bytes"] is None else f"{case['peak_memory_bytes'] / 2**20:,.0f} MiB",
     ]
 
 
@@ -143,8 +143,8 @@ def roofline_words(part: Record) -> str:
         return f"{words} XLA reports no count of operations here."
     off, name = max((abs(layer["operations"] / layer["operations_by_xla"] - 1), layer["name"]) for layer in layers)
     return (
-        f"{words} XLA's own count of operations in the forward pass is within {off:.2%} of the count by definition; "
-        f"the largest difference is in {name}."
+        f"{words} XLA's own count of operations in the forward pass is within {percent(off)} of the count by "
+        f"definition; the largest difference is in {name}."
     )
 
 

@@ -11,7 +11,7 @@ from cnn_jax.data.dataset import Dataset
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.models.graph import trace_graph
 from cnn_jax.report import graph, pictures
-from cnn_jax.report.format import loss
+from cnn_jax.report.format import loss, percent
 from cnn_jax.report.page import Figure, Section, Table
 from cnn_jax.studies.lesson.formats import Record
 from cnn_jax.studies.lesson.short_run import compiled, train_and_score
@@ -109,9 +109,9 @@ def _scores(record: Record) -> Table:
         [
             _QUESTIONS[name],
             loss(last[f"train_loss/{name}"]),
-            f"{100 * last[f'train_accuracy/{name}']:.2f}",
+            percent(last[f"train_accuracy/{name}"]).removesuffix(" %"),
             loss(score["loss"]),
-            f"{100 * score['accuracy']:.2f}",
+            percent(score["accuracy"]).removesuffix(" %"),
         ]
         for name, score in record["outputs"].items()
     ]

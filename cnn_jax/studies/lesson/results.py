@@ -137,7 +137,7 @@ def _summary(runs: Sequence[Record]) -> Table:
             f"{run['parameters']:,}",
             f"{len(run['rows'])}",
             loss(run["test_loss"]),
-            f"{100 * run['test_accuracy']:.2f}",
+            percent(run["test_accuracy"]).removesuffix(" %"),
             f"{len(run['wrong']):,} of {run['examples']:,}",
             f"{run['epoch_seconds']:.1f}",
         ]

@@ -9,7 +9,6 @@ import functools
 import itertools
 import math
 import multiprocessing
-import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset, split_training_images
 from cnn_jax.errors import DivergedError, MachineError, ProjectError
 from cnn_jax.experiment import Experiment, build
+from cnn_jax.output import lasting_output
 from cnn_jax.report.console import Console
 from cnn_jax.report.format import duration, loss, percent
 from cnn_jax.runs import signals
@@ -178,13 +178,10 @@ def _run_in_processes(workload: Workload, jobs: int, flags: SignalFlags) -> None
 
 
 def _start(processes: Sequence[Any]) -> None:
-    """Starts processes that ignore Ctrl-C: a terminal sends it to all processes, but this one ends the others."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    """Starts processes that ignore what a terminal sends to all processes: this one ends the others."""
+    with signals.blocked():
         for process in processes:
             process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end(processes: Sequence[Any]) -> None:
@@ -209,13 +206,14 @@ def _process(workload: Workload, next_index: Any, jax_settings: Mapping[str, Any
             raise MachineError("The process that started this one is gone.")
 
     try:
-        with signals.deferred() as flags, compilation.memory_errors_named():
+        with lasting_output(), signals.deferred() as flags, compilation.memory_errors_named():
             console = Console(progress=False)
             dataset = load_dataset(workload.experiment, workload.options, console)
             _work(workload, _shared_out(workload.trials, next_index), dataset, console, check)
     except ProjectError as error:
         if error.exit_code < 128:  # an interruption needs no message
-            print(f"{program.name()}: {error}", file=sys.stderr)
+            with lasting_output():
+                print(f"{program.name()}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
 
 
