@@ -53,7 +53,10 @@ class Output:
     def _wrapped(self, text: str) -> str:
         if "\x1b" in text or "\r" in text or not self._stream.isatty():
             return text
-        columns = os.get_terminal_size(self._stream.fileno()).columns or sys.maxsize  # 0: unknown
+        try:
+            columns = os.get_terminal_size(self._stream.fileno()).columns or sys.maxsize
+        except OSError:  # a window of an editor
+            return text
         return "\n".join(line if len(line) <= columns else wrapped(line, columns) for line in text.split("\n"))
 
     def _encodable(self, text: str) -> str:

@@ -35,6 +35,7 @@ OF_OS = ["getuid", "geteuid", "getgid", "sched_getaffinity", "sysconf", "uname",
 for place, names in ((signal, OF_SIGNAL), (os, OF_OS)):
     for name in names:
         delattr(place, name)
+os.process_cpu_count = os.cpu_count  # which would ask for the affinity
 sys.path.insert(0, sys.argv[1])
 import run
 for line in sys.argv[2:]:

@@ -194,6 +194,13 @@ def test_lines_on_a_terminal_are_broken_between_words_alone(columns: int) -> Non
         assert all(len(part) <= columns or len(part.split()) == 1 for part in shown.split("\n"))
 
 
+def test_window_that_says_it_is_a_terminal_and_has_no_size_gets_whole_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    window = io.StringIO()
+    monkeypatch.setattr(window, "isatty", lambda: True)
+    Output(window).write(LINES)
+    assert window.getvalue() == LINES
+
+
 def test_rest_of_a_description_stands_below_its_beginning() -> None:
     first, *rest = wrapped(LINES.splitlines()[-1], 80).split("\n")
     assert rest

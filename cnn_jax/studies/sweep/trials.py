@@ -160,7 +160,9 @@ def _line(trial: Trial, row: Row, total: int) -> str:
 def _run_in_processes(workload: Workload, jobs: int, flags: SignalFlags) -> None:
     """Runs the trials in several processes, until they are done, a signal arrives, or one of the processes dies."""
     context = multiprocessing.get_context("spawn")
-    arguments = (workload, context.Value("q", 0), compilation.settings())
+    with signals.blocked():  # multiprocessing starts a process of its own that watches over the number
+        next_index = context.Value("q", 0)
+    arguments = (workload, next_index, compilation.settings())
     processes = [context.Process(target=_process, args=arguments, daemon=True) for _ in range(jobs)]
     try:
         _start(processes)

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -236,6 +237,22 @@ def test_signal_ends_all_processes_without_a_traceback(
     assert ended.value.exit_code == 130
     assert not multiprocessing.active_children()
     assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_terminal_that_goes_away_ends_all_processes_of_a_sweep(
+    started_run: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    """It sends SIGHUP to all of them, also to the one that multiprocessing starts."""
+    flags = ("--mode=sweep", "--experiment=x_and_o", "--train_examples=640", "--validation_examples=100", "--jobs=2")
+    process = started_run(*flags, "--sweep=epochs=1,1000000", "--workdir=sweep", start_new_session=True)
+    rows = tmp_path / "sweep/sweep.jsonl"
+    while not (rows.exists() and rows.read_text()):
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGHUP)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (129, "run.py: Interrupted by SIGHUP.\n")
 
 
 def test_process_that_dies_is_reported_and_the_same_command_resumes(tried: Try, tmp_path: Path) -> None:
