@@ -512,16 +512,16 @@ FAULTS: dict[str, tuple[str, str]] = {
         "it gives bfloat16 (4, 9, 9, 1)",
     ),
     "dataset that is none": (
-        changed('dataset="x_and_o"', 'dataset="images"').replace(
-            'models={"net": Net},', 'models={"net": Net}, datasets={"images": lambda: 3},  # HERE'
+        changed('dataset="x_and_o"', 'dataset="mine"').replace(
+            'models={"net": Net},', 'models={"net": Net}, datasets={"mine": lambda: 3},  # HERE'
         ),
-        "--dataset=images: gives int, not a Dataset. Make one with Dataset.from_arrays",
+        "--dataset=mine: gives int, not a Dataset. Make one with Dataset.from_arrays",
     ),
     "dataset that raises": (
-        changed('dataset="x_and_o"', 'dataset="images"').replace(
-            'models={"net": Net},', 'models={"net": Net}, datasets={"images": lambda: open("not_there")},  # HERE'
+        changed('dataset="x_and_o"', 'dataset="mine"').replace(
+            'models={"net": Net},', 'models={"net": Net}, datasets={"mine": lambda: open("not_there")},  # HERE'
         ),
-        "the dataset images: FileNotFoundError",
+        "the dataset mine: FileNotFoundError",
     ),
     "task that is none": (
         changed('dataset="x_and_o"', 'task="question", dataset="x_and_o"').replace(

@@ -147,7 +147,7 @@ def _split(name: str, images: Any, labels: Any) -> Split:
 
 def _require_bytes(spec: Spec, train: Split) -> None:
     """Raises InputError where inputs would be almost 0: bytes of 0 and 1 that are divided by 255 once more."""
-    if spec.scale == UNIT and train.images.max() <= 1:
+    if spec.scale == UNIT and train.images.max() == 1:
         raise InputError(
             f"{spec.name}: train_images: the largest value is {train.images.max()}. Bytes from 0 to 255 are expected, "
             "which are divided by 255 later: multiply the images by 255, or give scale=1.0."

@@ -130,5 +130,5 @@ def test_logits_of_bfloat16_are_scored_in_float32() -> None:
 
 @pytest.mark.parametrize("labels", [LABELS - 1, LABELS + 2**32])
 def test_labels_that_are_no_classes_are_refused(labels: np.ndarray) -> None:
-    with pytest.raises(InputError, match=r"^train_labels: from .* to .*, expected classes from 0\.$"):
+    with pytest.raises(InputError, match=r"^arrays: train_labels: from .* to .*, expected classes from 0\.$"):
         Dataset.from_arrays(IMAGES, labels, IMAGES, LABELS)
