@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,15 @@ jax.devices = lambda *arguments: all_devices(*arguments)[:visible_devices]
 hypothesis.settings.register_profile("project", deadline=None, derandomize=True, max_examples=200)
 hypothesis.settings.register_profile("long", deadline=None, max_examples=10_000)
 hypothesis.settings.load_profile("project")
+
+
+def first_quick(cases: Iterable[Any]) -> list[Any]:
+    """The cases of a test that takes long: the first one runs by default, the others with `-m slow`."""
+    first, *others = cases
+    return [
+        first,
+        *(pytest.param(*(case if type(case) is tuple else (case,)), marks=pytest.mark.slow) for case in others),
+    ]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -113,6 +113,7 @@ def test_same_command_finds_its_run_finished_and_other_pictures_are_refused(run_
     assert (other.returncode, "other data" in other.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_models_are_compared_on_pictures(run_py: Run, shapes: Path, tmp_path: Path, browser: Browser) -> None:
     given = ("--dataset=images", f"--dataset_dir={shapes}", "--dataset.size=12", "--epochs=1", "--seeds=2")
     compared = run_py("--mode=compare", "--experiments=dense,logistic", *given, "--workdir=out")

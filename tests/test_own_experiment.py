@@ -125,6 +125,7 @@ def result(folder: Path) -> dict:
     return json.loads((folder / "result.json").read_text())
 
 
+@pytest.mark.slow
 def test_starter_file_passes_the_check_and_trains(run_py: Run, tmp_path: Path) -> None:
     made = run_py("--mode=new", "--output=folder/start.py")
     assert (made.returncode, made.stderr) == (0, "")
@@ -275,6 +276,7 @@ def test_export_of_an_own_model_gives_the_logits_of_the_run(
         np.testing.assert_allclose(jax.device_get(program.call(images)), arrays["logits"][:50], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_comparison_with_a_shipped_experiment_shows_own_metrics_without_a_verdict(
     run_py: Run, tmp_path: Path, browser: Browser
 ) -> None:

@@ -219,6 +219,7 @@ def test_compare_writes_its_record_table_and_page(run_py: Run, tmp_path: Path) -
     assert (again.returncode, "compare.json exists already" in again.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_compare_trains_experiments_and_goes_on_with_them(run_py: Run, tmp_path: Path) -> None:
     few = ("--mode=compare", "--experiments=logistic,dense", "--train_examples=640", "--epochs=1")
     finished = run_py(*few, "--seeds=2")
@@ -635,6 +636,7 @@ def test_progress_bar_moves_on_a_terminal(started_run: Start) -> None:
     assert sorted(gaps)[len(gaps) // 2] < 1.0
 
 
+@pytest.mark.slow
 def test_deterministic_run_says_its_price_and_leaves_a_record(run_process: Run, run_py: Run, tmp_path: Path) -> None:
     finished = run_process(*SHORT, "--deterministic", "--workdir=run")
     assert (finished.returncode, finished.stderr) == (

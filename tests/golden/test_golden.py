@@ -304,6 +304,7 @@ def test_results_of_the_first_version_have_their_cross_entropy_as_a_metric(store
     assert (result.main_output, result.main) == ("digit", (0.3, 0.9))
 
 
+@pytest.mark.slow
 def test_rows_after_a_checkpoint_of_the_first_version_have_the_norms_that_are_known(
     command: Command, stored: Path
 ) -> None:

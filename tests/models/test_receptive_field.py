@@ -9,6 +9,7 @@ from flax import linen as nn
 from cnn_jax.experiment import Experiment, build_module
 from cnn_jax.models.layers import Conv, MaxPool
 from cnn_jax.models.receptive_field import Field, Window, computed, measured, window
+from tests.conftest import first_quick
 from tests.models.branching import INPUTS, Branching
 
 
@@ -29,10 +30,12 @@ def agree(module: nn.Module, inputs: object) -> dict[str, tuple[int, int]]:
 
 @pytest.mark.parametrize(
     ("settings", "sizes"),
-    [  # the lecture's
-        ({"pooling": False}, [3, 5, 7]),
-        ({"pooling": True}, [3, 4, 8, 10, 18]),
-    ],
+    first_quick(
+        [  # the lecture's
+            ({"pooling": False}, [3, 5, 7]),
+            ({"pooling": True}, [3, 4, 8, 10, 18]),
+        ]
+    ),
 )
 def test_lecture_cnn_sees_what_the_lecture_says(settings: dict, sizes: list[int]) -> None:
     # Fields do not depend on the number of filters; few of them are measured faster.
@@ -46,12 +49,14 @@ def test_lecture_cnn_sees_what_the_lecture_says(settings: dict, sizes: list[int]
 
 @pytest.mark.parametrize(
     ("settings", "shape"),
-    [
-        ({"widths": (4, 4), "kernel_size": 5}, (30, 27, 3)),
-        ({"widths": (3, 3, 3), "kernel_size": 2}, (21, 24, 1)),
-        ({"widths": (16, 16), "pooling": False}, (12, 12, 1)),  # wide enough for the fast 3 x 3 convolution
-        ({"model": "dense", "widths": (5,)}, (9, 8, 1)),
-    ],
+    first_quick(
+        [
+            ({"widths": (4, 4), "kernel_size": 5}, (30, 27, 3)),
+            ({"widths": (3, 3, 3), "kernel_size": 2}, (21, 24, 1)),
+            ({"widths": (16, 16), "pooling": False}, (12, 12, 1)),  # wide enough for the fast 3 x 3 convolution
+            ({"model": "dense", "widths": (5,)}, (9, 8, 1)),
+        ]
+    ),
 )
 def test_computed_fields_are_the_measured_ones(settings: dict, shape: tuple[int, ...]) -> None:
     assert agree(build_module(Experiment().vary(settings), 10), images(*shape))

@@ -13,6 +13,7 @@ from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from cnn_jax.ops.operators import convolution, convolution_max_pool, max_pool
+from tests.conftest import first_quick
 
 # What LLVM does to a program changes neither its operations nor, much, its numbers, and takes most of the time.
 QUICKLY = {"xla_backend_optimization_level": "0"}
@@ -108,7 +109,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("padding", ["VALID", "SAME"])
-@pytest.mark.parametrize(("images", "kernel"), SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize(("images", "kernel"), first_quick(SHAPES.values()), ids=SHAPES)
 def test_convolution_equals_stock_in_every_form_that_the_cpu_chooses(images, kernel, padding):
     operands = normal(0, images), normal(1, kernel)
 
@@ -170,7 +171,7 @@ def test_nan_reaches_the_output_of_max_pool_and_keeps_its_windows_gradient(place
     assert float(jax.grad(lambda images: max_pool(images)[0, 0, 0, 0])(images).sum()) == 1.0
 
 
-@pytest.mark.parametrize("channels", [(1, 5), (16, 16)], ids=["patches", "tiles"])
+@pytest.mark.parametrize("channels", [(1, 5), pytest.param((16, 16), marks=pytest.mark.slow)], ids=["patches", "tiles"])
 @pytest.mark.parametrize("axes", [(0, None), (None, 0)], ids=["images", "kernels"])
 def test_operators_hold_under_vmap(axes, channels):
     def both(images, kernel):
@@ -246,7 +247,7 @@ def test_training_loop_on_cpu_has_no_select_and_scatter_and_only_convolutions_th
     assert "rhs_reversal" not in hlo and "batch_group_count" not in hlo
 
 
-@pytest.mark.parametrize("shape", ["one channel", "many blocks", "wide kernel"])
+@pytest.mark.parametrize("shape", first_quick(["one channel", "many blocks", "wide kernel"]))
 @pytest.mark.parametrize("operator", [convolution, convolution_max_pool])
 def test_images_gradient_is_not_computed_where_nobody_asks_for_it(operator, shape):
     images, kernel = SHAPES[shape]

@@ -18,6 +18,7 @@ from rich.cells import cell_len
 
 from cnn_jax.report.console import Console, fits
 from cnn_jax.report.tables import Table
+from tests.conftest import first_quick
 
 TABLE = Table(
     "Scores",
@@ -59,7 +60,7 @@ def on_terminal(code: str, columns: int, **variables: str) -> str:
     return written.decode()
 
 
-@pytest.mark.parametrize("columns", [40, 80, 120])
+@pytest.mark.parametrize("columns", first_quick([40, 80, 120]))
 def test_progress_is_one_line_of_the_terminal_that_disappears(columns: int) -> None:
     written = on_terminal(PROGRESS, columns)
     assert "\x1b[?25l" not in written.rpartition("\x1b[?25h")[2], "the cursor is hidden"

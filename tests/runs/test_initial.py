@@ -26,6 +26,7 @@ from cnn_jax.runs.result import Result
 from cnn_jax.runs.seeds import execute_seeds
 from cnn_jax.training import loop
 from tests import bitwise_diff
+from tests.conftest import first_quick
 from tests.data import archives
 
 TINY = Experiment().vary(
@@ -140,7 +141,7 @@ def test_resumed_run_equals_the_uninterrupted_one_and_needs_the_old_run_no_more(
     assert (tmp_path / "run" / "result.json").exists()
 
 
-@pytest.mark.parametrize("strategy", ["loop", "vmap"])
+@pytest.mark.parametrize("strategy", first_quick(["loop", "vmap"]))
 def test_all_seeds_start_from_the_same_parameters(
     pretrained: Path, tmp_path: Path, drawn_data_dir: Path, strategy: str
 ) -> None:

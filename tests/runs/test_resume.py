@@ -24,6 +24,7 @@ from cnn_jax.runs.result import Result
 from cnn_jax.training import loop
 from cnn_jax.training.compiled import compile_all
 from tests import bitwise_diff
+from tests.conftest import first_quick
 
 TINY = Experiment().vary(
     experiment="tiny",
@@ -109,7 +110,7 @@ def test_comparison_sees_every_difference(copy: Path, whole: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("step", [1, 7, 10, 11, 19])
+@pytest.mark.parametrize("step", first_quick([1, 7, 10, 11, 19]))
 def test_killed_run_goes_on_and_equals_the_uninterrupted_one_to_the_bit(
     ended: Callable, train: Callable[..., Result], whole: Path, tmp_path: Path, step: int
 ) -> None:
@@ -119,6 +120,7 @@ def test_killed_run_goes_on_and_equals_the_uninterrupted_one_to_the_bit(
     assert_same(tmp_path / "run", whole)
 
 
+@pytest.mark.slow
 def test_run_killed_again_and_again_equals_the_uninterrupted_one(
     ended: Callable, train: Callable[..., Result], whole: Path, tmp_path: Path
 ) -> None:
@@ -248,7 +250,7 @@ def damage(place: Path, how: str) -> None:
             largest.symlink_to(place / "elsewhere")
 
 
-@pytest.mark.parametrize("how", ["truncated", "emptied", "one byte flipped", "replaced by a link"])
+@pytest.mark.parametrize("how", first_quick(["truncated", "emptied", "one byte flipped", "replaced by a link"]))
 def test_damaged_checkpoint_is_said_and_the_one_before_it_used(
     train: Callable[..., Result], whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str
 ) -> None:

@@ -26,6 +26,7 @@ from cnn_jax.runs.seeds import execute_seeds
 from cnn_jax.runs.seeds_result import SeedsResult, read_seeds_result
 from cnn_jax.training import loop
 from tests import bitwise_diff
+from tests.conftest import first_quick
 
 TINY = Experiment().vary(
     experiment="tiny",
@@ -185,7 +186,7 @@ def test_all_seeds_are_compiled_once(
     assert counts == [5, 5]  # start, order, chunk, inference on validation and test images
 
 
-@pytest.mark.parametrize(("seed", "step"), [(5, 1), (6, 7), (6, 10), (7, 19)])
+@pytest.mark.parametrize(("seed", "step"), first_quick([(5, 1), (6, 7), (6, 10), (7, 19)]))
 def test_killed_in_a_seed_it_goes_on_there_to_the_same_bits(
     ended: Callable[..., None], train: Train, whole: Callable[[str], Path], tmp_path: Path, seed: int, step: int
 ) -> None:
@@ -244,7 +245,7 @@ def test_seed_that_was_deleted_is_trained_again_alone_and_the_finished_ones_of_i
     assert_same(tmp_path / "run", whole("alone"), seeds=(6,))
 
 
-@pytest.mark.parametrize("recorded", ["567", [5, 6, "7"], [[5, 6], 7], [6.0, True]], ids=repr)
+@pytest.mark.parametrize("recorded", first_quick(["567", [5, 6, "7"], [[5, 6], 7], [6.0, True]]), ids=repr)
 def test_damaged_record_of_who_trains_together_does_no_harm(
     ended: Callable[..., None], train: Train, whole: Callable[[str], Path], tmp_path: Path, recorded: Any
 ) -> None:
@@ -330,6 +331,7 @@ def test_fewer_seeds_than_there_are_are_refused(train: Train, copy: Path) -> Non
     assert content(copy) == before
 
 
+@pytest.mark.slow
 def test_seeds_under_way_together_are_added_to(
     ended: Callable[..., None], train: Train, whole: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -342,7 +344,7 @@ def test_seeds_under_way_together_are_added_to(
     assert_same(tmp_path / "run", whole("vmap"))
 
 
-@pytest.mark.parametrize("strategy", ["loop", "vmap"])
+@pytest.mark.parametrize("strategy", first_quick(["loop", "vmap"]))
 def test_epochs_may_be_added(train: Train, copy: Path, tmp_path: Path, strategy: str) -> None:
     longer = TINY.vary(epochs=3)
     assert [seed.epochs for seed in train(3, strategy, experiment=longer).seeds] == [3, 3, 3]
@@ -453,7 +455,9 @@ def test_seed_that_diverges_together_with_others_is_recorded(train: Train, tmp_p
     assert [seed.steps for seed in result.seeds] == [seed.steps for seed in alone.seeds]
 
 
-@pytest.mark.parametrize(("bytes_limit", "said"), [(1, "more memory than there is"), (1 << 40, "as they began")])
+@pytest.mark.parametrize(
+    ("bytes_limit", "said"), first_quick([(1, "more memory than there is"), (1 << 40, "as they began")])
+)
 def test_auto_does_without_what_the_memory_does_not_hold(
     train: Train,
     monkeypatch: pytest.MonkeyPatch,

@@ -27,7 +27,7 @@ from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.seeds import execute_seeds
 from cnn_jax.training import loop
 from tests import bitwise_diff
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, first_quick
 from tests.runs.test_kills import Program, require_same_bits_after_kills
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -240,6 +240,7 @@ def test_library_of_pip_install_user_is_no_part_of_a_file_in_the_home_folder(tmp
     assert (finished.stdout, finished.stderr) == ("mine.py\n", "")
 
 
+@pytest.mark.slow
 def test_training_on_after_a_module_of_a_package_changed_is_refused(run_py: Run, mine: Path, tmp_path: Path) -> None:
     (tmp_path / "measures").mkdir()
     (tmp_path / "measures/__init__.py").write_text("from .one import confidence\n")
@@ -304,6 +305,7 @@ def test_seeds_are_not_resumed_after_the_code_changed(run_py: Run, tmp_path: Pat
     assert content(tmp_path / "run") == before
 
 
+@pytest.mark.slow
 def test_sweep_is_not_resumed_after_the_code_changed(run_py: Run, tmp_path: Path, mine: Path) -> None:
     sweep = ("--mode=sweep", "--experiment=mine.py", "--sweep=width=2,3", "--seeds=1", "--epochs=1", "--workdir=sweep")
     assert run_py(*sweep).returncode == 0
@@ -403,7 +405,7 @@ def test_run_killed_at_several_steps_comes_to_the_same_bits(
     assert_same(mine.parent / "run", trained / "run", mine)
 
 
-@pytest.mark.parametrize("ending", ["end of epoch", "signal"])
+@pytest.mark.parametrize("ending", first_quick(["end of epoch", "signal"]))
 @pytest.mark.parametrize("seeds", [{}, {"seeds": 2, "seed_strategy": "vmap"}], ids=["alone", "together"])
 def test_checkpoint_of_the_last_step_holds_what_was_scored(
     train: Callable[..., None], run_py: Run, mine: Path, tmp_path: Path, ending: str, seeds: dict[str, Any]
@@ -421,6 +423,7 @@ def test_checkpoint_of_the_last_step_holds_what_was_scored(
         assert seed["loss"] == pytest.approx(run.finished_result().test_loss, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_seeds_killed_together_come_to_the_same_bits(
     train: Callable[..., None], mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -482,7 +485,7 @@ def test_own_file_killed_20_times_at_random_moments_comes_to_the_same_bits(
 NAMES = ["random.py", "my first net.py", "моя сеть.py", "from.py", "shared.measures.py"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", first_quick(NAMES))
 def test_file_of_any_name_trains(run_py: Run, tmp_path: Path, name: str) -> None:
     write(tmp_path, name)
     trained = run_py(f"--experiment={name}", "--epochs=1", "--train_examples=64", "--workdir=run")

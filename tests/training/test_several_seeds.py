@@ -41,7 +41,8 @@ ON_ONE, ALONG_DATA, ALONG_SEED, ALONG_BOTH = (3, 1, (1, 1)), (3, 4, (1, 4)), (4,
     ("experiment", "num_seeds", "devices", "shape"),
     [
         (CNN, *ON_ONE),
-        *(pytest.param(experiment, *ALONG_BOTH, marks=pytest.mark.devices(4)) for experiment in (CNN, WINOGRAD, DENSE)),
+        *(pytest.param(experiment, *ALONG_BOTH, marks=pytest.mark.devices(4)) for experiment in (CNN, DENSE)),
+        pytest.param(WINOGRAD, *ALONG_BOTH, marks=[pytest.mark.devices(4), pytest.mark.slow]),
         *(
             pytest.param(CNN, *mesh, marks=[pytest.mark.devices(4), pytest.mark.long])
             for mesh in (ALONG_DATA, ALONG_SEED)

@@ -73,6 +73,7 @@ class Normalized(nn.Module):
         return nn.Dense(self.classes)(nn.relu(x).mean((1, 2)))
 
 
+@pytest.mark.slow
 def test_own_model_has_maps_and_filters_too(drawn_spec: Spec) -> None:
     experiment = Experiment(models={"normalized": Normalized}).vary(model="normalized")
     variables = build(experiment, drawn_spec).init(jax.random.key(0))
@@ -85,6 +86,7 @@ def test_own_model_has_maps_and_filters_too(drawn_spec: Spec) -> None:
     require_described_figures(features.section(record))
 
 
+@pytest.mark.slow
 def test_model_with_two_inputs_and_outputs_has_maps_too(drawn_spec: Spec) -> None:
     record, _ = computed(drawn_spec, model="two_inputs_two_outputs", task="with_metadata", widths=(4, 8))
     assert record["maps"]["Conv_0"].shape == (26, 26, 4)

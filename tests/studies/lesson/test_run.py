@@ -48,6 +48,7 @@ def finished_run(drawn_data_dir: Path, tmp_path_factory: pytest.TempPathFactory)
     return workdir
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small", "nothing_is_unpickled")
 def test_lesson_of_a_finished_run_is_one_sound_page_with_every_array_documented(
     finished_run: Path, drawn_data_dir: Path, tmp_path: Path, browser: Browser

@@ -80,6 +80,7 @@ def test_one_sixth_of_the_training_images_is_held_out_by_default(swept: Swept) -
     assert record["base"]["validation_examples"] == record["search"]["validation_examples"] == 1_000
 
 
+@pytest.mark.slow
 def test_more_settings_may_win_and_the_earlier_winner_stays(swept: Swept, tmp_path: Path) -> None:
     first = swept("learning_rate=1e-5", base=TINY.replace(epochs=3))
     again = swept("learning_rate=1e-5", base=TINY.replace(epochs=3))
@@ -95,6 +96,7 @@ def test_more_settings_may_win_and_the_earlier_winner_stays(swept: Swept, tmp_pa
     assert anew["base"]["epochs"] == 1
 
 
+@pytest.mark.slow
 def test_samples_are_drawn_by_the_seed(swept: Swept) -> None:
     record = swept("learning_rate=1e-4:1e-2:log; batch_size=10:20:lin", samples=3, seeds=1)
     assert record["search"]["settings"] == 3
@@ -128,6 +130,7 @@ def test_sweep_with_another_config_or_other_data_is_refused(
         swept("epochs=1", jobs=2)
 
 
+@pytest.mark.slow
 def test_killed_sweep_resumes_and_gives_the_same_record(
     run_py: Callable[..., subprocess.CompletedProcess[str]],
     started_run: Callable[..., subprocess.Popen[str]],

@@ -28,6 +28,7 @@ from cnn_jax.studies.sweep.trials import Workload, all_trials, run_trials
 from cnn_jax.training import loop
 from cnn_jax.training.compiled import compile_inference, compile_training
 from cnn_jax.training.mesh import make_mesh
+from tests.conftest import first_quick
 
 BASE = Experiment().vary(
     experiment="tiny", model="dense", widths=(8,), train_examples=100, validation_examples=50, batch_size=20, epochs=1
@@ -213,7 +214,7 @@ def test_several_processes_run_the_same_trials(tried: Try) -> None:
     assert without_times(tried(RATES, jobs=2)) == without_times(tried(RATES, folder="other"))
 
 
-@pytest.mark.parametrize("while_they", ["start", "train"])
+@pytest.mark.parametrize("while_they", first_quick(["start", "train"]))
 def test_signal_ends_all_processes_without_a_traceback(
     tried: Try, tmp_path: Path, capfd: pytest.CaptureFixture[str], while_they: str
 ) -> None:
