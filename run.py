@@ -366,7 +366,10 @@ def _separated(arguments: list[str], values: flags.FlagValues) -> tuple[list[str
 def _no_flag(word: str, arguments: list[str], values: flags.FlagValues) -> InputError:
     """The error for a word that belongs to no flag, because a value with spaces has several words."""
     before = arguments[: arguments.index(word)] if word in arguments else []  # it may come from a --flagfile
-    first = next((index for index, other in reversed(list(enumerate(before))) if other.startswith("-")), None)
+    first = next(
+        (index for index, other in reversed(list(enumerate(before))) if other.startswith("-") and other.strip("-")),
+        None,
+    )
     said = f"{word!r} is no flag: "
     if first is None:
         return InputError(f"{said}flags look like --epochs=3. See --help.")
@@ -379,7 +382,7 @@ def _no_flag(word: str, arguments: list[str], values: flags.FlagValues) -> Input
     is_list = flag is None or (FIELDS[name].is_tuple if name in FIELDS else "," in _placeholder(name))
     if is_list and len(words) > 1:
         return InputError(f"{said}several values have commas and no spaces between them: --{name}={','.join(words)}.")
-    if len(words) == 1:
+    if before[first].endswith("="):
         return InputError(f"{said}there are no spaces around the equals sign: --{name}={words[0]}.")
     return InputError(f"{said}--{name} takes one value. If it has spaces, put it in quotes.")
 
