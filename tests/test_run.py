@@ -350,6 +350,7 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--no-pooling"], "Did you mean --nopooling?"),
         (["--model=CNN"], "Did you mean cnn?"),
         (["--widths", "16", "32"], "several values have commas and no spaces between them: --widths=16,32."),
+        (["--batch_size", "32", "--widths", "16", "32"], "no spaces between them: --widths=16,32."),
         (["--widths=16,", "32", "--epochs=3"], "no spaces between them: --widths=16,32."),
         (["--widths=[16, 32]"], "must be a whole number; several have commas alone between them: 16,32."),
         (["--widths=16 32"], "must be a whole number; several have commas alone between them: 16,32."),
