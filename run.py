@@ -386,12 +386,11 @@ def _separated(arguments: list[str], values: flags.FlagValues) -> tuple[list[str
 
 def _no_flag(word: str, arguments: list[str], values: flags.FlagValues) -> InputError:
     """The error for a word that belongs to no flag, because a value with spaces has several words."""
-    before = arguments[: arguments.index(word)] if word in arguments else []  # it may come from a --flagfile
-    first = next((index for index, other in reversed(list(enumerate(before))) if other.startswith("-")), None)
+    first = _flag_before(word, arguments)
     said = f"{word!r} is no flag: "
     if first is None:
         return InputError(f"{said}flags look like --epochs=3. See --help.")
-    name, _, text = before[first].lstrip("-").partition("=")
+    name, equals, text = arguments[first].lstrip("-").partition("=")
     rest = list(itertools.takewhile(lambda other: not other.startswith("-"), arguments[first + 1 :]))
     words = [part for other in (text, *rest) for part in other.strip("[]()=").split(",") if part]
     flag = _known(name, values)
@@ -400,9 +399,19 @@ def _no_flag(word: str, arguments: list[str], values: flags.FlagValues) -> Input
     is_list = flag is None or (FIELDS[name].is_tuple if name in FIELDS else "," in _placeholder(name))
     if is_list and len(words) > 1:
         return InputError(f"{said}several values have commas and no spaces between them: --{name}={','.join(words)}.")
-    if len(words) == 1:
+    if equals and not text:
         return InputError(f"{said}there are no spaces around the equals sign: --{name}={words[0]}.")
     return InputError(f"{said}--{name} takes one value. If it has spaces, put it in quotes.")
+
+
+def _flag_before(word: str, arguments: list[str]) -> int | None:
+    """Where the flag is that a stray word follows; None where there is none, or where a --flagfile has the word."""
+    places = [place for place, other in enumerate(arguments) if other == word]
+    after_value = [place for place in places if place and not arguments[place - 1].startswith("-")]
+    after_equals = [place for place in places if place and "=" in arguments[place - 1]]
+    end = min(after_value + after_equals or places, default=0)
+    named = [place for place in range(end) if arguments[place].startswith("-") and arguments[place].strip("-")]
+    return named[-1] if named else None
 
 
 def _placeholder(name: str) -> str:

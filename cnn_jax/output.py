@@ -9,7 +9,17 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
 # What stands for a character that the terminal cannot show. Others are written out, as in `\xe9`.
-_PLAIN = {"±": "+-", "µ": "u", "·": "|", "\u00d7": "x", "\u2212": "-", "\u2013": "-", "\u2026": "..."}
+_PLAIN = {
+    "±": "+-",
+    "µ": "u",
+    "·": "|",
+    "\u00d7": "x",
+    "\u2212": "-",
+    "\u2013": "-",
+    "\u2026": "...",
+    "\u2076": "^6",
+    "\u2079": "^9",
+}
 
 
 class Output:

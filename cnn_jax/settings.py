@@ -56,7 +56,14 @@ class Setting:
             return None
         if not self.is_tuple:
             return _read(self.type, text)
-        return tuple(_read(self.type, part.strip()) for part in text.removesuffix(",").split(",") if text != "()")
+        try:
+            return tuple(_read(self.type, part.strip()) for part in text.removesuffix(",").split(",") if text != "()")
+        except ValueError as error:
+            words = re.findall(r"[^][(),\s]+", text)
+            hint = (
+                f"; several have commas alone between them: {','.join(words)}" if re.search(r"[][()\s]", text) else ""
+            )
+            raise ValueError(f"{error}{hint}") from None
 
     def check(self, value: Any, flag: str = "") -> Any:
         """The value, normalized: a whole number to float, a list to a tuple. Raises InputError if it is not allowed.
