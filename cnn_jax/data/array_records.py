@@ -115,13 +115,19 @@ def _staging(parent: Path) -> Iterator[Path]:
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
     """Holds the lock of a folder. Raises filelock.Timeout at once if another process holds it."""
-    lock = filelock.FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0)
-    with lock:
+    lock, is_anothers = filelock.FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0), False
+    try:
         try:
-            yield
-        finally:
+            lock.acquire()
+        except filelock.Timeout:
+            is_anothers = True
+            raise
+        yield
+    finally:  # also where a signal came while the lock was taken
+        if not is_anothers:
             with suppress(OSError):  # Windows deletes no open file
                 Path(lock.lock_file).unlink()
+        lock.release()
 
 
 def _move(finished: Path, prepared: Path) -> None:

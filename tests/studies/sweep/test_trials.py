@@ -20,6 +20,7 @@ from cnn_jax.data.dataset import Dataset, split_training_images
 from cnn_jax.errors import InputError, Interrupted, MachineError
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.report.console import Console
+from cnn_jax.runs import machine
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.sweep import trials as sweep_trials
 from cnn_jax.studies.sweep.directory import Row, SweepDirectory
@@ -61,7 +62,9 @@ def tried(dataset: Dataset, drawn_data_dir: Path, tmp_path: Path) -> Try:
             all_trials(base, grid(parse_dimensions(text, base)), seeds),
         )
         with directory.locked(print):
-            directory.begin(base, {"data_fingerprint": images.fingerprint}, overwrite=False)
+            directory.begin(
+                base, machine.describe([]) | {"data_fingerprint": images.fingerprint}, print, overwrite=False
+            )
             known = directory.finished_rows(base)
             left = [trial for trial in trials if trial.config not in known]
             workload = Workload(base, left, len(trials), directory, RunOptions(data_dir=drawn_data_dir))
@@ -163,7 +166,7 @@ def test_trial_with_an_incomplete_row_is_run_again(
 )
 def test_damaged_rows_are_refused(tmp_path: Path, line: str) -> None:
     directory = SweepDirectory(tmp_path)
-    directory.begin(BASE, {"data_fingerprint": "f"}, overwrite=False)
+    directory.begin(BASE, machine.describe([]) | {"data_fingerprint": "f"}, print, overwrite=False)
     numbers = ("validation_loss", "validation_accuracy", "train_loss", "train_accuracy", "seconds", "images_per_second")
     row: dict[str, Any] = {"settings": {}, "seed": 0, "status": "done", "epochs": 1, "steps": 5} | dict.fromkeys(
         numbers, 1
@@ -182,7 +185,7 @@ def test_damaged_rows_are_refused(tmp_path: Path, line: str) -> None:
 
 def test_row_that_does_not_fit_on_the_disk_is_reported_and_dropped(tmp_path: Path) -> None:
     directory, limits = SweepDirectory(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
-    directory.begin(BASE, {"data_fingerprint": "f"}, overwrite=False)
+    directory.begin(BASE, machine.describe([]) | {"data_fingerprint": "f"}, print, overwrite=False)
     resource.setrlimit(resource.RLIMIT_FSIZE, (5, limits[1]))  # a file takes five bytes, as on a disk that is full
     try:
         with pytest.raises(MachineError, match=r"sweep\.jsonl: cannot be written: No space left"):
@@ -190,7 +193,7 @@ def test_row_that_does_not_fit_on_the_disk_is_reported_and_dropped(tmp_path: Pat
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (tmp_path / "sweep.jsonl").read_text() == '{"see'
-    directory.begin(BASE, {"data_fingerprint": "f"}, overwrite=False)
+    directory.begin(BASE, machine.describe([]) | {"data_fingerprint": "f"}, print, overwrite=False)
     assert (tmp_path / "sweep.jsonl").read_text() == ""
 
 
