@@ -121,7 +121,7 @@ MODES: Mapping[str, Mode] = {
     ),
     "predict": Mode(
         "cnn_jax.studies.predict.run",
-        "name the digits in your own pictures (--images) with a finished run (--workdir)",
+        "say what your own pictures (--images) show, with a finished run (--workdir)",
         ("workdir", "compilation_cache", "experiment", "images", "output"),
         takes="none",
     ),
@@ -266,7 +266,7 @@ MODE_FLAGS: Mapping[str, Flag] = {
     ),
     "test_image": _integer("follow this test image through the network, ordered as in tensorflow_datasets; default 0"),
     "corruptions": _names("corrupt the test images in these ways, or in all; writes record and page"),
-    "images": _path("a PNG or JPEG file, or a folder of them (folders in it are not searched)"),
+    "images": _path("a picture file, or a folder of them (folders in it are not searched)"),
     "graph": _path("draw the model's graph into this new SVG file"),
     "batch_sizes": _integers("batch sizes to measure; default 64,256,1024"),
     "dtypes": _names("float32, tensorfloat32, bfloat16; default: all that the device has"),

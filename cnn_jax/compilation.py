@@ -204,7 +204,9 @@ def use_persistent_cache(folder: Path | None = None) -> None:
         raise UnusableCacheError(f"{path}: it belongs to another user")
     others_may_move_it = around.st_mode & stat.S_IWOTH and not around.st_mode & stat.S_ISVTX
     if os.name == "posix" and (status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or others_may_move_it):
-        raise UnusableCacheError(f"{path}: others may write to it. Use chmod 700 on it and on the folder around it")
+        raise UnusableCacheError(
+            f"{path}: others may write to it. Name a folder of your own: JAX_COMPILATION_CACHE_DIR"
+        )
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise UnusableCacheError(f"{path}: {os.strerror(errno.EACCES)}")
     jax.config.update("jax_compilation_cache_dir", str(path))
@@ -231,7 +233,8 @@ def _cache_folder() -> Path:
         return Path(os.path.expanduser(named))
     home = os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     if not os.path.isabs(home):
-        raise UnusableCacheError("there is no home folder")
+        is_named = bool(os.environ.get("XDG_CACHE_HOME"))
+        raise UnusableCacheError("XDG_CACHE_HOME is no absolute path" if is_named else "there is no home folder")
     return Path(home) / "cnn_jax"
 
 

@@ -211,7 +211,9 @@ def _part(field: str, value: Any) -> Part:
     settings = dict(value) if isinstance(value, Mapping) else {"name": value}
     name = settings.get("name")
     if isinstance(name, str) and not re.fullmatch(_NAME, name):
-        raise InputError(f"--{field}={shown(name)}: is not a name.")
+        is_path = field == "dataset" and ("/" in name or "\\" in name or name.startswith("."))
+        hint = f" For your own data: --dataset=images --dataset_dir={name}, or --dataset=arrays." if is_path else ""
+        raise InputError(f"--{field}={shown(name)}: is not a name.{hint}")
     try:
         if all(isinstance(key, str) for key in settings):
             return Part(settings.pop("name", None), **settings)

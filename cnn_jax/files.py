@@ -1,6 +1,5 @@
 """Files: paths as typed, atomic writing, reading of small JSON files, names of new folders."""
 
-import glob
 import json
 import math
 import os
@@ -77,8 +76,8 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def _delete_abandoned(path: Path) -> None:
-    """Deletes what killed processes left of this file. Writing one takes seconds: after a day it is abandoned."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+    """Deletes what killed processes left beside this file. Writing one takes seconds: after a day it is abandoned."""
+    for left in path.parent.glob(f".{'[0-9a-f]' * 32}.partial"):
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > _DAY:
                 left.unlink()

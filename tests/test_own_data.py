@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 import cnn_jax
-from cnn_jax import Config, Experiment, Part
-from cnn_jax.data import pictures
+from cnn_jax import Config, Experiment, Part, data
+from cnn_jax.config import read_config
 from cnn_jax.errors import InputError
 from tests.browser import Browser, require_sound
 
@@ -78,16 +78,75 @@ def test_modes_of_a_finished_run_find_the_pictures_again(
     assert exported.returncode == 0, exported.stderr
 
 
-def test_answer_to_a_picture_is_that_to_its_image_in_the_dataset(
-    run_py: Run, trained: Path, shapes: Path, tmp_path: Path
-) -> None:
-    """A picture is prepared for prediction as it was for training."""
-    assert run_py("--mode=predict", "--workdir=run", f"--images={shapes / 'bar'}", "--output=out").returncode == 0
-    rows = {row["file"]: row for row in csv.DictReader((tmp_path / "out/predictions.csv").read_text().splitlines())}
-    run = cnn_jax.load_run(trained)
-    for name in list(rows)[:5]:
-        image = pictures.fitted(pictures.read(shapes / "bar" / name), (12, 12, 3))
-        assert np.isclose(run.predict(image[None]).max(), float(rows[name]["probability"]), atol=1e-5)
+def test_answer_to_a_picture_is_that_to_its_image_in_the_dataset(run_py: Run, tmp_path: Path) -> None:
+    """A picture is prepared for prediction as it was for training, also a large JPEG, which is read in part."""
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        for part in ("train", "test"):
+            (tmp_path / "photos" / part / name).mkdir(parents=True)
+            for index in range(3):
+                small = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
+                small.resize((800, 600)).save(tmp_path / "photos" / part / name / f"{name}{index}.jpg")
+    command = ("--dataset=images", "--dataset_dir=photos", *SMALL, "--dataset.size=16", "--workdir=run")
+    assert run_py(*command).returncode == 0
+    answered = run_py("--mode=predict", "--workdir=run", "--images=photos/test/a", "--output=out")
+    assert answered.returncode == 0, answered.stderr
+    rows = list(csv.DictReader((tmp_path / "out/predictions.csv").read_text().splitlines()))
+    config = read_config(tmp_path / "run/config.json")
+    test = data.load_from(Experiment(config, dataset_dir=tmp_path / "photos").data, data_dir=tmp_path / "data").test
+    logits = cnn_jax.load_run(tmp_path / "run").logits(test.images[test.labels == 0])
+    probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
+    expected = (probabilities / probabilities.sum(axis=1, keepdims=True)).max(axis=1)
+    assert np.allclose(sorted(float(row["probability"]) for row in rows), sorted(expected), atol=1e-5)
+
+
+def test_every_mode_that_trains_normalizes_alike(run_py: Run, shapes: Path, tmp_path: Path) -> None:
+    """Mean and deviation are known only once the images are read."""
+    given = ("--dataset=images", f"--dataset_dir={shapes}", "--model=logistic", "--epochs=2", "--batch_size=16")
+    given += ("--dataset.size=12", "--normalize=standard")
+    assert run_py(*given, "--validation_examples=8", "--workdir=run").returncode == 0
+    row = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1])
+    swept = run_py(
+        "--mode=sweep", *given, "--validation_examples=8", "--seeds=1", "--sweep=epochs=2", "--workdir=sweep"
+    )
+    assert swept.returncode == 0, swept.stderr
+    trial = json.loads((tmp_path / "sweep/sweep.jsonl").read_text().splitlines()[0])
+    assert np.isclose(trial["validation_loss"], row["validation_loss"], rtol=1e-5)
+    shown = run_py("--mode=overfitting", *given[:2], *given[3:], "--experiments=logistic", "--sizes=48", "--seeds=1")
+    assert shown.returncode == 0, shown.stderr
+    [record] = list(tmp_path.glob("runs/*/overfitting.json"))
+    [result] = json.loads(record.read_text())["learners"]
+    [rows] = list(tmp_path.glob("runs/*/logistic/*/seed-*/metrics.jsonl"))
+    last = json.loads(rows.read_text().splitlines()[-1])
+    assert abs(result["train_accuracy"]["mean"] - last["train_accuracy"]) < 0.15  # the row's is during the epoch
+    losses = [run_py("--mode=check", *given[:-1], f"--normalize={how}").stdout for how in ("standard", "unit")]
+    assert losses[0].rpartition("one step")[2] != losses[1].rpartition("one step")[2]
+
+
+def test_run_is_not_scored_on_other_pictures_unless_they_are_named(run_py: Run, tmp_path: Path) -> None:
+    draw_shapes(tmp_path / "here")
+    assert run_py("--dataset=images", "--dataset_dir=here", *SMALL, "--workdir=run").returncode == 0
+    first = next((tmp_path / "here/bar").iterdir())
+    (tmp_path / "here/bar/new.png").write_bytes(first.read_bytes())
+    refused = run_py("--mode=evaluate", "--workdir=run")
+    assert (refused.returncode, "was trained on other data than images is now" in refused.stderr) == (2, True)
+    on_purpose = run_py("--mode=evaluate", "--workdir=run", "--dataset_dir=here")
+    assert on_purpose.returncode == 0, on_purpose.stderr
+    assert "the run itself recorded" not in on_purpose.stdout
+    (tmp_path / "here/bar").rename(tmp_path / "here/apple")
+    renamed = run_py("--mode=evaluate", "--workdir=run", "--dataset_dir=here")
+    assert (renamed.returncode, "its classes are others: apple where the run had bar" in renamed.stderr) == (2, True)
+
+
+def test_seeds_of_other_pictures_are_not_added_where_the_shared_record_is_lost(run_py: Run, tmp_path: Path) -> None:
+    draw_shapes(tmp_path / "here")
+    command = ("--dataset=images", "--dataset_dir=here", *SMALL, "--workdir=runs3")
+    assert run_py(*command, "--seeds=1").returncode == 0
+    (tmp_path / "runs3/machine.json").unlink()
+    (tmp_path / "here/bar/new.png").write_bytes(next((tmp_path / "here/bar").iterdir()).read_bytes())
+    refused = run_py(*command, "--seeds=2")
+    assert refused.returncode == 2
+    assert "machine.json: missing or damaged" in refused.stderr and "other data" in refused.stderr
 
 
 def test_moved_folder_is_named_and_gives_the_same_scores(run_py: Run, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from cnn_jax.data import arrays, cache, checks, cifar, emnist, glyphs, images, m
 from cnn_jax.data.dataset import Dataset, Spec, fingerprint
 from cnn_jax.data.source import Source, Warn
 from cnn_jax.errors import InputError, unknown_name
+from cnn_jax.files import local_path
+from cnn_jax.settings import settings_of, takes
 
 # settings -> a dataset, or its source. dataset_dir: the user's folder or file, for those that take it.
 DATASETS: Mapping[str, Callable[..., Source | Dataset]] = {
@@ -39,7 +41,16 @@ def source(name: str, **settings: Any) -> Source | Dataset:
     """A shipped dataset, or where it comes from. settings: those of its entry in `DATASETS`. Raises InputError."""
     if name not in DATASETS:
         raise unknown_name("--dataset", name, "dataset", names())
-    return DATASETS[name](**settings)
+    make, place = DATASETS[name], {}
+    if takes(make, "dataset_dir"):
+        if not settings.get("dataset_dir"):
+            raise InputError(f"--dataset={name}: name its folder or file with dataset_dir.")
+        place = {"dataset_dir": local_path(settings.pop("dataset_dir"))}
+    known = settings_of(make, supplied=("dataset_dir",))
+    for setting in settings:
+        if setting not in known:
+            raise unknown_name(f"--dataset={name}: setting", setting, "setting", known)
+    return make(**place, **{key: known[key].check(value, f"dataset.{key}") for key, value in settings.items()})
 
 
 def spec(name: str) -> Spec:

@@ -66,7 +66,7 @@ def _parse(file: BinaryIO, spec: Spec, version: str, may_lack: bool) -> Dataset:
     with zipfile.ZipFile(file) as archive:
         identity = _identity(spec, version)
         if _member(archive, "dataset", identity.shape, identity.dtype) != identity:
-            raise ValueError("it holds another dataset")
+            raise ValueError("it is of other files or settings")
         stored = _member(archive, "fingerprint", (), np.dtype("<U64")).item()
         spec = _with_stored_examples(archive, spec) if may_lack else spec
         train = _split(archive, "train", spec.train_examples, spec)

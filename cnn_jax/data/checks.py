@@ -15,8 +15,11 @@ def require_images(name: str, images: np.ndarray) -> None:
     found = f"{name}: {images.dtype} {images.shape}"
     if images.dtype != np.uint8 and images.size and images.dtype.kind in "fiu":
         hint = ""
-        if images.dtype.kind == "f" and np.nanmin(images) >= 0 and np.nanmax(images) <= 1:
-            hint = " They are from 0 to 1: give np.rint(255 * images).astype(np.uint8)."
+        if not np.isfinite(images).all():
+            hint = " Some are not finite."
+        elif images.dtype.kind == "f" and images.min() >= -1 and images.max() <= 1:
+            share = "images" if images.min() >= 0 else "(images + 1) / 2"
+            hint = f" They are from {images.min():.3g} to 1: give np.rint(255 * {share}).astype(np.uint8)."
         elif images.min() >= 0 and images.max() <= 255:
             hint = " They are from 0 to 255: give images.astype(np.uint8)."
         raise InputError(f"{found}, expected bytes (uint8) from 0 to 255.{hint}")
@@ -39,12 +42,18 @@ def require_labels(name: str, labels: np.ndarray, examples: int) -> None:
         raise InputError(f"{name}: from {labels.min()} to {labels.max()}, expected classes from 0.")
 
 
-def require_classes_from_zero(name: str, labels: np.ndarray, classes: int | None) -> None:
-    """Raises InputError where there is one class, or where the classes are numbered from 1.
+def require_classes_from_zero(name: str, labels: np.ndarray, classes: int | None, examples: int) -> None:
+    """Raises InputError where there is one class, or where the classes are not numbered from 0 without large gaps.
 
-    labels: those that occur, in ascending order. classes: how many there are; None where the labels decide.
+    labels: those that occur, in ascending order. classes: how many there are; None where the labels decide. examples:
+    how many images there are.
     """
     first, last = labels[0], labels[-1]
+    if classes is None and last >= examples:
+        raise InputError(
+            f"{name}: up to {last:,} for {examples:,} images. Number the classes from 0: "
+            "give np.unique(labels, return_inverse=True)[1]."
+        )
     if len(labels) < 2:
         raise InputError(f"{name}: all are {first}. A network needs two classes to tell apart.")
     if first == 1 and len(labels) == last and classes in (None, last):

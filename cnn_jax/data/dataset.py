@@ -104,7 +104,7 @@ class Dataset:
         train = _split(f"{name}: train", train_images, train_labels)
         test = _split(f"{name}: test", test_images, test_labels)
         labels = np.unique(np.concatenate([train.labels, test.labels]))
-        require_classes_from_zero(f"{name}: labels", labels, len(classes) if classes else None)
+        require_classes_from_zero(f"{name}: labels", labels, len(classes) if classes else None, len(train) + len(test))
         spec = Spec(
             name=name,
             description=description,
@@ -150,7 +150,7 @@ def _require_bytes(spec: Spec, train: Split) -> None:
     if spec.scale == UNIT and train.images.max() == 1:
         raise InputError(
             f"{spec.name}: train_images: the largest value is {train.images.max()}. Bytes from 0 to 255 are expected, "
-            "which are divided by 255 later: multiply the images by 255, or give scale=1.0."
+            "which are divided by 255 later: multiply the images by 255. (Dataset.from_arrays also takes scale=1.0.)"
         )
 
 

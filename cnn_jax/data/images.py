@@ -70,8 +70,7 @@ class PictureSource(Source):
         def read(block: range) -> int:
             for index in block:
                 try:
-                    pixels = pictures.read(self.folder / paths[index], enough=2 * max(shape[:2]))
-                    images[index] = pictures.fitted(pixels, shape)
+                    images[index] = pictures.as_image(self.folder / paths[index], shape)
                 except pictures.UnusablePicture as error:
                     faults[index] = str(error)
             return block.stop
@@ -159,28 +158,36 @@ def _shuffled(files: Sequence[tuple[str, int]], seed: list[int]) -> tuple[tuple[
 
 def _parts(dataset_dir: Path, split_seed: int, test_share: float) -> tuple[Classes, Classes]:
     """The files of the training and of the test part. Raises InputError."""
-    parts = {name: _classes(dataset_dir, name) for name in ("train", "test") if name in _folders(dataset_dir, ".")}
-    if len(parts) == 2:
-        return parts["train"], parts["test"]
-    if parts and any(next(iter(parts.values())).values()):
-        [there], [missing] = parts, {"train", "test"} - parts.keys()
+    parts = {name.lower(): name for name in _folders(dataset_dir, "") if name.lower() in ("train", "test")}
+    classes = {part: _classes(dataset_dir, name) for part, name in parts.items()}
+    if len(classes) == 2:
+        return classes["train"], classes["test"]
+    if any(classes.values()):
+        [there], [missing] = classes, {"train", "test"} - classes.keys()
         raise InputError(f"--dataset_dir={dataset_dir}: there is a folder {there} of classes, but no folder {missing}.")
-    return _split(_classes(dataset_dir, "."), split_seed, test_share)
+    found = _classes(dataset_dir, "")
+    if alone := next((name for name, files in found.items() if len(files) < 2), None):
+        raise InputError(
+            f"--dataset_dir={dataset_dir}: {alone} has one picture, but one to train on and one to test on are needed."
+        )
+    return _split(found, split_seed, test_share)
 
 
 def _split(classes: Classes, seed: int, test_share: float) -> tuple[Classes, Classes]:
-    """Each class divided at random; of two files or more, at least one is on each side."""
+    """Each class divided at random; of two files or more, at least one is on each side.
+
+    A file's name decides where it goes: a new file moves at most one other.
+    """
     train, test = Classes(), Classes()
-    for index, (name, files) in enumerate(classes.items()):
-        order = np.random.default_rng([seed, index]).permutation(len(files))
+    for name, files in classes.items():
+        mixed = sorted(files, key=lambda file: hashlib.sha256(os.fsencode(f"{seed} {file.path}")).digest())
         number = min(max(1, round(test_share * len(files))), len(files) - 1)
-        test[name] = [files[i] for i in sorted(order[:number])]
-        train[name] = [files[i] for i in sorted(order[number:])]
+        test[name], train[name] = sorted(mixed[:number]), sorted(mixed[number:])
     return train, test
 
 
 def _classes(dataset_dir: Path, part: str) -> Classes:
-    """The files of each class in a part of the dataset, `train`, `test` or `.`; both in alphabetical order."""
+    """The files of each class in a part of the dataset, or of the whole one; both in alphabetical order."""
     found = Classes()
     for name in _folders(dataset_dir, part):
         entries = _listed(dataset_dir, os.path.join(part, name))

@@ -56,6 +56,11 @@ def without_warnings() -> Iterator[None]:
         yield
 
 
+def as_image(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    """The middle of a picture file as an image of a dataset: uint8 `shape`. Raises UnusablePicture."""
+    return fitted(read(path, enough=2 * max(shape[:2])), shape)
+
+
 def fitted(pixels: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """The middle of a picture as an image of a dataset: uint8 [H, W, 3] -> uint8 `shape`, of 1 or 3 channels.
 
@@ -71,14 +76,27 @@ def fitted(pixels: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
 
 def _colours(image: Image.Image, background: int | None) -> np.ndarray:
     """An image of any mode as uint8 [H, W, 3]."""
-    if image.mode.startswith(("I", "F")):  # 16 bits, of which a scanner may use only 12, so the largest value is white
-        values = np.asarray(image, np.float32)
-        grey = values * np.float32(255 / max(values.max(), 255))
-        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+    if image.mode.startswith(("I", "F")):
+        grey = _bytes(np.asarray(image, np.float32), image.mode, is_digit=background is None)
+        return np.repeat(grey[..., None], 3, axis=2)
     if image.has_transparency_data:
         pixels = np.asarray(image.convert("RGBA"))
         return _on_grey(pixels, _paper(pixels) if background is None else background)
     return np.asarray(image.convert("RGB"))
+
+
+def _bytes(values: np.ndarray, mode: str, *, is_digit: bool) -> np.ndarray:
+    """Grey levels of more than 8 bits as uint8. They are those of 8 or 16 bits, or shares from 0 to 1.
+
+    is_digit: a scanner may use only 12 of 16 bits, and ink is told from paper anyway: the largest value is white.
+    Raises UnusablePicture on values that are no grey levels.
+    """
+    low, high = float(values.min()), float(values.max())
+    if not 0 <= low <= high <= 65535:
+        raise UnusablePicture(f"its values from {low:g} to {high:g} are no grey levels")
+    levels = (65535,) if "16" in mode else (255, 65535) if mode == "I" else (1, 255, 65535)
+    white = max(high, 255) if is_digit else next(level for level in levels if high <= level)
+    return np.rint(values * np.float32(255 / white)).astype(np.uint8)
 
 
 def _on_grey(pixels: np.ndarray, grey: float) -> np.ndarray:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from cnn_jax import compilation
-from cnn_jax.config import Config
+from cnn_jax.config import Config, differences_in_words
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import DivergedError, InputError, Interrupted
 from cnn_jax.experiment import Experiment
@@ -26,7 +26,7 @@ from cnn_jax.runs.checkpoint import Checkpoint, Writer
 from cnn_jax.runs.directory import RunDirectory, input_errors, require_same_code
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.result import Result
-from cnn_jax.runs.session import Session, open_session
+from cnn_jax.runs.session import Session, open_session, require_other_folder
 from cnn_jax.training.compiled import CompiledFunctions, Training
 from cnn_jax.training.loop import Clock, Progress, diverged, fit, initial_progress, progress_at
 from cnn_jax.training.mesh import by_seed, make_mesh
@@ -51,6 +51,7 @@ def execute(experiment: Experiment, options: RunOptions, console: Console, datas
     again: its result is read. dataset: the experiment's, if it is loaded already. Raises InputError before anything is
     written; DivergedError and Interrupted after `result.json` is written.
     """
+    require_other_folder(experiment, options.folder)
     directory = RunDirectory(options.folder)
     is_run = directory.is_run()  # raises InputError before a lock is made in a folder of something else
     if options.resume_from is not None and not is_run:
@@ -107,13 +108,24 @@ def _open(
             _say_what_is_deleted(session, directory)
             directory.start(experiment, record)
         return None
-    for experiment, directory in zip(experiments, directories, strict=True):
+    for experiment, directory, saved in zip(experiments, directories, checkpoints, strict=True):
         directory.require_same_origin(experiment.config, record, session.console.note)
+        _say_what_is_undone(session, experiment, directory, saved)
     for experiment, directory, saved in zip(experiments, directories, checkpoints, strict=True):
         directory.resume(experiment, record, saved.rows, saved.step)
         with input_errors(directory.path):
             checkpoint.discard_after(directory.checkpoints, saved.step)
     return checkpoints
+
+
+def _say_what_is_undone(session: Session, experiment: Experiment, directory: RunDirectory, saved: Checkpoint) -> None:
+    """Names what `--resume_from` takes back, and settings that are others from there on."""
+    if session.options.resume_from is None:
+        return
+    note = f"{directory.path}: goes back to step {saved.step:,}; what came after it is deleted"
+    if changed := experiment.differences(directory.config()):
+        note += f". Other settings from there on: {differences_in_words(changed)}"
+    session.console.note(note)
 
 
 def _say_what_is_deleted(session: Session, directory: RunDirectory) -> None:

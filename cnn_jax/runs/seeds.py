@@ -18,7 +18,7 @@ from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.result import Result
 from cnn_jax.runs.seeds_directory import SeedsDirectory
 from cnn_jax.runs.seeds_result import SeedsResult, summarized
-from cnn_jax.runs.session import Session, open_session
+from cnn_jax.runs.session import Session, open_session, require_other_folder
 
 STRATEGIES = ("auto", "loop", "vmap")
 MOST_SEEDS = 10_000
@@ -37,6 +37,7 @@ def execute_seeds(
     seed that diverges does not end the others. dataset: the experiment's, if it is loaded already. Raises InputError
     before anything is written, Interrupted after everything is saved.
     """
+    require_other_folder(experiment, options.folder)
     seeds = _seeds(experiment.config, options)
     directory = SeedsDirectory(options.folder)
     directory.exists()  # raises InputError before a lock is made in a folder of something else
@@ -56,7 +57,7 @@ def execute_seeds(
     ):
         if options.overwrite and directory.exists():
             console.note(f"--overwrite deletes all seeds in {directory.path}: {directory.trained_in_words()}")
-        directory.start(experiment, session.machine_record(), overwrite=options.overwrite)
+        directory.start(experiment, session.machine_record(), console.note, overwrite=options.overwrite)
         session.options = dataclasses.replace(options, overwrite=False)
         results = directory.completed(experiment, seeds)
         _train(session, directory, [seed for seed in seeds if seed not in results], results)

@@ -106,14 +106,16 @@ class SeedsDirectory:
         with RunDirectory(self.path).locked(note):
             yield
 
-    def start(self, experiment: Experiment, machine: dict, *, overwrite: bool) -> None:
+    def start(self, experiment: Experiment, machine: dict, note: Callable[[str], None], *, overwrite: bool) -> None:
         """Brings the shared files to where training starts or resumes. overwrite: delete all seeds.
 
-        Raises InputError if the first seeds were trained on other data.
+        note: receives what the user should know. Raises InputError if the first seeds were trained on other data.
         """
-        exists = self.exists()
-        if exists and not overwrite and (self.path / "machine.json").is_file():
-            RunDirectory(self.path).require_same_origin(experiment.config, machine)
+        if self.exists() and not overwrite:
+            RunDirectory(self.path).require_same_origin(experiment.config, machine, note)
+            for folder in seed_folders(self.path).values():  # where the shared file is lost, theirs may be there
+                if RunDirectory(folder).machine():
+                    RunDirectory(folder).require_same_origin(experiment.config, machine)
         history = machines.with_history(machine, {} if overwrite else RunDirectory(self.path).machine())
         with input_errors(self.path):
             if overwrite:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from cnn_jax import data
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset, Spec, Split, split_training_images
 from cnn_jax.data.source import Source
+from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.report.console import Console
 from cnn_jax.runs import checkpoint, machine
@@ -110,6 +112,13 @@ def code_record(experiment: Experiment) -> dict:
     """What `machine.json` says of the user's file: where it is, and the hash of what it says."""
     file = {"experiment_file": str(experiment.code.path)} if experiment.code else {}
     return {**file, "experiment_hash": experiment.digest} if experiment.digest else {}
+
+
+def require_other_folder(experiment: Experiment, folder: Path) -> None:
+    """Raises InputError where training would start from a run in the folder that it is to write."""
+    source = experiment.init.source if experiment.init else None
+    if source and Path(source).is_dir() and Path(source).resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"--init_from={source}: lies in --workdir={folder}, which is to be written. Name another one.")
 
 
 def open_session(

@@ -31,6 +31,7 @@ def run(experiment: Experiment, options: RunOptions) -> dict[str, float]:
     learner = build(experiment)  # raises where parts do not fit each other
     learner.require_initial()
     dataset = load_dataset(experiment, options, console)
+    learner = build(experiment, dataset.spec)  # with what only the images tell
     batch = dataset.train[: config.batch_size]
     require_numbers(learner, batch)
     console.table(_parts(experiment))

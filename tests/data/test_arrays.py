@@ -85,6 +85,12 @@ WRONG: Mapping[str, tuple[dict[str, np.ndarray], str]] = {
     "pixels divided by 255": ({"train_images": (PARTS[0] / 255).astype(np.float32)}, r"from 0 to 1: give np.rint\(255"),
     "bytes divided by 255": ({"train_images": PARTS[0] // 255}, "the largest value is 1. Bytes from 0 to 255"),
     "pixels as integers": ({"train_images": PARTS[0].astype(np.int64)}, "from 0 to 255: give images.astype"),
+    "pixels from -1 to 1": (
+        {"train_images": (PARTS[0] / 127.5 - 1).astype(np.float32)},
+        r"give np.rint\(255 \* \(images",
+    ),
+    "pixels that are no numbers": ({"train_images": np.full((40, 8, 6, 3), np.nan)}, "Some are not finite"),
+    "labels with large gaps": ({"train_labels": PARTS[1] * 1_000_000}, "up to 3,000,000 for 60 images"),
     "channels first": ({"train_images": PARTS[0].transpose(0, 3, 1, 2)}, "channels come last.*transpose"),
     "flat images": ({"train_images": PARTS[0].reshape(40, -1)}, r"expected uint8 of the shape \[N, H, W\]"),
     "more labels than images": ({"train_labels": LABELS}, "40 images: each image needs one label"),

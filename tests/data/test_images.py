@@ -95,6 +95,20 @@ def test_classes_without_train_and_test_are_split_at_random_by_the_seed(unsplit:
     assert len(everything) == 30
 
 
+def test_new_picture_moves_at_most_one_other(unsplit: Path, load: Callable) -> None:
+    before = {image.tobytes() for image in load(unsplit).test.images}
+    Image.new("RGB", (24, 20), (0, 0, 180)).save(unsplit / "blue/new.png")
+    after = {image.tobytes() for image in load(unsplit).test.images}
+    assert len(before - after) <= 1
+
+
+def test_train_and_test_may_be_written_in_capitals(split: Path, load: Callable) -> None:
+    before = load(split).fingerprint
+    for name in ("train", "test"):
+        (split / name).rename(split / name.upper())
+    assert load(split).fingerprint == before
+
+
 def test_fingerprint_is_that_of_the_pictures_wherever_they_are(unsplit: Path, load: Callable) -> None:
     before = load(unsplit).fingerprint
     moved = unsplit.rename(unsplit.with_name("elsewhere [1]"))
@@ -207,9 +221,18 @@ def only_pictures(folder: Path) -> None:
     Image.new("RGB", (9, 9)).save(folder / "a.png")
 
 
+def one_picture(folder: Path) -> None:
+    only = folder / "train/red/000.png"
+    (folder / "blue").mkdir()
+    only.rename(folder / "blue/only.png")
+    for part in ("train", "test"):
+        (folder / part).rename(folder.with_name(part))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (one_picture, "blue has one picture, but one to train on and one to test on are needed"),
         (no_folder, "cannot be read: No such file or directory"),
         (a_file, "is a file. Name a folder of pictures"),
         (no_test, "there is a folder train of classes, but no folder test"),

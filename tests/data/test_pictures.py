@@ -47,6 +47,19 @@ def test_every_mode_is_read(tmp_path: Path, mode: str) -> None:
     assert pixels[-1].mean() > pixels[0].mean() + 100
 
 
+@pytest.mark.parametrize("values", [(-50.0, 50.0), (-1.0, 1.0), (0.0, 1e6)])
+def test_numbers_that_are_no_grey_levels_are_refused(tmp_path: Path, values: tuple[float, float]) -> None:
+    Image.fromarray(np.linspace(*values, 600, dtype=np.float32).reshape(20, 30)).save(tmp_path / "file.tiff")
+    with pytest.raises(UnusablePicture, match="are no grey levels"):
+        pictures.read(tmp_path / "file.tiff")
+
+
+def test_brightness_of_16_bits_is_the_same_in_every_file(tmp_path: Path) -> None:
+    for level in (1_000, 40_000):
+        Image.fromarray(np.full((4, 5), level, np.uint16)).save(tmp_path / "file.png")
+        assert (pictures.read(tmp_path / "file.png") == round(level / 257)).all()
+
+
 def test_transparent_pixels_are_white(tmp_path: Path) -> None:
     Image.new("RGBA", (9, 5), (10, 20, 30, 0)).save(tmp_path / "clear.png")
     assert (pictures.read(tmp_path / "clear.png") == 255).all()

@@ -143,20 +143,26 @@ def _other_differences(record: Record) -> Table:
 
 def sentences(record: Record) -> list[str]:
     """The result of each pair in plain words."""
-    number = len(record["pairs"])
-    return [
-        f"{_single_run_sentence(pair) if pair['mcnemar'] else _verdict_sentence(pair, number)} {_time_sentence(pair)}"
+    number, examples = len(record["pairs"]), record["settings"]["test_examples"]
+    verdicts = [
+        _single_run_sentence(pair, examples) if pair["mcnemar"] else _verdict_sentence(pair, number, examples)
         for pair in record["pairs"]
     ]
+    return [f"{verdict} {_time_sentence(pair)}" for verdict, pair in zip(verdicts, record["pairs"], strict=True)]
 
 
-def _verdict_sentence(pair: Record, number_of_pairs: int) -> str:
+def _images(accuracy: Record, examples: int) -> str:
+    """A difference of accuracies as a number of test images."""
+    return f"{accuracy['mean'] * examples:+.0f} of {examples:,} images"
+
+
+def _verdict_sentence(pair: Record, number_of_pairs: int, examples: int) -> str:
     accuracy = pair["test_accuracy"]
     bounds = f"95 % interval {interval(accuracy['interval'], points)}, " if accuracy["interval"] else ""
     corrected = f" after Holm's correction for {number_of_pairs} pairs" if number_of_pairs > 1 else ""
     facts = (
         f"{points(accuracy['mean'])} percentage points of test accuracy ({bounds}{counted(len(pair['seeds']), 'seed')})"
-        f", which is {accuracy['images_of_10000']:+.0f} of 10,000 images; {p_words(accuracy['p_holm'])}{corrected}."
+        f", which is {_images(accuracy, examples)}; {p_words(accuracy['p_holm'])}{corrected}."
     )
     if pair["verdict"] != "no difference shown":
         return f"{pair['first']} is {pair['verdict']} than {pair['second']}: {facts}"
@@ -165,7 +171,7 @@ def _verdict_sentence(pair: Record, number_of_pairs: int) -> str:
     return f"No difference shown between {pair['first']} and {pair['second']}: {facts}{more}"
 
 
-def _single_run_sentence(pair: Record) -> str:
+def _single_run_sentence(pair: Record, examples: int) -> str:
     mcnemar, accuracy = pair["mcnemar"], pair["test_accuracy"]
     first, second, seed = pair["first"], pair["second"], pair["seeds"][0]
     result = (
@@ -175,7 +181,7 @@ def _single_run_sentence(pair: Record) -> str:
     )
     return (
         f"{result}: only {first} is right on {counted(mcnemar['only_first'], 'image')}, only {second} on "
-        f"{mcnemar['only_second']:,}, a difference of {accuracy['images_of_10000']:+.0f} of 10,000 images; "
+        f"{mcnemar['only_second']:,}, a difference of {_images(accuracy, examples)}; "
         f"McNemar's test: {p_words(accuracy['p_holm'])}. This compares two runs, not the models: "
         "another seed may give another result."
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from cnn_jax import compilation
 from cnn_jax.config import short_name
-from cnn_jax.data.dataset import Spec, Split
+from cnn_jax.data.dataset import Dataset, Spec, Split
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.files import make_folder, numbered, require_free, write_files
@@ -110,12 +110,14 @@ def run(
     spec, test = loaded.spec, loaded.test
     for each in chosen:
         _require_same_shapes(each.experiment.spec, spec)
+        if not dataset and options.dataset_dir is None:
+            _require_own(each, loaded)
     models = {run.name: _model(run, spec, test) for run in chosen}
     if output:
         make_folder(output, flag="output")
 
     most_images = MOST_IMAGES // len(chosen)
-    records = [_run_record(run, models[run.name], spec, test, most_images) for run in chosen]
+    records = [_run_record(run, models[run.name], loaded, most_images) for run in chosen]
     record = evaluation_record(spec.name, len(test), machine.describe(list(options.command_line)), records)
     if names:
         infer = {name: model.main_logits for name, model in models.items()}
@@ -145,7 +147,12 @@ def _opened(workdir: Path | None, runs: Sequence[Path], given: Experiment | None
 
 def _common_dataset(runs: Sequence[_Run], dataset: str | None, dataset_dir: Path | None) -> Experiment:
     """An experiment with the dataset to score all runs on."""
-    varied = [run.experiment.vary(dataset=dataset) if dataset else run.experiment for run in runs]
+    varied = [
+        run.experiment
+        if dataset in (None, run.experiment.config.dataset.name)
+        else run.experiment.vary(dataset=dataset)
+        for run in runs
+    ]
     wanted = {experiment.config.dataset: run for experiment, run in zip(varied, runs, strict=True)}
     if len({part.name for part in wanted}) > 1:
         which = ", ".join(f"{run.path} {part}" for part, run in wanted.items())
@@ -165,6 +172,20 @@ def _require_same_shapes(trained_on: Spec, spec: Spec) -> None:
     ):
         if before != wanted:
             raise InputError(f"--dataset={spec.name}: its {what} is {wanted}; the run was trained with {before}.")
+    if spec.name == trained_on.name and spec.classes != trained_on.classes:
+        other = next(pair for pair in zip(trained_on.classes, spec.classes, strict=True) if pair[0] != pair[1])
+        raise InputError(f"--dataset={spec.name}: its classes are others: {other[1]} where the run had {other[0]}.")
+
+
+def _require_own(run: _Run, dataset: Dataset) -> None:
+    """Raises InputError where a run was trained on other data than these, which would make its score a wrong one."""
+    trained_on = next(iter(run.seeds.values())).machine().get("data_fingerprint")
+    if trained_on not in (None, dataset.fingerprint):
+        raise InputError(
+            f"{run.path}: was trained on other data than {dataset.spec.name} is now (their fingerprints differ): its "
+            "training images may be among these test images. To score it on these all the same, name them: "
+            "--dataset_dir=PATH, or --dataset=NAME."
+        )
 
 
 def _model(run: _Run, spec: Spec, test: Split) -> _Model:
@@ -174,12 +195,13 @@ def _model(run: _Run, spec: Spec, test: Split) -> _Model:
     return _Model(learner, compile_inference(learner, test, make_mesh()), variables)
 
 
-def _run_record(run: _Run, model: _Model, spec: Spec, test: Split, most_images: int) -> dict[str, Any]:
+def _run_record(run: _Run, model: _Model, dataset: Dataset, most_images: int) -> dict[str, Any]:
     results = {seed: directory.finished_result() for seed, directory in run.seeds.items()}
-    is_own = spec.name == run.experiment.spec.name
-    logits, targets = model.logits(test.images), model.learner.targets(test.labels)
+    fingerprint = next(iter(run.seeds.values())).machine().get("data_fingerprint", dataset.fingerprint)
+    is_own = (dataset.spec.name, dataset.fingerprint) == (run.experiment.spec.name, fingerprint)
+    logits, targets = model.logits(dataset.test.images), model.learner.targets(dataset.test.labels)
     about = (run.name, str(run.path), model.learner.measures, results)
-    return run_record(*about, logits, targets, spec, same_dataset=is_own, most_images=most_images)
+    return run_record(*about, logits, targets, dataset.spec, same_dataset=is_own, most_images=most_images)
 
 
 def _print(console: Console, record: Mapping[str, Any]) -> None:

@@ -83,6 +83,8 @@ def _dataset(
         if name not in (None, dataset.name):
             raise InputError(f"--dataset={name}: {run.path} was trained on {dataset}.")
     experiment = of_first or Experiment().vary(dataset=name or Config.dataset.name)
+    if of_first is None and options.dataset_dir is not None:
+        experiment = experiment.with_dataset_dir(options.dataset_dir)
     try:
         return load_dataset(experiment, options, console)
     except OutOfReachError as error:

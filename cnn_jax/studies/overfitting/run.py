@@ -106,7 +106,7 @@ def _result(
     folder = options.folder / config.experiment / f"train_examples={size}"
     runs = trained_seeds(experiment, dataclasses.replace(options, workdir=folder), console, dataset)
     results = [run.finished_result() for run in runs.values()]
-    inference = compile_inference(build(experiment), dataset.train[:size], make_mesh())
+    inference = compile_inference(build(experiment, dataset.spec), dataset.train[:size], make_mesh())
     train_scores = [inference.score(load_variables(run, experiment)).of_output(main) for run in runs.values()]
     console.line(f"{folder}: {counted(len(runs), 'seed')} of {counted(config.epochs, 'epoch')} done")
     scores = {

@@ -95,7 +95,7 @@ def _read(file: Path, spec: Spec, *, is_shown: bool) -> dict[str, Any]:
     try:
         pixels = pictures.read(file, background=None if spec.mnist_form else pictures.WHITE)
         row["thumbnail"] = thumbnail(pixels) if is_shown else None
-        return row | {"image": as_mnist(pixels) if spec.mnist_form else pictures.fitted(pixels, spec.image_shape)}
+        return row | {"image": as_mnist(pixels) if spec.mnist_form else pictures.as_image(file, spec.image_shape)}
     except UnusablePicture as error:
         return row | {"error": str(error)}
 

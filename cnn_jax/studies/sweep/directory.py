@@ -97,7 +97,7 @@ class SweepDirectory:
         sweep = RunDirectory(self.path)
         if self.exists() and overwrite:
             note(f"--overwrite deletes the sweep in {self.path}: {counted(self._rows_there(), 'trial')}")
-        elif self.exists() and (self.path / "machine.json").is_file():
+        elif self.exists():
             sweep.require_same_origin(base.config, machine, note)
         machine = machines.with_history(machine, {} if overwrite else sweep.machine())
         with input_errors(self.path):

@@ -109,7 +109,7 @@ def _compiled(experiment: Experiment, dataset: Dataset, config: Config) -> tuple
     """The compiled functions of trials that share them."""
     train, held_out = split_training_images(dataset, config.train_examples, config.validation_examples)
     assert held_out is not None, "a sweep has held-out images"
-    learner, mesh = build(experiment.with_config(config)), make_mesh()
+    learner, mesh = build(experiment.with_config(config), dataset.spec), make_mesh()
     return compile_training(learner, train, mesh), compile_inference(learner, held_out, mesh)
 
 
