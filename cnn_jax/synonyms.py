@@ -32,7 +32,7 @@ _WORDS: Mapping[str, str] = {
     "checkpoint_every": "saveevery savefreq saveinterval checkpointinterval ckptevery",
     "keep_checkpoints": "savetotallimit maxtokeep",
     "resume_from": "resume restart load checkpoint ckpt",
-    "init_from": "pretrained weights initfrom warmstart finetune finetunefrom loadweights transferfrom",
+    "init_from": "pretrained weights warmstart finetune finetunefrom loadweights transferfrom",
     "jobs": "j njobs workers numworkers processes threads",
     "output": "o out outputfile",
     "images": "image img input pictures",
