@@ -97,4 +97,5 @@ def run(options: RunOptions, *, output: Path | None = None) -> Path:
 
 def _in_docstring(path: Path) -> str:
     """The path as it is typed in a shell, within a docstring."""
-    return shlex.quote(str(path)).replace("\\", "\\\\").replace('"', '\\"')
+    name = shlex.quote(str(path)).encode(errors="backslashreplace").decode()  # the path may be no UTF-8
+    return name.replace("\\", "\\\\").replace('"', '\\"')
