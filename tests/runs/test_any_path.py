@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib.font_manager  # noqa: F401 - its first import makes folders in the home folder
 import numpy as np
 import pytest
 from PIL import Image
