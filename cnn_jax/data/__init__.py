@@ -96,6 +96,14 @@ def load_from(
     if isinstance(source, Dataset):
         _remark(source, warn)
         return source
+    dataset = _unscaled(source, data_dir, manual_dir, warn)
+    return dataset.standardized() if source.normalize == "standard" else dataset
+
+
+def _unscaled(
+    source: Source, data_dir: str | os.PathLike[str] | None, manual_dir: str | os.PathLike[str] | None, warn: Warn
+) -> Dataset:
+    """The dataset before its inputs are standardized: from the cache, or from its source."""
     name, data_folder = source.spec.name, _data_folder(data_dir)
     if data_folder is None and not source.originals:
         warn(f"{name}: there is no home folder to keep the data in. The next start makes them again")
@@ -112,8 +120,7 @@ def load_from(
     except cache.UnusableCache as error:
         warn(f"{name}: the cache {path} cannot be used ({error}). It is written again")
         dataset = None
-    dataset = dataset or _produce(source, folder, manual, path, warn)
-    return dataset.standardized() if source.normalize == "standard" else dataset
+    return dataset or _produce(source, folder, manual, path, warn)
 
 
 def _produce(source: Source, folder: Path, manual_dir: Path | None, cache_path: Path, warn: Warn) -> Dataset:

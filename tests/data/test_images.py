@@ -262,3 +262,13 @@ def test_standard_inputs_have_mean_0_and_deviation_1_in_each_channel(unsplit: Pa
         assert np.allclose(inputs.mean(axis=(0, 1, 2)), 0, atol=1e-4)
         assert np.allclose(inputs.std(axis=(0, 1, 2)), 1, atol=1e-4)
     assert load(unsplit).fingerprint == dataset.fingerprint
+
+
+def test_standard_inputs_are_so_without_a_home_folder_too(
+    unsplit: Path, load: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then there is no cache."""
+    expected = load(unsplit, normalize="standard").spec
+    monkeypatch.setattr(data, "_data_folder", lambda data_dir: None)
+    assert load(unsplit, normalize="standard").spec == expected
+    assert expected.scale != load(unsplit).spec.scale

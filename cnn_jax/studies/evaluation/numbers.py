@@ -49,7 +49,6 @@ def run_record(
     logs = metrics.log_softmax(np.stack([measures.main(of_seed) for of_seed in logits]))
     scores = [dataclasses.asdict(calibration.quality(of_seed, labels)) for of_seed in logs]
     measured = [measures.score(of_seed, targets) for of_seed in logits]
-    pooled = calibration.reliability(np.exp(logs).reshape(-1, logs.shape[-1]), np.tile(labels, len(logs)))
     first = next(iter(results.values()))
     record: dict[str, Any] = {
         "name": name,
@@ -64,7 +63,7 @@ def run_record(
             measure: dataclasses.asdict(estimate([one[measure] for one in scores], limits))
             for measure, limits in LIMITS.items()
         },
-        "reliability": {"single models": _plain(pooled)},
+        "reliability": _reliability(logs, labels),
         "classification": _by_output(name, measures, logits, targets, spec),
         "misclassified": classes.misclassified(logs, labels, most_images),
         **_own_metrics({metric: [score.metrics[metric] for score in measured] for metric in measures.metrics}),
@@ -76,9 +75,20 @@ def run_record(
         record["recorded"] = {"loss": fmean(losses), "accuracy": fmean(accuracies)}
     if len(logs) > 1:
         record["ensembles"] = _plain(ensembles.by_size(logs, labels))
-        of_all = calibration.reliability(np.exp(ensembles.averaged(logs)), labels)
-        record["reliability"][f"ensemble of {len(logs)}"] = _plain(of_all)
     return record
+
+
+def _reliability(logs: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """The bins of reliability diagrams: of all single models together, and of the ensemble of several.
+
+    logs: log-probabilities, float [seeds, N, classes]. labels: int [N].
+    """
+    pooled = calibration.reliability(np.exp(logs).reshape(-1, logs.shape[-1]), np.tile(labels, len(logs)))
+    found = {"single models": _plain(pooled)}
+    if len(logs) > 1:
+        of_all = calibration.reliability(np.exp(ensembles.averaged(logs)), labels)
+        found[f"ensemble of {len(logs)}"] = _plain(of_all)
+    return found
 
 
 def _by_output(run: str, measures: Measures, logits: Sequence[Any], targets: Any, spec: Spec) -> list[dict[str, Any]]:

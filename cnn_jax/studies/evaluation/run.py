@@ -104,14 +104,12 @@ def run(
     if output:
         require_free(output, "evaluation.json", overwrite=options.overwrite, flag="output")
     elif names:
-        experiments = "-".join(run.experiment.config.experiment for run in chosen)
-        output = numbered(RUNS, short_name(f"evaluate-{experiments}"))
+        output = _default_output(chosen)
     loaded = load_dataset(on_dataset, options, console)
     spec, test = loaded.spec, loaded.test
+    is_named = dataset is not None or options.dataset_dir is not None
     for each in chosen:
-        _require_same_shapes(each.experiment.spec, spec)
-        if not dataset and options.dataset_dir is None:
-            _require_own(each, loaded)
+        _require_fitting(each, loaded, is_named=is_named)
     models = {run.name: _model(run, spec, test) for run in chosen}
     if output:
         make_folder(output, flag="output")
@@ -128,6 +126,10 @@ def run(
         _write(output, record, test.images)
         console.line(f"{output / 'evaluation.html'} written, and its numbers beside it")
     return record
+
+
+def _default_output(runs: Sequence[_Run]) -> Path:
+    return numbered(RUNS, short_name("-".join(["evaluate", *(run.experiment.config.experiment for run in runs)])))
 
 
 def _opened(workdir: Path | None, runs: Sequence[Path], given: Experiment | None, console: Console) -> list[_Run]:
@@ -177,10 +179,14 @@ def _require_same_shapes(trained_on: Spec, spec: Spec) -> None:
         raise InputError(f"--dataset={spec.name}: its classes are others: {other[1]} where the run had {other[0]}.")
 
 
-def _require_own(run: _Run, dataset: Dataset) -> None:
-    """Raises InputError where a run was trained on other data than these, which would make its score a wrong one."""
+def _require_fitting(run: _Run, dataset: Dataset, *, is_named: bool) -> None:
+    """Raises InputError where a run cannot be scored on this dataset, or was trained on other data.
+
+    Other data are scored where the user has named them: they may hold the run's training images.
+    """
+    _require_same_shapes(run.experiment.spec, dataset.spec)
     trained_on = next(iter(run.seeds.values())).machine().get("data_fingerprint")
-    if trained_on not in (None, dataset.fingerprint):
+    if not is_named and trained_on not in (None, dataset.fingerprint):
         raise InputError(
             f"{run.path}: was trained on other data than {dataset.spec.name} is now (their fingerprints differ): its "
             "training images may be among these test images. To score it on these all the same, name them: "
