@@ -15,7 +15,7 @@ import scipy  # scipy.ndimage is loaded where it is first used: only corruptions
 from cnn_jax.data.dataset import Split
 from cnn_jax.errors import unknown_name
 
-BACKGROUND = 0  # of the images of all our datasets
+BACKGROUND = 0  # paper in images of MNIST's form, black in others
 STRENGTHS = range(6)  # 0 changes nothing
 SEED = 0  # of an evaluation's corruptions
 
