@@ -72,7 +72,10 @@ MODES: Mapping[str, Mode] = {
     "train": Mode(
         "cnn_jax.runs.train",
         "train a model and score it on the test set (the default)",
-        (*_WRITES, *_DATA, *_SEEDS, "checkpoint_every", "keep_checkpoints", "max_time", "resume_from", "deterministic"),
+        (
+            *(*_WRITES, *_DATA, *_SEEDS, "checkpoint_every", "keep_checkpoints", "max_time", "resume_from"),
+            *("deterministic", "mesh"),
+        ),
         trains=True,
     ),
     "evaluate": Mode(
@@ -180,6 +183,15 @@ def _listed_paths(is_there: Callable[[str], bool], read: Callable[[str], Any]) -
     return read_all
 
 
+def _sizes(text: str) -> dict[str, int]:
+    """Reads sizes of a mesh's axes, as in data:4,seed:2."""
+    pairs = [part.split(":") for part in text.split(",")]
+    sizes = {name.strip(): int(size) for name, size in pairs}
+    if len(sizes) < len(pairs):
+        raise ValueError("an axis is named twice")
+    return sizes
+
+
 def _seconds(text: str) -> float:
     """Reads a time as in 30s, 5m or 2h; a plain number is seconds."""
     factor = {"s": 1, "m": 60, "h": 3600}.get(text[-1:])
@@ -247,6 +259,12 @@ MODE_FLAGS: Mapping[str, Flag] = {
         "NAME",
         "loop: one seed after the other; vmap: together in one program; auto (default): by platform",
         "a name",
+    ),
+    "mesh": Flag(
+        _sizes,
+        "AXES",
+        "how many devices share a batch (data) and the seeds (seed), as in data:4,seed:2; default: all devices",
+        "sizes of the axes data and seed, as in data:4,seed:2",
     ),
     "sweep": Flag(
         str.strip,

@@ -30,8 +30,8 @@ PROJECT = Path(__file__).parents[1]
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Several devices, so that sharding is tested on a laptop. A test sees only the first one unless it is marked
-# `devices(N)`: programs for four devices on two cores are slow to run, and few tests are about them.
-jax.config.update("jax_num_cpu_devices", 4)
+# `devices(N)`: programs for many devices on two cores are slow to run, and few tests are about them.
+jax.config.update("jax_num_cpu_devices", 8)
 all_devices, visible_devices = jax.devices, 1
 jax.devices = lambda *arguments: all_devices(*arguments)[:visible_devices]
 

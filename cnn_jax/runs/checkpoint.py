@@ -25,6 +25,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import SingleDeviceSharding
 from orbax import checkpoint as ocp
 
 from cnn_jax.errors import InputError, MachineError
@@ -32,7 +33,6 @@ from cnn_jax.files import is_of_the_system, read_json, write_atomic
 from cnn_jax.plain_paths import gathered, linked
 from cnn_jax.report.console import Console
 from cnn_jax.training.loop import Clock, Progress
-from cnn_jax.training.mesh import make_mesh, replicated
 from cnn_jax.training.metrics import MetricSums
 from cnn_jax.training.state import TrainState
 
@@ -209,12 +209,16 @@ def _manager(folder: Path) -> ocp.CheckpointManager:
 
 
 def _restored(folder: Path, step: int, arrays: Any) -> Any:
-    """The arrays of a checkpoint on all devices. arrays: of the same shapes and dtypes, or abstract ones."""
-    everywhere = replicated(make_mesh())
-    placed = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere), arrays)
+    """The arrays of a checkpoint on one device. arrays: of the same shapes and dtypes, or abstract ones."""
+    placed = jax.tree.map(_on_one_device, arrays)
     with ExitStack() as stack:
         plain = stack.enter_context(_without_strays(folder, step))
         return stack.enter_context(_manager(plain)).restore(step, args=ocp.args.StandardRestore(placed))
+
+
+def _on_one_device(leaf: Any) -> jax.ShapeDtypeStruct:
+    """The form of an array to restore. Without it, Orbax wants as many devices as there were when it was written."""
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=SingleDeviceSharding(jax.local_devices()[0]))
 
 
 def _without_strays(folder: Path, step: int) -> AbstractContextManager[Path]:
@@ -291,16 +295,11 @@ def load_variables(folder: Path, step: int) -> dict[str, Any]:
 
 
 def _content_as_dicts(folder: Path, step: int) -> Any:
-    """The content of a checkpoint as plain dicts and lists, on the devices of this machine."""
+    """The content of a checkpoint as plain dicts and lists, on one device."""
     _silence_orbax()
-    everywhere = replicated(make_mesh())
     with _without_strays(folder, step) as plain, ocp.StandardCheckpointer() as checkpointer:
         path = plain / str(step) / _ITEM
-        # Without a target, Orbax wants as many devices as there were when the checkpoint was written.
-        target = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere),
-            checkpointer.metadata(path).item_metadata.tree,
-        )
+        target = jax.tree.map(_on_one_device, checkpointer.metadata(path).item_metadata.tree)
         return checkpointer.restore(path, target=target)
 
 

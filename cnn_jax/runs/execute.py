@@ -29,7 +29,7 @@ from cnn_jax.runs.result import Result
 from cnn_jax.runs.session import Session, open_session, require_other_folder
 from cnn_jax.training.compiled import CompiledFunctions, Training
 from cnn_jax.training.loop import Clock, Progress, diverged, fit, initial_progress, progress_at
-from cnn_jax.training.mesh import by_seed, make_mesh
+from cnn_jax.training.mesh import by_seed, replicated
 from cnn_jax.training.metrics import Score
 
 
@@ -83,6 +83,7 @@ def train_runs(
         for directory in directories:
             stack.enter_context(directory.locked(session.console.note))
         configs = [experiment.config for experiment in experiments]
+        session.mesh(_num_seeds(configs))  # raises InputError before a file is written
         checkpoints = _open(session, experiments, directories)
         functions = session.functions(_num_seeds(configs))
         rows = [[] for _ in configs] if checkpoints is None else [saved.rows for saved in checkpoints]
@@ -173,8 +174,9 @@ def _start(
     epochs = first.step // training.epoch_steps
     session.console.line(f"resumes from step {first.step:,}, {epochs} of {session.config.epochs} epochs done")
     if training.num_seeds is None:
-        return progress_at(training, first.state, first.sums, first.clock)
-    state, sums = _stacked([(saved.state, saved.sums) for saved in checkpoints], training.num_seeds)
+        state, sums = jax.device_put((first.state, first.sums), replicated(training.mesh))
+        return progress_at(training, state, sums, first.clock)
+    state, sums = _stacked([(saved.state, saved.sums) for saved in checkpoints], training)
     return progress_at(training, state, sums, Clock.of_all([saved.clock for saved in checkpoints]))
 
 
@@ -213,13 +215,12 @@ def _settled(training: Training, progress: Progress) -> Progress:
     if not progress.state.average:
         return progress
     states = [training.settled(progress.of_seed(index).state) for index in range(training.num_seeds)]
-    return dataclasses.replace(progress, state=_stacked(states, training.num_seeds))
+    return dataclasses.replace(progress, state=_stacked(states, training))
 
 
-def _stacked(trees: Sequence[Any], num_seeds: int) -> Any:
+def _stacked(trees: Sequence[Any], training: Training) -> Any:
     """The trees of several seeds as one, with an axis of seeds in front."""
-    along_seed = by_seed(make_mesh(num_seeds))
-    return jax.device_put(jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees), along_seed)
+    return jax.device_put(jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees), by_seed(training.mesh))
 
 
 def _chunks(session: Session, runs: Sequence[Run], start: Progress, writer: Writer) -> Iterator[Progress]:

@@ -1,12 +1,14 @@
 """Where and how a command runs. Nothing in here changes a number."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnn_jax.errors import InputError
+from cnn_jax.errors import InputError, unknown_name
 
 RUNS = Path("runs")  # the parent of all default folders
+_AXES = ("data", "seed")  # of a mesh
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +20,8 @@ class RunOptions:
     them; None means its defaults. overwrite: delete the run that is in the folder. resume_from: go back to the
     checkpoint of this step. checkpoint_every: seconds between two checkpoints; 0 means at the end of each epoch.
     keep_checkpoints: how many of the newest are kept. max_time: stop after this many seconds. seeds: how many seeds to
-    train, from the Config's on. seed_strategy: `loop`, `vmap` or `auto`. progress: show a progress bar; None means on a
+    train, from the Config's on. seed_strategy: `loop`, `vmap` or `auto`. mesh: how many devices share a batch, `data`,
+    and the seeds, `seed`; None means all, laid out by their number. progress: show a progress bar; None means on a
     terminal. compilation_cache: keep compiled programs on disk. deterministic: the same bits every time, on
     accelerators too. config_file: the file that the Config was read from. changed: the Config fields that the command
     line set. command_line, remark: for the record.
@@ -35,6 +38,7 @@ class RunOptions:
     max_time: float = math.inf
     seeds: int | None = None
     seed_strategy: str | None = None
+    mesh: Mapping[str, int] | None = None
     progress: bool | None = None
     compilation_cache: bool = True
     deterministic: bool = False
@@ -57,6 +61,16 @@ class RunOptions:
         ):
             if not is_good:
                 raise InputError(f"--{name}={value}: must be {expected}.")
+        for axis, size in (self.mesh or {}).items():
+            if axis not in _AXES:
+                raise unknown_name("--mesh", axis, "axis", _AXES)
+            if size < 1:
+                raise InputError(f"--mesh={axis}:{size}: must be at least 1.")
+        along_seed = (self.mesh or {}).get("seed", 1)
+        if (self.seeds or 1) % along_seed:
+            raise InputError(
+                f"--mesh=seed:{along_seed}: cannot share {self.seeds or 1} seeds evenly. Set --seeds to a multiple."
+            )
 
     @property
     def folder(self) -> Path:

@@ -72,6 +72,8 @@ def _seeds(config: Config, options: RunOptions) -> range:
         raise InputError(f"--seeds={number}: from --seed={config.seed} on, they exceed the largest seed, {largest:,}.")
     if _strategy(options) not in STRATEGIES:
         raise unknown_name("--seed_strategy", _strategy(options), "strategy", STRATEGIES)
+    if _strategy(options) == "loop" and (options.mesh or {}).get("seed", 1) > 1:
+        raise InputError("--mesh: with --seed_strategy=loop, one seed trains at a time. Use vmap, or data alone.")
     if options.resume_from is not None:
         raise InputError("--resume_from: has no meaning with --seeds: each seed resumes from its newest checkpoint.")
     return range(config.seed, config.seed + number)
@@ -158,6 +160,8 @@ def _chosen(options: RunOptions) -> tuple[str, str]:
     """The strategy, and the reason for it. docs/performance.md has the measurements."""
     if _strategy(options) != "auto":
         return _strategy(options), "as asked"
+    if (options.mesh or {}).get("seed", 1) > 1:
+        return "vmap", "--mesh shares out the seeds"
     if jax.default_backend() == "cpu":
         return "loop", "one after the other is the fastest on a CPU"
     return "vmap", "one program for all seeds keeps the devices busy"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from jax.sharding import Mesh
 
 from cnn_jax import data
 from cnn_jax.config import Config
@@ -21,6 +22,7 @@ from cnn_jax.runs.signals import SignalFlags
 from cnn_jax.training.checks import require_numbers
 from cnn_jax.training.compiled import CompiledFunctions, compile_all
 from cnn_jax.training.learner import Learner
+from cnn_jax.training.mesh import in_words, make_mesh
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,17 @@ class Session:
         config, train = self.config, self.splits.train
         where = f"{machine.device()}, {self.options.folder}"
         self.console.line(f"{config.model} on {len(train):,} images of {config.dataset}, {where}")
-        functions = compile_all(self.learner, train, self.splits.validation, self.splits.dataset.test, num_seeds)
+        functions = compile_all(
+            self.learner, train, self.splits.validation, self.splits.dataset.test, num_seeds, self.mesh(num_seeds)
+        )
         frozen = f", {self.learner.frozen_parameters:,} of them frozen" if self.learner.frozen else ""
         parameters = f"{self.learner.parameters:,} parameters{frozen}"
         self.console.line(f"{parameters}, compiled in {functions.compile_seconds:.1f} s")
         return functions
+
+    def mesh(self, num_seeds: int | None = None) -> Mesh:
+        """The devices that train one seed, or several together. Raises InputError where `--mesh` does not fit them."""
+        return make_mesh(num_seeds or 1, sizes=self.options.mesh)
 
     def require_initial(self, directories: Iterable[RunDirectory]) -> None:
         """Raises InputError where one of these runs is to start from parameters that are not given."""
@@ -135,4 +143,17 @@ def open_session(
         learner = build(experiment)
     splits = DataSplits(dataset, *split_training_images(dataset, config.train_examples, config.validation_examples))
     require_numbers(learner, splits.train)
-    return Session(experiment, options, console, learner, splits)
+    session = Session(experiment, options, console, learner, splits)
+    _require_mesh(session)
+    return session
+
+
+def _require_mesh(session: Session) -> None:
+    """Raises InputError where the devices that `--mesh` names are not there, or cannot share a batch evenly."""
+    session.mesh()
+    sizes, batch_size = session.options.mesh or {}, min(session.config.batch_size, len(session.splits.train))
+    if batch_size % sizes.get("data", 1):
+        raise InputError(
+            f"--mesh={in_words(sizes)}: {sizes['data']} devices cannot share a batch of {batch_size} images evenly. "
+            "Change --batch_size or --mesh."
+        )

@@ -16,7 +16,7 @@ from cnn_jax import compilation
 from cnn_jax.data.dataset import Split
 from cnn_jax.training import step
 from cnn_jax.training.learner import Learner
-from cnn_jax.training.mesh import DATA, SEED, by_data, by_seed, make_mesh, padded, replicated
+from cnn_jax.training.mesh import DATA, SEED, all_along_data, by_data, by_seed, make_mesh, padded, replicated
 from cnn_jax.training.metrics import Measures, MetricSums, Score
 from cnn_jax.training.state import TrainState
 
@@ -26,7 +26,7 @@ STATISTICS_IMAGES = 10_000  # that the statistics of an average are taken over
 
 @dataclass(frozen=True)
 class Training:
-    """Training on one split. compile_seconds: the time to compile. memory_bytes: on each device.
+    """Training on one split. compile_seconds: the time to compile. memory_bytes: on each device of the mesh.
 
     targets: int32 [N], or a dict of them by output. learning_rate: the peak of the schedule; it may be replaced without
     compiling again, as may epochs. num_seeds: None, or how many seeds train together; all arrays of state, sums and
@@ -34,6 +34,7 @@ class Training:
     """
 
     learner: Learner
+    mesh: Mesh
     images: jax.Array
     targets: Any
     epoch_steps: int
@@ -80,17 +81,18 @@ class Training:
         """
         if not state.average or not state.model_state:
             return state
-        rows = padded(min(self.learner.batch_size, self.examples), make_mesh())
+        mesh = all_along_data(self.mesh)
+        rows = padded(min(self.learner.batch_size, self.examples), mesh)
         order = np.random.default_rng(0).permutation(self.examples)[: max(rows, STATISTICS_IMAGES // rows * rows)]
         indices = np.resize(order, (max(1, len(order) // rows), rows)).astype(np.int32)
         # From the state of training: that of an earlier settling would make the result depend on interruptions.
         variables = {"params": state.average["params"], **state.model_state}
-        on_devices = jax.device_put((variables, self.images, indices), replicated(make_mesh()))
+        on_devices = jax.device_put((variables, self.images, indices), replicated(mesh))
         return state.replace(average={**state.average, "model_state": self._statistics(*on_devices)})
 
     @functools.cached_property
     def _statistics(self) -> Callable:
-        mesh = make_mesh()
+        mesh = all_along_data(self.mesh)
         return compilation.jit(
             step.make_statistics(self.learner, by_data(mesh)),
             in_shardings=replicated(mesh),
@@ -157,17 +159,23 @@ class CompiledFunctions:
 
 
 def compile_all(
-    learner: Learner, train: Split, validation: Split | None, test: Split, num_seeds: int | None = None
+    learner: Learner,
+    train: Split,
+    validation: Split | None,
+    test: Split,
+    num_seeds: int | None = None,
+    mesh: Mesh | None = None,
 ) -> CompiledFunctions:
-    """Compiles a run's functions for all devices. The images move to the devices once; no step is taken.
+    """Compiles a run's functions. The images move to the devices once; no step is taken.
 
-    num_seeds: as in `compile_training`. Inference is always for one seed.
+    num_seeds: as in `compile_training`. Inference is always for one seed. mesh: None means all devices.
     """
-    mesh = make_mesh()
+    mesh = mesh or make_mesh(num_seeds or 1)
+    for_inference = all_along_data(mesh)
     return CompiledFunctions(
-        training=compile_training(learner, train, make_mesh(num_seeds or 1), num_seeds),
-        test=compile_inference(learner, test, mesh),
-        validation=compile_inference(learner, validation, mesh) if validation else None,
+        training=compile_training(learner, train, mesh, num_seeds),
+        test=compile_inference(learner, test, for_inference),
+        validation=compile_inference(learner, validation, for_inference) if validation else None,
     )
 
 
@@ -190,8 +198,8 @@ def compile_training(learner: Learner, split: Split, mesh: Mesh, num_seeds: int 
     )
     indices, indices_seconds = compiled(sized, (0, None), state.key, zero)
     training = Training(
-        learner, images, targets, epoch_steps, learner.learning_rate, learner.epochs, 0.0, 0, create, indices, None,
-        num_seeds,
+        learner, mesh, images, targets, epoch_steps, learner.learning_rate, learner.epochs, 0.0, 0, create, indices,
+        None, num_seeds,
     )  # fmt: skip
 
     def make_step(learning_rate: ArrayLike) -> step.Step:

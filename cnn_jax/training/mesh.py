@@ -4,23 +4,52 @@ Seeds that train together are laid along `seed`; the images of a batch are laid 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from cnn_jax.errors import InputError
+
 SEED, DATA = "seed", "data"
 
 
-def make_mesh(num_seeds: int = 1, devices: Sequence[jax.Device] | None = None) -> Mesh:
+def make_mesh(
+    num_seeds: int = 1, devices: Sequence[jax.Device] | None = None, sizes: Mapping[str, int] | None = None
+) -> Mesh:
     """A mesh of all devices, or of the given ones.
 
     As many devices as divide both their own number and `num_seeds` lie along `seed`, and the others along `data`.
+    sizes: of the axes, for the first devices instead; one seed has all of them along `data`. Raises InputError if there
+    are not so many, or if the seeds do not divide.
     """
     array = np.asarray(jax.devices() if devices is None else devices)
     along_seed = math.gcd(num_seeds, array.size)
+    if sizes is not None:
+        along_seed = sizes.get(SEED, 1) if num_seeds > 1 else 1
+        array = _first(array, sizes)
+        if num_seeds % along_seed:
+            raise InputError(f"--mesh={in_words(sizes)}: {num_seeds} seeds train together, which is no multiple.")
     return Mesh(array.reshape(along_seed, -1), (SEED, DATA))
+
+
+def _first(devices: np.ndarray, sizes: Mapping[str, int]) -> np.ndarray:
+    """As many devices as these axes need. Raises InputError if there are fewer."""
+    needed = math.prod(sizes.values())
+    if needed > devices.size:
+        raise InputError(f"--mesh={in_words(sizes)}: needs {needed} devices, and there are {devices.size}.")
+    return devices[:needed]
+
+
+def in_words(sizes: Mapping[str, int]) -> str:
+    """The sizes of axes as on the command line: `data:4,seed:2`."""
+    return ",".join(f"{axis}:{size}" for axis, size in sizes.items())
+
+
+def all_along_data(mesh: Mesh) -> Mesh:
+    """The same devices for one seed."""
+    return Mesh(mesh.devices.reshape(1, -1), (SEED, DATA))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -212,7 +212,7 @@ def test_signal_ends_the_sweep_with_its_rows_kept(tried: Try, monkeypatch: pytes
     assert without_times(tried(RATES)) == without_times(tried(RATES, folder="other"))
 
 
-@pytest.mark.devices(4)  # which the processes have too
+@pytest.mark.devices(8)  # which the processes have too
 def test_several_processes_run_the_same_trials(tried: Try) -> None:
     assert without_times(tried(RATES, jobs=2)) == without_times(tried(RATES, folder="other"))
 
