@@ -10,6 +10,7 @@ import itertools
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from cnn_jax.errors import InputError, MachineError, ProjectError, unknown_name
 from cnn_jax.files import local_path
 from cnn_jax.output import lasting_output
 from cnn_jax.runs.options import RunOptions
+from cnn_jax.runs.processes import ALONE, Processes, joined
 from cnn_jax.settings import as_text
 from cnn_jax.synonyms import meant
 
@@ -66,6 +68,7 @@ class Mode:
 _DATA = ("dataset_dir", "data_dir", "manual_dir", "compilation_cache")
 _WRITES = ("workdir", "overwrite")
 _SEEDS = ("seeds", "seed_strategy", "progress")
+_PROCESSES = ("coordinator", "num_processes", "process_id", "join_timeout")
 _MEASURES = ("batch_sizes", "dtypes", "repeats", "seconds", "baseline", "tolerance", "profile")
 
 MODES: Mapping[str, Mode] = {
@@ -74,7 +77,7 @@ MODES: Mapping[str, Mode] = {
         "train a model and score it on the test set (the default)",
         (
             *(*_WRITES, *_DATA, *_SEEDS, "checkpoint_every", "keep_checkpoints", "max_time", "resume_from"),
-            *("deterministic", "mesh"),
+            *("deterministic", "mesh", *_PROCESSES),
         ),
         trains=True,
     ),
@@ -198,6 +201,13 @@ def _seconds(text: str) -> float:
     return float(text) if factor is None else factor * float(text[:-1])
 
 
+def _address(text: str) -> Any:
+    """Reads HOST:PORT."""
+    from cnn_jax.runs.rendezvous import Address
+
+    return Address.read(text)
+
+
 def _integer(help: str) -> Flag:
     return Flag(int, "N", help, "a whole number")
 
@@ -266,6 +276,16 @@ MODE_FLAGS: Mapping[str, Flag] = {
         "how many devices share a batch (data) and the seeds (seed), as in data:4,seed:2; default: all devices",
         "sizes of the axes data and seed, as in data:4,seed:2",
     ),
+    "coordinator": Flag(
+        _address,
+        "HOST:PORT",
+        "train with several processes, on one machine or many: where process 0 waits for the others; Slurm, Open MPI, "
+        "Kubernetes and TPU pods say it themselves",
+        "an address, as in 10.0.0.1:1234",
+    ),
+    "num_processes": _integer("how many processes train together; 1: this one alone, whatever a cluster says"),
+    "process_id": _integer("which of them this is, from 0 on"),
+    "join_timeout": _time("how long they wait for one another at the start; default 60s"),
     "sweep": Flag(
         str.strip,
         "'FIELD=A,B'",
@@ -541,14 +561,35 @@ def call(mode: Mode, values: flags.FlagValues, typed: Typed, command_line: list[
     if typed and mode.takes == "none":
         raise _unknown_flag(next(iter(typed)), values)
     _import_jax()
+    with _processes(mode, values) as processes:
+        return _called(mode, values, typed, command_line, given, processes)
+
+
+def _processes(mode: Mode, values: flags.FlagValues) -> AbstractContextManager[Processes]:
+    """The processes that run this command. They meet before jax is used."""
+    if not set(_PROCESSES) <= set(mode.flags):
+        return nullcontext(ALONE)
+    return joined(**{name: _read(name, values) for name in _PROCESSES if values[name].present})
+
+
+def _called(
+    mode: Mode,
+    values: flags.FlagValues,
+    typed: Typed,
+    command_line: list[str],
+    given: list[str],
+    processes: Processes,
+) -> Any:
+    """Calls the command with the experiments and options that the flags name. given: the flags that were given."""
     run = importlib.import_module(mode.module).run
     if mode is _CATALOG:
         return run(experiments.descriptions(), resolve(values, {})[0])
-    arguments = {name: _read(name, values) for name in (*mode.flags, "config") if values[name].present}
+    others = [name for name in (*mode.flags, "config") if name not in _PROCESSES]
+    arguments = {name: _read(name, values) for name in others if values[name].present}
     if "experiment" in arguments:  # the parts of finished runs
         arguments["experiment"] = experiments.load(arguments["experiment"])
     if mode.takes == "none":
-        return run(_options(arguments, (), command_line), **arguments)
+        return run(_options(arguments, (), command_line, processes), **arguments)
     names = _read("experiments", values) if mode.takes == "list" and values["experiments"].present else ()
     if mode.takes == "one" or names:
         resolved = [resolve_named(name, values, typed) for name in names] or [resolve(values, typed)]
@@ -556,7 +597,7 @@ def call(mode: Mode, values: flags.FlagValues, typed: Typed, command_line: list[
     else:
         own = [name for name in given if name in _INIT or (name in FIELDS and name not in mode.flags)]
         chosen, changed = [], (*own, *typed)
-    options = _options(arguments, changed, command_line)
+    options = _options(arguments, changed, command_line, processes)
     return run(chosen[0] if mode.takes == "one" else chosen, options, **arguments)
 
 
@@ -573,7 +614,9 @@ def _unknown_flag(name: str, values: flags.FlagValues) -> InputError:
     return InputError(f"--{name}: no such flag.{f' Did you mean --{near}?' if near else ''} See --help.")
 
 
-def _options(arguments: dict[str, Any], changed: tuple[str, ...], command_line: list[str]) -> RunOptions:
+def _options(
+    arguments: dict[str, Any], changed: tuple[str, ...], command_line: list[str], processes: Processes
+) -> RunOptions:
     """RunOptions from those of the arguments that belong to it, which are taken out."""
     config_file = arguments.pop("config", None)
     names = [field.name for field in dataclasses.fields(RunOptions) if field.name in arguments]
@@ -582,6 +625,7 @@ def _options(arguments: dict[str, Any], changed: tuple[str, ...], command_line: 
         config_file=config_file,
         changed=changed,
         command_line=tuple(command_line),
+        processes=processes,
     )
 
 

@@ -710,4 +710,4 @@ def test_each_mode_takes_the_flags_that_its_command_has(name: str) -> None:
     mode, options = run.MODES[name], {field.name for field in dataclasses.fields(RunOptions)}
     parameters = set(inspect.signature(importlib.import_module(mode.module).run).parameters)
     configs = {"one": {"experiment"}, "list": {"experiments"}, "none": set()}[mode.takes]
-    assert parameters == configs | {"options"} | (set(mode.flags) - options)
+    assert parameters == configs | {"options"} | (set(mode.flags) - options - set(run._PROCESSES))

@@ -31,12 +31,12 @@ class Console:
     """A terminal, or a file that stands in for one.
 
     progress: whether to show a progress bar; None means only on a terminal. rows: whether to print a line for each
-    epoch.
+    epoch. is_silent: of one of several processes that is not the first; it prints nothing.
     """
 
-    def __init__(self, *, progress: bool | None = None, rows: bool = True):
-        self.shows_rows = rows
-        self.shows_progress = _moves_its_cursor() if progress is None else progress
+    def __init__(self, *, progress: bool | None = None, rows: bool = True, is_silent: bool = False):
+        self.shows_rows, self.is_silent = rows, is_silent
+        self.shows_progress = not is_silent and (_moves_its_cursor() if progress is None else progress)
         self._progress: Progress | None = None
 
     def line(self, text: str) -> None:
@@ -48,6 +48,8 @@ class Console:
         self._print(text, sys.stderr)
 
     def _print(self, text: str, file: TextIO) -> None:
+        if self.is_silent:
+            return
         if self._progress:
             self._progress.stop()  # takes the bar away, so that the text does not end up in the same line
         print(printable(text), file=file, flush=True)  # a path in it may hold any character
@@ -166,6 +168,8 @@ class Console:
 
     def table(self, table: Table) -> None:
         """Prints a table. Where its columns would have to break words to fit the terminal, each row becomes a list."""
+        if self.is_silent:
+            return
         width = RichConsole(file=sys.stdout).width if sys.stdout.isatty() else _WIDTH_OF_A_FILE
         widths = _column_widths(table, width)
         if widths is None:

@@ -32,7 +32,9 @@ from cnn_jax.errors import InputError, MachineError
 from cnn_jax.files import is_of_the_system, read_json, write_atomic
 from cnn_jax.plain_paths import gathered, linked
 from cnn_jax.report.console import Console
+from cnn_jax.runs.processes import ALONE, Processes
 from cnn_jax.training.loop import Clock, Progress
+from cnn_jax.training.mesh import whole
 from cnn_jax.training.metrics import MetricSums
 from cnn_jax.training.state import TrainState
 
@@ -63,10 +65,11 @@ class Writer:
     """Writes checkpoints in a thread of its own, one at a time, and keeps the newest few.
 
     folders: of one run, or of each seed that trains together. note: receives what the user should know, once.
+    processes: those that train together; all of them call this.
     """
 
-    def __init__(self, folders: Sequence[Path], keep: int, note: Callable[[str], None]):
-        self.folders, self.keep, self.note = folders, keep, note
+    def __init__(self, folders: Sequence[Path], keep: int, note: Callable[[str], None], processes: Processes = ALONE):
+        self.folders, self.keep, self.note, self.processes = folders, keep, note, processes
         self._noted: set[str] = set()
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._pending: Future | None = None
@@ -98,7 +101,7 @@ class Writer:
             _Item(folder, *_content(progress.of_seed(index), rows[index])) for index, folder in enumerate(self.folders)
         ]
         self._last = time.monotonic()
-        self._pending = self._thread.submit(_write_all, items, progress.step, self.keep)
+        self._pending = self._thread.submit(_write_all, items, progress.step, self.keep, self.processes)
 
     def finish(self) -> None:
         """Waits until everything is on disk. Raises MachineError if it cannot be written."""
@@ -119,19 +122,21 @@ class _Item:
 
 
 def _content(progress: Progress, rows: Rows) -> tuple[tuple[TrainState, MetricSums], dict[str, Any]]:
-    arrays = jax.block_until_ready(jax.tree.map(jnp.copy, (progress.state, progress.sums)))
+    arrays = jax.block_until_ready(jax.tree.map(jnp.copy, whole((progress.state, progress.sums))))
     clock = {name: getattr(progress.clock, name) for name in _CLOCK}
     record = {"format": FORMAT, "step": progress.step, "clock": clock, "rows": list(rows), "arrays": _forms(arrays)}
     return arrays, record
 
 
-def _write_all(items: Sequence[_Item], step: int, keep: int) -> list[str]:
+def _write_all(items: Sequence[_Item], step: int, keep: int, processes: Processes = ALONE) -> list[str]:
     """Writes the checkpoints, and gives notes for the user.
 
     The oldest are deleted only after all are written, so that all seeds have one step.
     """
     for item in items:
-        _write(item, step)
+        _write(item, step, processes)
+    if not processes.is_first:
+        return []
     return [note for item in items if (note := _discard(item.folder, steps(item.folder)[:-keep]))]
 
 
@@ -156,24 +161,35 @@ def _put_aside(path: Path) -> None:
     path.rename(path.with_name(f"{_DISCARDED}{uuid.uuid4().hex}"))
 
 
-def _write(item: _Item, step: int) -> None:
-    """Writes one checkpoint, its manifest last."""
+def _write(item: _Item, step: int, processes: Processes) -> None:
+    """Writes one checkpoint, its manifest last. All processes write the arrays, and process 0 all else."""
     folder, path = item.folder, item.folder / str(step)
     with _errors_named(path):
-        _require_run(folder.parent)
-        if path.exists():
-            if not _damage(path):
-                return  # it is the same: training gives the same bits at the same step
-            _put_aside(path)
-        folder.mkdir(exist_ok=True)
-        with linked(folder) as plain, _manager(plain) as manager:
+        is_there = processes.is_first and _is_there(folder, step)
+        if processes.exchange(is_there, topic="checkpoints")[0]:
+            return
+        with linked(folder) as plain, _manager(plain, range(processes.count)) as manager:
             manager.save(step, args=ocp.args.StandardSave(item.arrays), force=True)
+        if not processes.is_first:
+            return
         if not _are_equal(_restored(folder, step, item.arrays), item.arrays):
             raise ValueError("it was read back with other values")
         _require_run(folder.parent)
         write_atomic(path / _PROGRESS, json.dumps(item.record))
         written = [name for name in _files(path) if not is_of_the_system(path / name)]
         write_atomic(path / _MANIFEST, "".join(f"{_digest(path / name)}  {name}\n" for name in written))
+
+
+def _is_there(folder: Path, step: int) -> bool:
+    """Whether the checkpoint is there already, to the bit, as training makes it. If not, its place is prepared."""
+    _require_run(folder.parent)
+    path = folder / str(step)
+    if path.exists():
+        if not _damage(path):
+            return True
+        _put_aside(path)
+    folder.mkdir(exist_ok=True)
+    return False
 
 
 class _errors_named:
@@ -202,9 +218,16 @@ def _silence_orbax() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # Orbax logs at length what it then raises
 
 
-def _manager(folder: Path) -> ocp.CheckpointManager:
+def _manager(folder: Path, processes: Sequence[int]) -> ocp.CheckpointManager:
+    """Orbax's manager for these processes, which all work on one checkpoint."""
     _silence_orbax()
-    options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False)  # our thread adds the manifest
+    # Where they are named, they wait for one another without a device: this is no thread that may use it.
+    together = ocp.options.MultiprocessingOptions(primary_host=processes[0], active_processes={*processes})
+    options = ocp.CheckpointManagerOptions(
+        create=False,
+        enable_async_checkpointing=False,  # our thread adds the manifest
+        multiprocessing_options=together,
+    )
     return ocp.CheckpointManager(folder, options=options)
 
 
@@ -213,7 +236,9 @@ def _restored(folder: Path, step: int, arrays: Any) -> Any:
     placed = jax.tree.map(_on_one_device, arrays)
     with ExitStack() as stack:
         plain = stack.enter_context(_without_strays(folder, step))
-        return stack.enter_context(_manager(plain)).restore(step, args=ocp.args.StandardRestore(placed))
+        return stack.enter_context(_manager(plain, [jax.process_index()])).restore(
+            step, args=ocp.args.StandardRestore(placed)
+        )
 
 
 def _on_one_device(leaf: Any) -> jax.ShapeDtypeStruct:

@@ -25,11 +25,12 @@ from cnn_jax.runs import checkpoint, machine, signals
 from cnn_jax.runs.checkpoint import Checkpoint, Writer
 from cnn_jax.runs.directory import RunDirectory, input_errors, require_same_code
 from cnn_jax.runs.options import RunOptions
+from cnn_jax.runs.read_only import run_directory
 from cnn_jax.runs.result import Result
 from cnn_jax.runs.session import Session, open_session, require_other_folder
 from cnn_jax.training.compiled import CompiledFunctions, Training
 from cnn_jax.training.loop import Clock, Progress, diverged, fit, initial_progress, progress_at
-from cnn_jax.training.mesh import by_seed, replicated
+from cnn_jax.training.mesh import by_seed, place, replicated
 from cnn_jax.training.metrics import Score
 
 
@@ -52,7 +53,7 @@ def execute(experiment: Experiment, options: RunOptions, console: Console, datas
     written; DivergedError and Interrupted after `result.json` is written.
     """
     require_other_folder(experiment, options.folder)
-    directory = RunDirectory(options.folder)
+    directory = run_directory(options.folder, options.processes)
     is_run = directory.is_run()  # raises InputError before a lock is made in a folder of something else
     if options.resume_from is not None and not is_run:
         raise InputError(f"--resume_from={options.resume_from}: there is no run in {options.folder} to resume.")
@@ -103,6 +104,8 @@ def _open(
     """Brings the directories to their newest common checkpoint, or to the beginning: then None."""
     record = session.machine_record() | _group_record([experiment.config for experiment in experiments])
     checkpoints = None if session.options.overwrite else _load(session, directories)
+    # Also waits until all have read what process 0 now changes.
+    session.options.processes.require_same({"the newest checkpoint": checkpoints and checkpoints[0].step})
     if checkpoints is None:
         session.learner.require_initial()
         for experiment, directory in zip(experiments, directories, strict=True):
@@ -114,8 +117,9 @@ def _open(
         _say_what_is_undone(session, experiment, directory, saved)
     for experiment, directory, saved in zip(experiments, directories, checkpoints, strict=True):
         directory.resume(experiment, record, saved.rows, saved.step)
-        with input_errors(directory.path):
-            checkpoint.discard_after(directory.checkpoints, saved.step)
+        if session.options.processes.is_first:
+            with input_errors(directory.path):
+                checkpoint.discard_after(directory.checkpoints, saved.step)
     return checkpoints
 
 
@@ -174,7 +178,7 @@ def _start(
     epochs = first.step // training.epoch_steps
     session.console.line(f"resumes from step {first.step:,}, {epochs} of {session.config.epochs} epochs done")
     if training.num_seeds is None:
-        state, sums = jax.device_put((first.state, first.sums), replicated(training.mesh))
+        state, sums = place((first.state, first.sums), replicated(training.mesh))
         return progress_at(training, state, sums, first.clock)
     state, sums = _stacked([(saved.state, saved.sums) for saved in checkpoints], training)
     return progress_at(training, state, sums, Clock.of_all([saved.clock for saved in checkpoints]))
@@ -183,7 +187,8 @@ def _start(
 def _train(session: Session, runs: Sequence[Run], progress: Progress) -> Progress:
     """Trains until the epochs are finished or the time is over. Writes `result.json` if something else ends it."""
     folders, rows = [run.directory.checkpoints for run in runs], [run.rows for run in runs]
-    with Writer(folders, session.options.keep_checkpoints, session.console.note) as writer:
+    options = session.options
+    with Writer(folders, options.keep_checkpoints, session.console.note, options.processes) as writer:
         try:
             for latest in _chunks(session, runs, progress, writer):
                 progress = latest
@@ -220,18 +225,18 @@ def _settled(training: Training, progress: Progress) -> Progress:
 
 def _stacked(trees: Sequence[Any], training: Training) -> Any:
     """The trees of several seeds as one, with an axis of seeds in front."""
-    return jax.device_put(jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees), by_seed(training.mesh))
+    return place(jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees), by_seed(training.mesh))
 
 
 def _chunks(session: Session, runs: Sequence[Run], start: Progress, writer: Writer) -> Iterator[Progress]:
     """Trains chunk by chunk, and does between two chunks what the host has to do."""
     functions = runs[0].functions
     epochs, epoch_steps = functions.training.epochs, functions.training.epoch_steps
-    session.signals.raise_if_ending()
+    session.agree()
     with ExitStack() as stack:
         events = [stack.enter_context(run.directory.events(run.rows)) for run in runs]
         show = stack.enter_context(session.console.bar(epochs, epoch_steps))
-        for progress in fit(functions.training, start, functions.validation):
+        for progress in fit(functions.training, start, functions.validation, session.agreed_steps):
             train = progress.train
             assert train is not None, "a chunk has at least one step, and a step at least one image"
             show(progress.step, train, progress.images / progress.clock.total)
@@ -239,10 +244,11 @@ def _chunks(session: Session, runs: Sequence[Run], start: Progress, writer: Writ
             if progress.row:
                 session.console.row(progress.row, epochs)
             yield progress
-            session.signals.raise_if_ending()
-            if session.is_out_of_time:
+            agreement = session.agree(is_due=_is_due(session, progress, writer), is_busy=True)
+            if agreement.is_over:
                 return
-            _save_if_due(session, runs, progress, writer)
+            if agreement.saves and not _is_at_end(runs, progress):  # the last step's: see `_train`
+                _save(runs, progress, writer)
 
 
 def _record(runs: Sequence[Run], progress: Progress, events: Sequence[EventWriter]) -> None:
@@ -264,16 +270,16 @@ def _note_missing_metrics(run: Run, row: Mapping[str, float]) -> None:
             run.session.console.note(f"epoch {row['epoch']}: the metric {name} is no number: it is left out")
 
 
-def _save_if_due(session: Session, runs: Sequence[Run], progress: Progress, writer: Writer) -> None:
-    """Saves if a signal asks for it, or if the last checkpoint is old enough."""
+def _is_due(session: Session, progress: Progress, writer: Writer) -> bool:
+    """Whether the last checkpoint is old enough for another one."""
     every = session.options.checkpoint_every
-    is_due = writer.seconds_since_last >= every and not writer.is_busy if every else bool(progress.rows)
-    if _is_at_end(runs, progress):
-        return  # the checkpoint of the last step holds the state that is scored: see `_train`
-    if session.signals.take_save() or is_due:
-        start = time.perf_counter()
-        writer.save(progress, [run.rows for run in runs])
-        progress.clock.saving += time.perf_counter() - start
+    return writer.seconds_since_last >= every and not writer.is_busy if every else bool(progress.rows)
+
+
+def _save(runs: Sequence[Run], progress: Progress, writer: Writer) -> None:
+    start = time.perf_counter()
+    writer.save(progress, [run.rows for run in runs])
+    progress.clock.saving += time.perf_counter() - start
 
 
 def _score_and_store(run: Run, progress: Progress, *, is_alone: bool) -> Result:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cnn_jax.errors import InputError, unknown_name
+from cnn_jax.runs.processes import ALONE, Processes
 
 RUNS = Path("runs")  # the parent of all default folders
 _AXES = ("data", "seed")  # of a mesh
@@ -24,7 +25,7 @@ class RunOptions:
     and the seeds, `seed`; None means all, laid out by their number. progress: show a progress bar; None means on a
     terminal. compilation_cache: keep compiled programs on disk. deterministic: the same bits every time, on
     accelerators too. config_file: the file that the Config was read from. changed: the Config fields that the command
-    line set. command_line, remark: for the record.
+    line set. command_line, remark: for the record. processes: those that train together; this is one of them.
     """
 
     workdir: Path | None = None
@@ -46,6 +47,7 @@ class RunOptions:
     changed: tuple[str, ...] = ()
     command_line: tuple[str, ...] = ()
     remark: str | None = None
+    processes: Processes = ALONE
 
     def __post_init__(self) -> None:
         if self.overwrite and self.resume_from is not None:

@@ -15,6 +15,7 @@ from cnn_jax.report.console import Console
 from cnn_jax.runs import signals
 from cnn_jax.runs.execute import train_runs
 from cnn_jax.runs.options import RunOptions
+from cnn_jax.runs.read_only import seeds_directory
 from cnn_jax.runs.result import Result
 from cnn_jax.runs.seeds_directory import SeedsDirectory
 from cnn_jax.runs.seeds_result import SeedsResult, summarized
@@ -39,7 +40,7 @@ def execute_seeds(
     """
     require_other_folder(experiment, options.folder)
     seeds = _seeds(experiment.config, options)
-    directory = SeedsDirectory(options.folder)
+    directory = seeds_directory(options.folder, options.processes)
     directory.exists()  # raises InputError before a lock is made in a folder of something else
     results = {} if options.overwrite else directory.completed(experiment, seeds)
     if len(results) == len(seeds):
@@ -125,7 +126,7 @@ def _stored(directory: SeedsDirectory, results: dict[int, Result], wanted: int) 
 def _train(session: Session, directory: SeedsDirectory, seeds: Sequence[int], results: dict[int, Result]) -> None:
     """Trains these seeds and adds their results: first the groups, then the others one after the other."""
     for group in _groups(session, directory, seeds):
-        if session.is_out_of_time:
+        if session.agree().is_over:
             return
         functions = session.functions(len(group) if len(group) > 1 else None)
         if _strategy(session.options) == "auto" and functions.training.memory_bytes > _memory_limit():
@@ -135,8 +136,7 @@ def _train(session: Session, directory: SeedsDirectory, seeds: Sequence[int], re
     for seed in seeds:
         if seed in results:
             continue
-        session.signals.raise_if_ending()
-        if session.is_out_of_time:
+        if session.agree().is_over:
             return
         session.console.line(f"seed {seed}")
         results |= _train_together(session, directory, (seed,))
@@ -169,7 +169,7 @@ def _chosen(options: RunOptions) -> tuple[str, str]:
 
 def _memory_limit() -> float:
     """Bytes of memory that a device has for programs; infinity if it is unknown."""
-    return (jax.devices()[0].memory_stats() or {}).get("bytes_limit", math.inf)
+    return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", math.inf)
 
 
 def _train_together(session: Session, directory: SeedsDirectory, group: Group) -> dict[int, Result]:

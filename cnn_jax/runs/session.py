@@ -1,9 +1,11 @@
 """What the runs of one command share: the learner, the data, the options, and the functions compiled for them."""
 
+import json
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jax.sharding import Mesh
@@ -18,6 +20,7 @@ from cnn_jax.report.console import Console
 from cnn_jax.runs import checkpoint, machine
 from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.options import RunOptions
+from cnn_jax.runs.processes import PATIENCE, WITHOUT_HURRY
 from cnn_jax.runs.signals import SignalFlags
 from cnn_jax.training.checks import require_numbers
 from cnn_jax.training.compiled import CompiledFunctions, compile_all
@@ -36,6 +39,14 @@ class DataSplits:
     @property
     def spec(self) -> Spec:
         return self.dataset.spec
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What all processes do after a chunk. is_over: training has taken `max_time`. saves: they save a checkpoint."""
+
+    is_over: bool
+    saves: bool
 
 
 def load_dataset(experiment: Experiment, options: RunOptions, console: Console) -> Dataset:
@@ -95,10 +106,22 @@ class Session:
         found = self.experiment.data
         return found.original_index() if isinstance(found, Source) else None
 
-    @property
-    def is_out_of_time(self) -> bool:
-        """Whether training has taken `max_time`."""
-        return self.began is not None and time.monotonic() - self.began >= self.options.max_time
+    def agree(self, *, is_due: bool = False, is_busy: bool = False) -> Agreement:
+        """What all processes do next. is_due: whether to save, as process 0 says; is_busy: all are in the loop.
+
+        Raises Interrupted in all of them where a signal has asked one of them to end.
+        """
+        is_over = self.began is not None and time.monotonic() - self.began >= self.options.max_time
+        asked = {"ending": self.signals.ending, "over": is_over, "due": is_due}
+        asked["save"] = is_busy and self.signals.take_save()
+        everyone = self.options.processes.exchange(asked, PATIENCE if is_busy else WITHOUT_HURRY)
+        self.signals.ending = next((one["ending"] for one in everyone if one["ending"] is not None), None)
+        self.signals.raise_if_ending()
+        return Agreement(everyone[0]["over"], everyone[0]["due"] or any(one["save"] for one in everyone))
+
+    def agreed_steps(self, steps: int) -> int:
+        """The number of steps of the next chunk, as process 0 says."""
+        return int(self.options.processes.exchange(steps, PATIENCE)[0])
 
     def machine_record(self) -> dict:
         """The content of `machine.json`."""
@@ -120,6 +143,21 @@ def code_record(experiment: Experiment) -> dict:
     """What `machine.json` says of the user's file: where it is, and the hash of what it says."""
     file = {"experiment_file": str(experiment.code.path)} if experiment.code else {}
     return {**file, "experiment_hash": experiment.digest} if experiment.digest else {}
+
+
+def facts(experiment: Experiment, options: RunOptions) -> dict[str, Any]:
+    """What all processes of a training must have in common, but for the data: versions, settings, code and Config."""
+    here = machine.describe([])
+    fields = json.loads(experiment.config.to_json())
+    parts = {name: value for name, value in fields.items() if isinstance(value, dict)}
+    given = {name: getattr(options, name) for name in ("seeds", "seed_strategy", "mesh", "overwrite", "resume_from")}
+    return {
+        **here["versions"],
+        **{name: here[name] for name in ("git_commit", "compiler_options", "settings")},
+        "the experiment's code": experiment.digest,
+        **{f"--{name}": value for name, value in (fields | given).items() if name not in parts},
+        **{f"--{name}.{setting}": value for name, part in parts.items() for setting, value in part.items()},
+    }
 
 
 def require_other_folder(experiment: Experiment, folder: Path) -> None:
@@ -145,6 +183,7 @@ def open_session(
     require_numbers(learner, splits.train)
     session = Session(experiment, options, console, learner, splits)
     _require_mesh(session)
+    options.processes.require_same({"the data's fingerprint": dataset.fingerprint})
     return session
 
 

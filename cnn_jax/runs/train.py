@@ -14,7 +14,7 @@ from cnn_jax.runs.options import RUNS, RunOptions
 from cnn_jax.runs.result import Result
 from cnn_jax.runs.seeds import execute_seeds
 from cnn_jax.runs.seeds_result import SeedsResult
-from cnn_jax.runs.session import load_dataset
+from cnn_jax.runs.session import facts, load_dataset
 
 
 def run(experiment: Experiment, options: RunOptions) -> Result | SeedsResult:
@@ -25,10 +25,11 @@ def run(experiment: Experiment, options: RunOptions) -> Result | SeedsResult:
     """
     if options.seed_strategy is not None and options.seeds is None:
         raise InputError(f"--seed_strategy={options.seed_strategy}: has no meaning without --seeds.")
-    console = Console(progress=options.progress)
+    console = Console(progress=options.progress, is_silent=not options.processes.is_first)
     compilation.start(persistent_cache=options.compilation_cache, deterministic=options.deterministic)
     if options.deterministic:
         console.note(compilation.price_of_determinism())
+    options.processes.require_same(facts(experiment, options))
     config, dataset, remark = experiment.config, None, None
     if "dataset" not in options.changed and options.config_file is None and config.dataset.name == Config.dataset.name:
         experiment, dataset, remark = _within_reach(experiment, options, console)

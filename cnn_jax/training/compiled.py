@@ -7,16 +7,26 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
 from cnn_jax import compilation
 from cnn_jax.data.dataset import Split
 from cnn_jax.training import step
 from cnn_jax.training.learner import Learner
-from cnn_jax.training.mesh import DATA, SEED, all_along_data, by_data, by_seed, make_mesh, padded, replicated
+from cnn_jax.training.mesh import (
+    DATA,
+    SEED,
+    all_along_data,
+    by_data,
+    by_seed,
+    make_mesh,
+    on_host,
+    padded,
+    place,
+    replicated,
+)
 from cnn_jax.training.metrics import Measures, MetricSums, Score
 from cnn_jax.training.state import TrainState
 
@@ -59,7 +69,13 @@ class Training:
     def zeros(self) -> MetricSums:
         """The sums over no images, for the model's outputs."""
         shape = () if self.num_seeds is None else (self.num_seeds,)
-        return jax.tree.map(lambda leaf: jnp.full(shape, leaf), self.learner.measures.zeros(self.targets))
+        zeros = jax.tree.map(lambda leaf: np.full(shape, leaf), self.learner.measures.zeros(self.targets))
+        return place(zeros, self._by_seed)
+
+    @property
+    def _by_seed(self) -> NamedSharding:
+        """How the arrays of a state lie on the devices."""
+        return replicated(self.mesh) if self.num_seeds is None else by_seed(self.mesh)
 
     def create_state(self, seed: int | Sequence[int]) -> TrainState:
         """The state before the first step, of one seed or of `num_seeds` seeds.
@@ -67,7 +83,7 @@ class Training:
         Raises InputError where the variables that training starts from are not given.
         """
         self.learner.require_initial()
-        return self._create(np.asarray(seed, np.uint32), self.learner.initial)
+        return self._create(place(np.asarray(seed, np.uint32), self._by_seed), self.learner.initial)
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate after `step` steps were taken."""
@@ -87,7 +103,7 @@ class Training:
         indices = np.resize(order, (max(1, len(order) // rows), rows)).astype(np.int32)
         # From the state of training: that of an earlier settling would make the result depend on interruptions.
         variables = {"params": state.average["params"], **state.model_state}
-        on_devices = jax.device_put((variables, self.images, indices), replicated(mesh))
+        on_devices = place((variables, self.images, indices), replicated(mesh))
         return state.replace(average={**state.average, "model_state": self._statistics(*on_devices)})
 
     @functools.cached_property
@@ -133,11 +149,11 @@ class Inference:
 
     def logits(self, variables: dict) -> Any:
         """Logits of every image, on the host: float32 [N, classes], or a dict of them by output."""
-        return jax.device_get(self._infer(jax.device_put(variables, self.images.sharding), self.images))
+        return on_host(self._infer(place(variables, self.images.sharding), self.images))
 
     def on(self, images: np.ndarray) -> "Inference":
         """The same compiled function for other images: uint8, of the same shape."""
-        return dataclasses.replace(self, images=jax.device_put(images, self.images.sharding))
+        return dataclasses.replace(self, images=place(images, self.images.sharding))
 
     def score(self, variables: dict) -> Score:
         """Loss, accuracy and metrics over every image."""
@@ -186,11 +202,12 @@ def compile_training(learner: Learner, split: Split, mesh: Mesh, num_seeds: int 
     """
     batch_size = min(learner.batch_size, len(split))
     epoch_steps = -(-len(split) // batch_size)
-    images, targets = jax.device_put((split.images, learner.task.targets(split.labels)), replicated(mesh))
+    images, targets = place((split.images, learner.task.targets(split.labels)), replicated(mesh))
     compiled = functools.partial(_compiled, mesh, num_seeds)
 
     # Where the initial variables are not given, this state serves to compile the step alone.
     seeds, initial, zero = np.zeros(num_seeds or (), np.uint32), learner.initial or {}, np.int32(0)
+    seeds = place(seeds, replicated(mesh) if num_seeds is None else by_seed(mesh))
     create, create_seconds = compiled(learner.create_state, (0, None), seeds, initial, runs_once=True)
     state = create(seeds, initial)
     sized = functools.partial(
@@ -249,7 +266,7 @@ def _compiled(
 def compile_inference(learner: Learner, split: Split, mesh: Mesh, batch_size: int = INFERENCE_BATCH) -> Inference:
     """Compiles inference on a split, whose images move to the devices once."""
     everywhere = replicated(mesh)
-    images = jax.device_put(split.images, everywhere)
+    images = place(split.images, everywhere)
     rows = padded(min(batch_size, len(split)), mesh)
     infer = step.make_infer(learner.apply, rows, by_data(mesh))
     jitted = compilation.jit(infer, in_shardings=everywhere, out_shardings=everywhere)

@@ -17,6 +17,7 @@ import numpy as np
 from cnn_jax.errors import DivergedError
 from cnn_jax.training import metrics
 from cnn_jax.training.compiled import Inference, Training
+from cnn_jax.training.mesh import on_host, whole
 from cnn_jax.training.metrics import MetricSums, Score
 from cnn_jax.training.state import TrainState
 
@@ -134,7 +135,7 @@ class Progress:
         """One of the seeds as if it had trained alone. Its clock has an equal part of all times."""
         if self.num_seeds is None:
             return self
-        state, sums = jax.tree.map(lambda leaf: leaf[index], (self.state, self.sums))
+        state, sums = jax.tree.map(lambda leaf: leaf[index], whole((self.state, self.sums)))
         return dataclasses.replace(
             self,
             state=state,
@@ -155,9 +156,9 @@ def initial_progress(training: Training, seed: int | Sequence[int]) -> Progress:
 
 def progress_at(training: Training, state: TrainState, sums: MetricSums, clock: Clock) -> Progress:
     """Between two chunks. sums: of the current epoch so far."""
-    on_host, step = jax.device_get((sums, state.step))
+    sums_on_host, step = on_host((sums, state.step))
     step = int(np.max(step))
-    by_seed = _by_seed(on_host, training.num_seeds)
+    by_seed = _by_seed(sums_on_host, training.num_seeds)
     diverged_at = tuple(None if one.diverged_at == metrics.NEVER else int(one.diverged_at) for one in by_seed)
     finished_epochs, steps = divmod(step, training.epoch_steps)
     images = finished_epochs * training.examples + (int(by_seed[0].count) if steps else 0)
@@ -176,14 +177,24 @@ def progress_at(training: Training, state: TrainState, sums: MetricSums, clock: 
     )
 
 
-def fit(training: Training, start: Progress, validation: Inference | None = None) -> Iterator[Progress]:
+def _itself(steps: int) -> int:
+    return steps
+
+
+def fit(
+    training: Training,
+    start: Progress,
+    validation: Inference | None = None,
+    agreed: Callable[[int], int] = _itself,
+) -> Iterator[Progress]:
     """Trains from `start` until `training.epochs` are finished, and yields after each chunk of steps.
 
-    validation: scored at the end of each epoch. Raises DivergedError, which names epoch and step, if the loss or a
-    gradient is not finite. Where several seeds train together, a seed that diverges does not end the loop; it ends
-    after all have diverged.
+    validation: scored at the end of each epoch. agreed: makes all processes take as many steps in a chunk, whose number
+    each chooses by its own time. Raises DivergedError, which names epoch and step, if the loss or a gradient is not
+    finite. Where several seeds train together, a seed that diverges does not end the loop; it ends after all have
+    diverged.
     """
-    for state, sums in _chunks(training, start):
+    for state, sums in _chunks(training, start, agreed):
         progress = progress_at(training, state, sums, start.clock)
         [*ends] = {step for step in progress.diverged_at if step is not None}
         if training.num_seeds is None and ends:
@@ -215,7 +226,9 @@ def diverged(epoch: int, step: int) -> DivergedError:
     return DivergedError(f"The loss or its gradient is not finite {where}. Try a smaller --learning_rate.", step)
 
 
-def _chunks(training: Training, start: Progress) -> Iterator[tuple[TrainState, MetricSums]]:
+def _chunks(
+    training: Training, start: Progress, agreed: Callable[[int], int]
+) -> Iterator[tuple[TrainState, MetricSums]]:
     """Trains from `start`; yields state and sums after each chunk. The end of an epoch always ends a chunk."""
     state, sums, step, clock = start.state, start.sums, start.step, start.clock
     indices, chunk_steps = None, 1
@@ -232,7 +245,7 @@ def _chunks(training: Training, start: Progress) -> Iterator[tuple[TrainState, M
         clock.count_host()
         with jax.debug_nans(False):  # the sums name the step that diverged; --jax_debug_nans would end with a traceback
             state, sums = jax.block_until_ready(training.chunk(state, sums, indices, first, last))
-        chunk_steps = max(1, round((last - first) * CHUNK_SECONDS / clock.count_device()))
+        chunk_steps = agreed(max(1, round((last - first) * CHUNK_SECONDS / clock.count_device())))
         step += last - first
         yield state, sums
 
@@ -248,7 +261,7 @@ def _with_rows(progress: Progress, training: Training, validation: Inference | N
         ]
         progress.clock.lap()
     others = {"learning_rate": training.learning_rate_at(progress.step - 1)}
-    norms = [_norms(sums, training.epoch_steps) for sums in _by_seed(jax.device_get(progress.sums), training.num_seeds)]
+    norms = [_norms(sums, training.epoch_steps) for sums in _by_seed(on_host(progress.sums), training.num_seeds)]
     rows = tuple(
         _row(progress, train, score, others | norm)
         for train, score, norm in zip(progress.scores, held_out, norms, strict=True)

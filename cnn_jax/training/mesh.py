@@ -5,10 +5,12 @@ Seeds that train together are laid along `seed`; the images of a batch are laid 
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
 from cnn_jax.errors import InputError
 
@@ -65,6 +67,40 @@ def by_data(mesh: Mesh) -> NamedSharding:
 def by_seed(mesh: Mesh) -> NamedSharding:
     """The first axis of an array is laid along `seed`."""
     return NamedSharding(mesh, PartitionSpec(SEED))
+
+
+def place(tree: Any, sharding: Sharding) -> Any:
+    """The arrays on the devices of a mesh. Where these belong to several processes, each gives the same values."""
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+    return jax.tree.map(lambda leaf: _place_among_processes(leaf, sharding), tree)
+
+
+def _place_among_processes(leaf: Any, sharding: Sharding) -> jax.Array:
+    if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        data = _place_among_processes(jax.random.key_data(leaf), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        return jax.jit(lambda array: array, out_shardings=sharding)(leaf)
+    values = np.asarray(leaf)
+    return jax.make_array_from_callback(values.shape, sharding, values.__getitem__)
+
+
+def on_host(tree: Any) -> Any:
+    """The arrays on the host. All processes call it: what is laid over their devices is collected first."""
+    return jax.device_get(whole(tree))
+
+
+def whole(tree: Any) -> Any:
+    """The arrays as every process has them as a whole. All processes call it."""
+    return jax.tree.map(_whole, tree)
+
+
+def _whole(leaf: Any) -> Any:
+    if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated:
+        return leaf
+    assert isinstance(leaf.sharding, NamedSharding), "arrays of several processes are laid on a mesh"
+    return _place_among_processes(leaf, leaf.sharding.update(spec=PartitionSpec()))
 
 
 def padded(batch_size: int, mesh: Mesh) -> int:
