@@ -34,6 +34,7 @@ _WORDS: Mapping[str, str] = {
     "resume_from": "resume restart load checkpoint ckpt",
     "init_from": "pretrained weights warmstart finetune finetunefrom loadweights transferfrom",
     "jobs": "j njobs workers numworkers processes threads",
+    "test_augment": "tta testtimeaugmentation testtimeaugment testtime testaugmentation",
     "output": "o out outputfile",
     "images": "image img input pictures",
     "jax_platforms": "device gpu gpus cuda cpu tpu accelerator platform",

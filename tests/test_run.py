@@ -399,6 +399,11 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--mode=evaluate", "--runs=full,full"], "--runs: full is named twice"),
         (["--mode=evaluate", "--runs=full,not_there"], "holds no run"),
         (["--mode=evaluate", "--workdir=full", "--corruptions=shfit"], "no such corruption. Did you mean shift?"),
+        (
+            ["--mode=evaluate", "--workdir=full", "--test_augment=flipp"],
+            "no such variant of test images. Did you mean fli",
+        ),
+        (["--mode=evaluate", "--workdir=full", "--shift_pixels=2"], "has no meaning without --test_augment=shift"),
         (["--corruptions=all"], "--corruptions: has no meaning with --mode=train"),
         (["--mode=summary", "--overwrite"], "--overwrite: has no meaning"),
         (["--graph=model.svg"], "--graph: has no meaning with --mode=train"),
