@@ -98,7 +98,7 @@ def test_variants_of_the_images_are_scored_beside_the_images_which_keep_their_sc
 ) -> None:
     plain = evaluated(workdir=trained / "dense")
     record = evaluated(
-        workdir=trained / "dense", test_augment=["shift", "flip"], shift_pixels=2, output=tmp_path / "out"
+        workdir=trained / "dense", test_augment=["shift", "flip"], shift_pixels=1, output=tmp_path / "out"
     )
     assert {**record, "test_augmentation": 0, "machine": 0} == {**plain, "test_augmentation": 0, "machine": 0}
     found = json.loads((tmp_path / "out/evaluation.json").read_text())["test_augmentation"]
