@@ -108,7 +108,7 @@ def augmented(*seeds: int) -> tuple[dict[str, Any], dict[str, tuple]]:
     """A record of runs with so many seeds each, and what they predicted without and with test-time augmentation."""
     records = [made.record(f"net{index}", number) for index, number in enumerate(seeds)]
     record = records[0] | {"runs": [run for one in records for run in one["runs"]]}
-    noise = 0.7 * np.random.default_rng(5).normal(size=(max(seeds), 1000, 10))
+    noise = 0.3 * np.random.default_rng(5).normal(size=(max(seeds), 1000, 10))
     found = {}
     for run, number in zip(record["runs"], seeds, strict=True):
         logits = made.logits(number)
