@@ -124,10 +124,7 @@ def run(
         output = _default_output(chosen)
     loaded = load_dataset(on_dataset, options, console)
     spec, test = loaded.spec, loaded.test
-    is_named = dataset is not None or options.dataset_dir is not None
-    for each in chosen:
-        _require_fitting(each, loaded, is_named=is_named)
-    models = {run.name: _model(run, spec, test) for run in chosen}
+    models = _models(chosen, loaded, is_named=dataset is not None or options.dataset_dir is not None)
     if output:
         make_folder(output, flag="output")
 
@@ -209,6 +206,13 @@ def _require_fitting(run: _Run, dataset: Dataset, *, is_named: bool) -> None:
             "training images may be among these test images. To score it on these all the same, name them: "
             "--dataset_dir=PATH, or --dataset=NAME."
         )
+
+
+def _models(runs: Sequence[_Run], dataset: Dataset, *, is_named: bool) -> dict[str, _Model]:
+    """The models by the names of their runs. is_named: as in `_require_fitting`, which is asked of all runs first."""
+    for run in runs:
+        _require_fitting(run, dataset, is_named=is_named)
+    return {run.name: _model(run, dataset.spec, dataset.test) for run in runs}
 
 
 def _model(run: _Run, spec: Spec, test: Split) -> _Model:
