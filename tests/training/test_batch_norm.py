@@ -136,11 +136,8 @@ def test_dropout_is_a_function_of_seed_and_step_alone() -> None:
     learner, state = build(experiment().vary(dropout=0.5)), one
 
     def logits(step: int) -> np.ndarray:
-        keys = Keys.of_step(jax.random.key(3), step)
-        images = dataset().train.images[:16]
-        return np.asarray(
-            learner.apply_in_training(state.params, state.model_state, images, np.ones(16, bool), keys)[0]
-        )
+        key, inputs = Keys.of_step(jax.random.key(3), step).module, learner.inputs(dataset().train.images[:16])
+        return np.asarray(learner.apply_in_training(state.params, state.model_state, inputs, np.ones(16, bool), key)[0])
 
     np.testing.assert_array_equal(logits(7), logits(7))
     assert not np.allclose(logits(7), logits(8))

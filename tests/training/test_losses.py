@@ -95,7 +95,7 @@ def test_metrics_are_of_the_main_output_and_the_loss_is_of_all() -> None:
 def test_loss_of_mixtures_is_of_both_labels_by_their_weights(loss: metrics.PerImage) -> None:
     logits, labels, mask = drawn()
     partners, weight = np.arange(30)[::-1].astype(np.int32), np.linspace(0, 1, 30, dtype=np.float32)
-    sums = batch_sums(Measures(loss), logits, labels, mask, mixed=(jnp.asarray(partners), jnp.asarray(weight)))
+    sums = batch_sums(Measures(loss), logits, labels, mask, mixed=(jnp.asarray(labels[partners]), jnp.asarray(weight)))
     expected = weight * loss(logits, labels) + (1 - weight) * loss(logits, labels[partners])
     np.testing.assert_allclose(sums.loss, np.sum(np.asarray(expected)[mask]), rtol=1e-5)
     unmixed = batch_sums(Measures(loss), logits, labels, mask)

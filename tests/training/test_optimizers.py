@@ -10,7 +10,8 @@ from jax.typing import ArrayLike
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.training.learner import Learner
-from cnn_jax.training.optimizers import AVERAGES, OPTIMIZERS, SCHEDULES
+from cnn_jax.training.optimizers import AVERAGES, OPTIMIZERS
+from cnn_jax.training.schedules import SCHEDULES
 
 
 def learner(**settings: object) -> Learner:
