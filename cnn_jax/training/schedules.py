@@ -38,7 +38,7 @@ def multistep(
     factor: Annotated[float, About("at each of them", above=0.0, at_most=1.0)] = 0.1,
 ) -> optax.Schedule:
     """The learning rate times `factor` from each boundary on, as He et al. (2016) train residual networks."""
-    at = [int(share * steps) for share in boundaries]
+    at = [round(share * steps) for share in boundaries]
     return optax.piecewise_constant_schedule(1.0, {step: factor ** at.count(step) for step in at})
 
 
