@@ -13,19 +13,16 @@ from cnn_jax.settings import About, as_text
 
 PerImage = Callable[..., Array]  # (logits, labels, **settings) -> float32 [N]
 
-Share = Annotated[float, About(at_least=0.0, at_most=1.0)]
+Smoothing = Annotated[float, About("lay this share of the target evenly on all classes", at_least=0.0, at_most=1.0)]
 ClassWeights = Annotated[
-    tuple[float, ...], About("of the loss of each class, in their order; (): 1 each", at_least=0.0)
+    tuple[float, ...], About("a factor of the loss for each class, in their order; (): 1 each", at_least=0.0)
 ]
 
 
 def cross_entropy(
-    logits: Array, labels: Array, label_smoothing: Share = 0.0, class_weights: ClassWeights = ()
+    logits: Array, labels: Array, label_smoothing: Smoothing = 0.0, class_weights: ClassWeights = ()
 ) -> Array:
-    """Softmax cross-entropy with natural logarithms, with the label smoothing of Szegedy et al. (2016).
-
-    label_smoothing: this share of the target is laid evenly on all classes.
-    """
+    """Softmax cross-entropy with natural logarithms, with the label smoothing of Szegedy et al. (2016)."""
     if not label_smoothing:
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     else:
@@ -43,7 +40,7 @@ def is_plain_cross_entropy(loss: PerImage) -> bool:
 def focal(
     logits: Array,
     labels: Array,
-    gamma: Annotated[float, About("0 gives the cross-entropy", at_least=0.0)] = 2.0,
+    gamma: Annotated[float, About("how much less easy images count; 0: as in the cross-entropy", at_least=0.0)] = 2.0,
     class_weights: ClassWeights = (),
 ) -> Array:
     """The cross-entropy times (1 - p) ** gamma, where p is the label's probability: easy images count less.

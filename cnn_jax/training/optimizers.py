@@ -91,11 +91,11 @@ def lion(
 
 def muon(
     learning_rate: optax.Schedule,
-    beta: Share = 0.95,
+    beta: Annotated[float, About("of the momentum", at_least=0.0, at_most=1.0)] = 0.95,
     nesterov: bool = True,
     ns_steps: Annotated[int, About("of Newton and Schulz's iteration", at_least=1, at_most=100)] = 5,
     consistent_rms: Annotated[
-        float | None, About("the size of the updates where Adam's is about 0.2; none: that of Jordan (2024)", above=0.0)
+        float | None, About("the size of the updates, as Adam's of about 0.2; none: as in Jordan (2024)", above=0.0)
     ] = 0.2,
     weight_decay: Decay = 0.0,
     weight_decay_mask: DecayMask = (),
@@ -106,7 +106,7 @@ def muon(
     "Muon" (2024); Liu et al., "Muon is Scalable for LLM Training" (2025), for `consistent_rms`: one learning rate then
     serves Muon and Adam. optax.contrib.muon.
     """
-    # The rate comes last, so that one mask decides what decays of Muon's and of Adam's. optax turns the sign at -1.
+    # At a rate of -1, optax gives the direction. The rate comes last, so that one mask decides for Muon and for Adam.
     direction = contrib.muon(
         -1.0,
         ns_steps=ns_steps,
@@ -140,7 +140,7 @@ def decay_mask(names: tuple[str, ...]) -> Callable[[Any], Any] | None:
     names: of layers or parameters, as `kernel`, `Conv_0` or `Dense_0/bias`, or `all`; none of them means parameters of
     two or more axes. The function raises InputError on a name that no trained parameter has.
     """
-    if names == ("all",):
+    if "all" in names:
         return None
 
     def mask(params: Any) -> Any:

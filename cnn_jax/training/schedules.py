@@ -49,7 +49,7 @@ def onecycle(
     div_factor: Annotated[float, About("the peak divided by the start", above=0.0)] = 25.0,
     final_div_factor: Annotated[float, About("the start divided by the end", above=0.0)] = 1e4,
 ) -> optax.Schedule:
-    """A cosine up to the learning rate over the first 30 % of the steps, and down again.
+    """A cosine up to the learning rate over the first steps, by default 30 % of all, and down again.
 
     Smith and Topin, "Super-Convergence" (2018); optax.cosine_onecycle_schedule.
     """

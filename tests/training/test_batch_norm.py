@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from cnn_jax import compilation, Config, Dataset, Experiment, InputError, Part
+from cnn_jax import Config, Dataset, Experiment, InputError, Part, compilation
 from cnn_jax.experiment import build
 from cnn_jax.ops.interception import stock_layers
 from cnn_jax.training.compiled import compile_inference, compile_training

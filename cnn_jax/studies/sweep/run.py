@@ -106,7 +106,8 @@ def _load(base: Experiment, trials: Sequence[Trial], options: RunOptions, consol
         train, _ = split_training_images(dataset, config.train_examples, config.validation_examples)
         require_numbers(learner, train)
     for trial in trials:  # those that share a learner may differ in their epochs
-        learner, config = learners[compiled_config(base.with_config(trial.config))], trial.config
+        config = trial.config
+        learner = learners[different[compiled_config(base.with_config(config))]]
         train, _ = split_training_images(dataset, config.train_examples, config.validation_examples)
         require_warmup(dataclasses.replace(learner, epochs=config.epochs), len(train))
     return dataset
