@@ -66,6 +66,7 @@ def bits(tree: dict) -> dict[str, bytes]:
     [
         {"optimizer": Part("adamw", weight_decay=0.5)},
         {"optimizer": Part("momentum", nesterov=True), "average": "swa"},
+        {"optimizer": Part("muon", weight_decay=0.5), "clip_norm": 1.0, "microbatches": 2},
         {"optimizer": "rmsprop", "average": "ema"},
     ],
     ids=str,
