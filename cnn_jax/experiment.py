@@ -31,7 +31,8 @@ from cnn_jax.training.initial import InitialVariables
 from cnn_jax.training.learner import Learner
 from cnn_jax.training.losses import LOSSES, METRICS
 from cnn_jax.training.metrics import Measures
-from cnn_jax.training.optimizers import AVERAGES, OPTIMIZERS, SCHEDULES
+from cnn_jax.training.optimizers import AVERAGES, OPTIMIZERS, clipping
+from cnn_jax.training.schedules import SCHEDULES
 from cnn_jax.user_code import UserCode, code_of, defined_at, load_module, noted_imports, source_of, user_errors
 
 ALWAYS_REPORTED = ("loss", "accuracy", "cross_entropy")
@@ -505,12 +506,17 @@ def build(experiment: Experiment, spec: Spec | None = None, *, fused: bool = Tru
         matmul_precision=config.matmul_precision,
         initial=experiment.init.variables if experiment.init else None if config.init_hash else {},
         frozen=config.freeze,
+        warmup_steps=config.warmup_steps,
+        clip=clipping(config.clip_norm, config.clip_value),
+        microbatches=config.microbatches,
     )
     _require_inputs(experiment, learner)
     if experiment.has_own_parts:
         checks.require_fitting(learner)
     else:
         checks.require_fitting_images(learner)
+        if learner.measures.adds_cross_entropy:
+            checks.require_fitting_loss(learner)
     if experiment.init:
         checks.require_initial_fits(learner, experiment.init)
     return learner

@@ -62,7 +62,8 @@ def test_config_of_an_experiment_has_every_setting_with_its_default() -> None:
     config = Experiment().config
     assert config.model == Part("cnn", kernel_size=3, pooling=True, widths=(32, 64, 128))
     assert config.optimizer == Part("rmsprop", decay=0.9, epsilon=1e-7)
-    assert (config.loss, config.metrics, config.augment) == (Part("cross_entropy"), (), ())
+    assert config.loss == Part("cross_entropy", label_smoothing=0.0, class_weights=())
+    assert (config.metrics, config.augment) == ((), ())
     assert Experiment(config).config == config
     assert Experiment(Config(model=Part("cnn", pooling=False))).config == Experiment().vary(pooling=False).config
 

@@ -23,11 +23,21 @@ _IMAGES = 4  # of the batch that is traced
 
 
 def require_fitting_images(learner: Learner) -> None:
-    """Raises InputError if the images of the dataset do not fit the module."""
+    """Raises InputError if the images of the dataset do not fit the module, or parts of a batch the batch."""
+    if learner.batch_size % learner.microbatches:
+        raise InputError(f"--microbatches={learner.microbatches}: does not divide --batch_size={learner.batch_size}.")
     with user_errors("the model", type(learner.module)):
         if learner.frozen:
             _require_frozen(learner)
         _ = learner.abstract_state
+
+
+def require_fitting_loss(learner: Learner) -> None:
+    """Raises InputError if a setting of the loss does not fit the classes."""
+    images = jax.ShapeDtypeStruct((_IMAGES, *learner.spec.image_shape), jnp.uint8)
+    logits = jax.eval_shape(learner.apply, learner.abstract_variables, images)
+    targets = jax.eval_shape(learner.targets, jax.ShapeDtypeStruct((_IMAGES,), jnp.int32))
+    _require_per_image("the loss", learner.measures.loss, logits, targets)
 
 
 def _require_frozen(learner: Learner) -> None:
@@ -87,8 +97,10 @@ def require_fitting(learner: Learner) -> None:
 def require_numbers(learner: Learner, split: Split) -> None:
     """Raises InputError where a task asks for classes that are not there, or a metric gives no number.
 
-    The metrics are of the first images of the split and of logits of the initial parameters.
+    The metrics are of the first images of the split and of logits of the initial parameters. Also where the run on this
+    split would be over before its warm-up.
     """
+    require_warmup(learner, len(split))
     _require_labels(learner, split)
     if not learner.measures.metrics:
         return
@@ -99,6 +111,15 @@ def require_numbers(learner: Learner, split: Split) -> None:
     for name, metric in learner.measures.metrics.items():
         if not np.isfinite(score.metrics[name]):
             raise InputError(f"{defined_at(metric)}the metric {name} gives {score.metrics[name]} for the first images.")
+
+
+def require_warmup(learner: Learner, examples: int) -> None:
+    """Raises InputError where a run on so many images would be over before its warm-up."""
+    steps = learner.epochs * -(-examples // min(learner.batch_size, examples))
+    if learner.warmup_steps and learner.warmup_steps >= steps:
+        raise InputError(
+            f"--warmup_steps={learner.warmup_steps}: the whole run has {steps:,} steps. Take fewer, or more --epochs."
+        )
 
 
 def _require_labels(learner: Learner, split: Split) -> None:
@@ -146,10 +167,11 @@ def _logits(learner: Learner, images: Any) -> Any:
     return logits
 
 
-def _in_training(learner: Learner, images: Any) -> tuple[Any, Any, Any]:
+def _in_training(learner: Learner, images: Any) -> tuple[Any, Any]:
     def apply(state: Any, images: Any) -> Any:
-        mask = jnp.ones(_IMAGES, bool)
-        return learner.apply_in_training(state.params, state.model_state, images, mask, Keys.of_step(state.key, 1))
+        mask, keys = jnp.ones(_IMAGES, bool), Keys.of_step(state.key, 1)
+        inputs, _ = learner.augmented(images, keys.augmentation)
+        return learner.apply_in_training(state.params, state.model_state, inputs, mask, keys.module)
 
     return jax.eval_shape(apply, learner.abstract_state[0], images)
 
@@ -210,7 +232,7 @@ def _require_state(learner: Learner, images: Any) -> None:
     """The module's other collections must keep their shapes from step to step."""
     before = learner.abstract_state[0].model_state
     with user_errors("the model", type(learner.module)):
-        _, after, _ = _in_training(learner, images)
+        _, after = _in_training(learner, images)
     if _forms(before) != _forms(after):
         raise InputError(f"{_model(learner)}changes the shapes of {', '.join(before)} from step to step.")
 

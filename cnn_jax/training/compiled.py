@@ -70,7 +70,7 @@ class Training:
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate after `step` steps were taken."""
-        return self.learning_rate * float(self.learner.schedule(self.epochs * self.epoch_steps)(step))
+        return self.learning_rate * float(self.learner.factor(self.epochs * self.epoch_steps)(step))
 
     def settled(self, state: TrainState) -> TrainState:
         """The state of one seed, ready to be scored.
@@ -185,9 +185,8 @@ def compile_training(learner: Learner, split: Split, mesh: Mesh, num_seeds: int 
     seeds, initial, zero = np.zeros(num_seeds or (), np.uint32), learner.initial or {}, np.int32(0)
     create, create_seconds = compiled(learner.create_state, (0, None), seeds, initial, runs_once=True)
     state = create(seeds, initial)
-    sized = functools.partial(
-        step.batch_indices, examples=len(split), batch_size=batch_size, rows=padded(batch_size, mesh)
-    )
+    rows = padded(batch_size, mesh, learner.microbatches)
+    sized = functools.partial(step.batch_indices, examples=len(split), batch_size=batch_size, rows=rows)
     indices, indices_seconds = compiled(sized, (0, None), state.key, zero)
     training = Training(
         learner, images, targets, epoch_steps, learner.learning_rate, learner.epochs, 0.0, 0, create, indices, None,

@@ -128,6 +128,19 @@ def test_killed_run_goes_on_and_equals_the_uninterrupted_one_to_the_bit(
     assert_same(tmp_path / "run", whole)
 
 
+@pytest.mark.parametrize("optimizer", first_quick(["muon", "lion"]))
+def test_run_with_warm_up_clipping_decay_and_batches_in_parts_resumes_to_the_same_bits(
+    ended: Callable, train: Callable[..., Result], tmp_path: Path, optimizer: str
+) -> None:
+    """Killed within the warm-up."""
+    kit = TINY.vary(model="dense", widths=(8,), optimizer=optimizer, weight_decay=0.1, loss="focal", average="ema")
+    kit = kit.vary(schedule="multistep", warmup_steps=9, clip_norm=0.5, microbatches=4, augment=("shift",))
+    train(kit, workdir=tmp_path / "whole")
+    ended(7, experiment=kit)
+    train(kit)
+    assert_same(tmp_path / "run", tmp_path / "whole")
+
+
 @pytest.mark.slow
 def test_run_killed_again_and_again_equals_the_uninterrupted_one(
     ended: Callable, train: Callable[..., Result], whole: Path, tmp_path: Path
