@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from cnn_jax import compilation
+from cnn_jax.data import augmentations
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.models import summary
@@ -34,6 +35,8 @@ def run(experiment: Experiment, options: RunOptions) -> dict[str, float]:
     learner = build(experiment, dataset.spec)  # with what only the images tell
     batch = dataset.train[: config.batch_size]
     require_numbers(learner, batch)
+    for remark in augmentations.remarks(config.augment, dataset.spec.classes):
+        console.note(remark)
     console.table(_parts(experiment))
     console.table(_shapes(learner, len(batch)))
     training = compile_training(learner, batch, make_mesh())
