@@ -60,8 +60,8 @@ def remarks(chosen: Sequence[Part], classes: Sequence[str]) -> list[str]:
     found, parts = [], {part.name: part for part in chosen}
     changed = [name for name in classes if name not in _LIKE_THEIR_MIRROR_IMAGE]
     if "flip" in parts and changed:
-        shown = f"{', '.join(changed[:3])}{' ...' if changed[3:] else ''}"
-        found.append(f"--augment=flip: mirrored digits and letters are wrong ones: leave it out if {shown} are such")
+        shown = f"{', '.join(changed[:3])}{', ...' if changed[3:] else ''}"
+        found.append(f"--augment=flip: if the classes {shown} are digits or letters, a mirrored one is wrong")
     angles = {"rotation.degrees": 1, "trivial.strength": DEGREES}
     for setting, degrees in angles.items():
         name, _, strength = setting.partition(".")

@@ -20,9 +20,9 @@ def thickness(
     images: Array,
     pixels: Annotated[float, About("the most that each side of a stroke moves", at_least=0, at_most=1)] = 0.7,
 ) -> Array:
-    """Makes the light strokes of each image thicker or thinner by up to `pixels` on each side.
+    """Makes light strokes thicker or thinner by a random amount.
 
-    It goes so far towards the largest or the smallest of the 3 x 3 pixels around each one (dilation and erosion).
+    Each pixel goes so far towards the largest or the smallest of the 3 x 3 pixels around it (dilation and erosion).
     """
     amount = pixels * _signed(key, images)
     thick, thin = _extreme_of_neighbours(jnp.maximum, images, 0), _extreme_of_neighbours(jnp.minimum, images, 1)
@@ -42,14 +42,14 @@ def _extreme_of_neighbours(choose: Callable[[Array, Array], Array], images: Arra
 def brightness(
     key: Array, images: Array, strength: Annotated[float, About("the largest change", at_least=0, at_most=1)] = 0.3
 ) -> Array:
-    """Multiplies each image by a random factor from 1 - `strength` to 1 + `strength`."""
+    """Multiplies each image by a random factor around 1."""
     return jnp.clip((1 + strength * _signed(key, images)) * images, 0, 1)
 
 
 def contrast(
     key: Array, images: Array, strength: Annotated[float, About("the largest change", at_least=0, at_most=1)] = 0.3
 ) -> Array:
-    """Multiplies the differences from each image's mean by a random factor from 1 - `strength` to 1 + `strength`."""
+    """Multiplies the differences from each image's mean by a random factor around 1."""
     mean = jnp.mean(images, axis=(1, 2, 3), keepdims=True)
     return jnp.clip(mean + (1 + strength * _signed(key, images)) * (images - mean), 0, 1)
 

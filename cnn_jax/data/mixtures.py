@@ -29,7 +29,7 @@ _Alpha = Annotated[float, About("both parameters of the Beta distribution of the
 
 
 def mixup(key: Array, images: Array, alpha: _Alpha = 0.2) -> Mixed:
-    """Mixes each image with the next one. The weights are from Beta(`alpha`, `alpha`); the larger is of the own label.
+    """Mixes each image with the next one of the batch; the larger weight is that of the own label.
 
     Zhang, Cisse, Dauphin and Lopez-Paz, "mixup: Beyond Empirical Risk Minimization" (2018). Which of the two weights is
     the own one makes no difference in a random order, but for metrics.
@@ -41,10 +41,10 @@ def mixup(key: Array, images: Array, alpha: _Alpha = 0.2) -> Mixed:
 
 
 def cutmix(key: Array, images: Array, alpha: _Alpha = 1.0) -> Mixed:
-    """Puts a box of the next image into each one. The box's share of the area is from Beta(`alpha`, `alpha`).
+    """Puts a box of the next image of the batch into each one; the labels have the weights of their areas.
 
     Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features" (2019). The
-    box's centre is any pixel, so that a part may lie outside. The own label's weight is its share of the pixels.
+    box's centre is any pixel, so that a part may lie outside; only what is inside counts for the weights.
     """
     of_share, of_box = jax.random.split(key)
     side = jnp.sqrt(1 - _weights(of_share, images.shape[0], alpha))

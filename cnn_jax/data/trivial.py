@@ -22,7 +22,7 @@ def trivial(
     images: Array,
     strength: Annotated[float, About("share of the paper's largest changes", at_least=0, at_most=1)] = 1.0,
 ) -> Array:
-    """Changes each image in one random way and by a random amount; for digits, `strength` 0.3 is enough.
+    """Changes each image in one random way and by a random amount; for digits, a strength of 0.3 is enough.
 
     It turns, slants or moves the image; changes brightness, contrast, sharpness or, of three channels, the colour;
     keeps fewer bits; inverts what is bright; or changes nothing. Müller and Hutter, "TrivialAugment: Tuning-free Yet

@@ -15,6 +15,7 @@ from cnn_jax.report.figures import COLOURS, draw, panels
 
 GREY = "Greys"  # large values are dark, as ink is
 DIVERGING = "RdBu_r"  # negative is blue, zero is white, positive is red; red and blue stay apart for every eye
+_FAINT = (128, 128, 128, 80)  # seen on light pages and on dark ones
 STROKES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))  # each colour goes with a line style of its own
 
 
@@ -87,12 +88,13 @@ def sheet(alt: str, rows: np.ndarray, side: int = 96) -> Markup:
     """
     tiles = [[_scaled_down(_on_paper(pixels), side) for pixels in row] for row in rows]
     width, height = tiles[0][0].size
-    gap = -(-width // 16)
-    size = (len(tiles[0]) * (width + gap) + gap, len(tiles) * (height + gap) - gap)
+    gap = 2 + -(-width // 16)
+    size = (len(tiles[0]) * (width + gap) + gap + 2, len(tiles) * (height + gap) - gap + 2)
     picture = Image.new("RGBA", size)  # transparent: gaps have the page's background
     for row, column in np.ndindex(rows.shape[:2]):
-        left = column * (width + gap) + (2 * gap if column else 0)
-        picture.paste(tiles[row][column], (left, row * (height + gap)))
+        left, top = column * (width + gap) + (2 * gap if column else 0), row * (height + gap)
+        picture.paste(_FAINT, (left, top, left + width + 2, top + height + 2))  # a frame
+        picture.paste(tiles[row][column], (left + 1, top + 1))
 
     def paint(axes: Axes) -> None:
         axes.imshow(np.asarray(picture), interpolation="none")

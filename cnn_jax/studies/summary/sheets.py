@@ -49,14 +49,14 @@ def sheets_page(experiment: Experiment, learner: Learner, dataset: Dataset) -> s
         title = f"All {len(made)}, in this order"
         sections.append(Section(title, [words, _sheet(", ".join(made), everything, chosen, dataset)]))
     named = f"the augmentations of {experiment.config.experiment}" if chosen is experiment else "each augmentation"
-    lead = f"What {named} can make of images of {dataset.spec.name}."
+    lead = f"What {named} can make of training images of the dataset {dataset.spec.name}."
     return render(Page("Augmentations", lead, sections, f"Made by {program.name()} --mode=summary."))
 
 
 def _explanation(experiment: Experiment, dataset: Dataset) -> list[str]:
     ink = "" if dataset.spec.image_shape[2] == 3 else " Of grey images, light is shown dark, like ink on paper."
     return [
-        f"The left column of each sheet shows the first training images of {dataset.spec.name}. Beside each image are "
+        f"The left column of each sheet shows the first training images. Beside each image are "
         f"random draws: what one step of training could see instead of it.{ink}",
         "In training, each image gets new random numbers in each step, and these come from the seed. Validation and "
         "test images are never changed.",
