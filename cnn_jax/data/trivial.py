@@ -53,20 +53,26 @@ def _moved(images: Array, kind: Array, amount: Array) -> Array:
 
 def _with_other_pixels(images: Array, kind: Array, amount: Array) -> Array:
     """The images with other pixels; those of other kinds as they are. kind, amount: [N, 1, 1, 1]."""
-    blank = {  # brightness, contrast, sharpness and colour go away from one of these, or towards it
+    grey = _grey(images)
+    blank = {  # brightness, contrast, sharpness and colour go towards one of these, or away from it
         _BRIGHTNESS: jnp.zeros_like(images),
-        _CONTRAST: jnp.mean(images, axis=(1, 2, 3), keepdims=True),
+        _CONTRAST: jnp.mean(grey, axis=(1, 2, 3), keepdims=True),
         _SHARPNESS: _smooth(images),
-        _COLOUR: jnp.mean(images, axis=3, keepdims=True),
+        _COLOUR: grey,
     }
-    base = jnp.select(
-        [kind == one for one in blank], [jnp.broadcast_to(value, images.shape) for value in blank.values()], images
-    )
+    chosen = [kind == one for one in blank]
+    base = jnp.select(chosen, [jnp.broadcast_to(value, images.shape) for value in blank.values()], images)
     blended = jnp.clip(base + (1 + _FACTOR * amount) * (images - base), 0, 1)
     step = 2.0 ** jnp.rint(_BITS * jnp.abs(amount))  # of a byte
     coarse = jnp.floor(jnp.rint(255 * images) / step) * step / 255
     inverted = jnp.where(images > 1 - jnp.abs(amount), 1 - images, images)
     return jnp.select([kind == _POSTERIZE, kind == _SOLARIZE], [coarse, inverted], blended)
+
+
+def _grey(images: Array) -> Array:
+    """The luma of three channels, as of a television (ITU-R 601); the mean of others: float32 [N, H, W, 1]."""
+    shares = (0.299, 0.587, 0.114) if images.shape[-1] == 3 else (1 / images.shape[-1],) * images.shape[-1]
+    return sum((share * images[..., [channel]] for channel, share in enumerate(shares)), jnp.zeros(()))
 
 
 def _smooth(images: Array) -> Array:
