@@ -12,7 +12,7 @@ from cnn_jax.training.mesh import make_mesh
 from tests.conftest import drawn_split
 
 SPEC = data.spec("x_and_o")
-MIXED_PIPELINE = ("crop", "rotation", "elastic", "noise", "cutmix")
+FEW = ("rotation", "mixup")
 EVERY = tuple(name for name in AUGMENTATIONS if name != "cutmix")  # one mixture at most
 
 
@@ -31,7 +31,7 @@ def trained(training: Training, *cuts: int, seed: int | list[int] = 0) -> tuple[
     return jax.device_get((state.params, sums))
 
 
-@pytest.mark.parametrize("augment", [MIXED_PIPELINE, pytest.param(EVERY, marks=pytest.mark.slow)], ids=["five", "all"])
+@pytest.mark.parametrize("augment", [FEW, pytest.param(EVERY, marks=pytest.mark.slow)], ids=["few", "all"])
 def test_pipeline_is_cut_anywhere_and_reaches_the_same_bits(augment: tuple[str, ...]) -> None:
     compiled = training(augment)
     whole = trained(compiled)
@@ -43,9 +43,8 @@ def test_pipeline_is_cut_anywhere_and_reaches_the_same_bits(augment: tuple[str, 
 
 @pytest.mark.slow
 @pytest.mark.devices(4)
-@pytest.mark.parametrize("augment", [MIXED_PIPELINE, EVERY], ids=["five", "all"])
-def test_devices_share_an_augmented_batch(augment: tuple[str, ...]) -> None:
-    alone, shared = trained(training(augment)), trained(training(augment, devices=4))
+def test_devices_share_an_augmented_batch() -> None:
+    alone, shared = trained(training(EVERY)), trained(training(EVERY, devices=4))
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, atol=1e-4), alone, shared)
 
 
