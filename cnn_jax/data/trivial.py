@@ -66,7 +66,7 @@ def _with_other_pixels(images: Array, kind: Array, amount: Array) -> Array:
     step = 2.0 ** jnp.rint(_BITS * jnp.abs(amount))  # of a byte
     coarse = jnp.floor(jnp.rint(255 * images) / step) * step / 255
     inverted = jnp.where(images > 1 - jnp.abs(amount), 1 - images, images)
-    return jnp.select([kind == _POSTERIZE, kind == _SOLARIZE], [coarse, inverted], blended)
+    return jnp.select([(kind == _POSTERIZE) & (step > 1), kind == _SOLARIZE], [coarse, inverted], blended)
 
 
 def _grey(images: Array) -> Array:
