@@ -24,7 +24,7 @@ from cnn_jax.training.learner import Learner
 _IMAGES, _DRAWS, _DRAWS_OF_MIXTURES = 5, 7, 3
 
 
-def with_all(experiment: Experiment) -> Experiment:
+def _with_all(experiment: Experiment) -> Experiment:
     """The experiment, with every augmentation of its table where it chooses none."""
     return experiment if experiment.config.augment else experiment.vary(augment=(*experiment.entries("augmentations"),))
 
@@ -34,7 +34,7 @@ def sheets_page(experiment: Experiment, learner: Learner, dataset: Dataset) -> s
 
     Raises InputError where one of them does not keep its promise.
     """
-    chosen = with_all(experiment)
+    chosen = _with_all(experiment)
     made = {part.name: chosen.make(f"augment.{part}") for part in chosen.config.augment}
     for name, augment in made.items():
         require_augmentations(dataclasses.replace(learner, augmentations={name: augment}))
