@@ -126,9 +126,9 @@ MODES: Mapping[str, Mode] = {
         takes="none",
     ),
     "summary": Mode(
-        "cnn_jax.studies.summary",
-        "print a model's layers, parameters and multiply-adds; draw its graph",
-        ("dataset_dir", "graph"),
+        "cnn_jax.studies.summary.run",
+        "print a model's layers, parameters and multiply-adds; draw its graph; show its --augmentations",
+        ("dataset_dir", "data_dir", "manual_dir", "graph", "augmentations"),
         only_prints=True,
     ),
     "check": Mode(
@@ -270,6 +270,7 @@ MODE_FLAGS: Mapping[str, Flag] = {
     "shift_pixels": _integer("how far --test_augment=shift goes along rows and columns; default 1, so 9 variants"),
     "images": _path("a picture file, or a folder of them (folders in it are not searched)"),
     "graph": _path("draw the model's graph into this new SVG file"),
+    "augmentations": _path("show what each augmentation does to training images, in this new HTML file"),
     "batch_sizes": _integers("batch sizes to measure; default 64,256,1024"),
     "dtypes": _names("float32, tensorfloat32, bfloat16; default: all that the device has"),
     "repeats": _integer("how often each case is timed; default 7"),

@@ -499,7 +499,7 @@ def build(experiment: Experiment, spec: Spec | None = None, *, fused: bool = Tru
         optimizer=experiment.make("optimizer"),
         schedule=_of_steps(experiment.make("schedule")),
         averaging=_of_steps(experiment.make("average")) if config.average.name != "none" else None,
-        augmentations=tuple(experiment.make(f"augment.{part}") for part in config.augment),
+        augmentations={part.name: experiment.make(f"augment.{part}") for part in config.augment},
         learning_rate=config.learning_rate,
         epochs=config.epochs,
         batch_size=config.batch_size,
@@ -511,6 +511,7 @@ def build(experiment: Experiment, spec: Spec | None = None, *, fused: bool = Tru
         microbatches=config.microbatches,
     )
     _require_inputs(experiment, learner)
+    checks.require_augmentations(learner)  # the model in training receives what they give
     if experiment.has_own_parts:
         checks.require_fitting(learner)
     else:

@@ -317,7 +317,7 @@ def test_build_uses_the_chosen_functions_with_their_settings() -> None:
     assert jnp.array_equal(learner.measures.loss(logits, labels), smoothed(logits, labels, 0.3))
     assert jnp.array_equal(learner.measures.metrics["certainty"](logits, labels), certainty(logits, labels, 2))
     images = jnp.arange(12.0).reshape(1, 3, 4, 1)
-    [augment] = learner.augmentations
+    [augment] = learner.augmentations.values()
     assert jnp.array_equal(augment(jax.random.key(0), images), images[:, :, ::-1])
     assert not build(Experiment()).measures.adds_cross_entropy
     assert build(SMALL.vary(loss="smoothed")).measures.adds_cross_entropy

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from cnn_jax import compilation
+from cnn_jax.data import augmentations
 from cnn_jax.data.dataset import split_training_images
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment, build
@@ -35,6 +36,8 @@ def run(experiment: Experiment, options: RunOptions) -> dict[str, float]:
     learner = build(experiment, dataset.spec)  # with what only the images tell
     train, _ = split_training_images(dataset, config.train_examples, config.validation_examples)
     require_numbers(learner, train)
+    for remark in augmentations.remarks(config.augment, dataset.spec.classes):
+        console.note(remark)
     batch = train[: config.batch_size]
     console.table(_parts(experiment))
     console.table(_shapes(learner, len(batch)))

@@ -1,7 +1,7 @@
 """A learner: the network, what it is asked, and how it is trained, as pure functions. Nothing in here is compiled."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,8 @@ from flax import linen as nn
 from jax import Array
 from jax.typing import ArrayLike
 
-from cnn_jax.data.augmentations import Mixed
+from cnn_jax.data import augmentations
+from cnn_jax.data.augmentations import Augment, Mixed
 from cnn_jax.data.dataset import Spec
 from cnn_jax.data.tasks import Task
 from cnn_jax.errors import InputError
@@ -34,7 +35,7 @@ class Learner:
 
     module: task inputs -> logits. optimizer: learning rate as a function of the step -> optimizer. schedule: all steps
     of the run -> (step -> factor of the learning rate). averaging: all steps of the run -> how an average of the
-    parameters is kept; None where none is. augmentations: (key, images) -> images or Mixed. matmul_precision: of
+    parameters is kept; None where none is. augmentations: by name, in their order. matmul_precision: of
     float32 products, as `jax.default_matmul_precision` takes it. initial: variables that training starts from instead
     of the module's own; None where they are not given, so that training can only be resumed. frozen: prefixes of the
     names of variables that training leaves as they are. warmup_steps: of the learning rate, before the schedule. clip:
@@ -51,7 +52,7 @@ class Learner:
     epochs: int
     batch_size: int
     averaging: Callable[[int], Averaging | None] | None = None
-    augmentations: Sequence[Callable[[Array, Array], Array | Mixed]] = field(default=())
+    augmentations: Mapping[str, Augment] = field(default_factory=dict)
     matmul_precision: str = "float32"
     initial: dict | None = field(default_factory=dict)
     frozen: tuple[str, ...] = ()
@@ -120,13 +121,8 @@ class Learner:
         """What the module receives in training, and partners and weights of mixtures, or None."""
         if not self.augmentations:
             return self.inputs(images), None
-        changed, mixed = images.astype(jnp.float32) / 255, None
-        for index, augment in enumerate(self.augmentations):
-            result = augment(jax.random.fold_in(key, index), changed)
-            changed, *parts = result if isinstance(result, Mixed) else (result,)
-            if mixed and parts:
-                raise InputError("--augment: two of these augmentations mix images. Only one of them can.")
-            mixed = tuple(parts) or mixed
+        result = augmentations.apply(self.augmentations.values(), key, images.astype(jnp.float32) / 255)
+        changed, mixed = (result.images, result[1:]) if isinstance(result, Mixed) else (result, None)
         return self.task.inputs(self.spec.inputs(changed * 255)), mixed
 
     def init(self, key: Array) -> dict:
