@@ -114,10 +114,20 @@ class Config:
     optimizer: Part = _field(Part("rmsprop"), "the optimizer")
     learning_rate: float = _field(1e-3, "step size; with a schedule its largest value", above=0.0)
     schedule: Part = _field(Part("constant"), "how the learning rate changes over the steps")
+    warmup_steps: int = _field(
+        0, "raise the learning rate from 0 over the first N steps, before the schedule", at_least=0
+    )
+    clip_norm: float | None = _field(None, "scale gradients down to this L2 norm where theirs is larger", above=0.0)
+    clip_value: float | None = _field(
+        None, "clip each number of the gradients to this size, before clip_norm", above=0.0
+    )
     average: Part = _field(Part("none"), "score an average of the parameters: ema, swa, or none")
     epochs: int = _field(5, "passes over the training images", at_least=1, at_most=1_000_000)
     batch_size: int = _field(
         64, "images in a step; the last batch of an epoch may be smaller", at_least=1, at_most=1 << 24
+    )
+    microbatches: int = _field(
+        1, "compute each batch in N equal parts, one after the other, which needs less memory", at_least=1
     )
 
     dtype: str = _field(
@@ -240,9 +250,18 @@ def config_from_mapping(values: Any, source: str) -> Config:
 
 
 def _translated(values: dict[str, Any]) -> dict[str, Any]:
-    """Fields of this version from those of the first one, which had no parts."""
-    if "view" not in values:
-        return values
+    """Fields of this version from those of earlier ones."""
+    values = _without_parts(values) if "view" in values else values
+    optimizer = values.get("optimizer")
+    optimizer = {"name": optimizer} if isinstance(optimizer, str) else optimizer
+    if isinstance(optimizer, dict) and optimizer.get("name") == "adamw":
+        # Before there was a mask, adamw decayed all parameters.
+        values = {**values, "optimizer": {"weight_decay_mask": ["all"], **optimizer}}
+    return values
+
+
+def _without_parts(values: dict[str, Any]) -> dict[str, Any]:
+    """Fields with parts from those of the first version, which had none."""
     values = dict(values)
     settings = {name: values.pop(name, None) for name in ("widths", "kernel_size", "pooling")}
     model = str(values.get("model", "cnn"))

@@ -28,6 +28,7 @@ import run
 from cnn_jax import data
 from cnn_jax.config import FIELDS
 from cnn_jax.data import idx
+from cnn_jax.data.arrays import NAMES
 from cnn_jax.experiment import TABLES, Experiment
 from cnn_jax.report import estimates
 from cnn_jax.report.format import percent_estimate
@@ -104,6 +105,27 @@ def test_summary_draws_every_layer_with_its_shape_into_a_file(run_py: Run, tmp_p
     nodes += [("relu", "22 x 22 x 128"), ("Flatten_0", "61952"), ("Dense_0", "10"), ("output", "10")]
     assert list(zip(said[::2], said[1::2], strict=True)) == nodes
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ""] == ["model.svg"]
+
+
+def test_summary_shows_the_augmentations_on_images_of_the_dataset(run_py: Run, tmp_path: Path) -> None:
+    command = ("--mode=summary", "--experiment=x_and_o", "--augment=shift,mixup", "--augmentations=sheets.html")
+    finished = run_py(*command)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.endswith("sheets.html written\n")
+    page = (tmp_path / "sheets.html").read_text()
+    assert "training images of the dataset x_and_o" in page and page.count('<svg role="img"') == 3
+    assert run_py(*command).stderr == "run.py: --augmentations=sheets.html: already exists. Name another file.\n"
+
+
+def test_flipped_digits_are_remarked_before_training(run_py: Run, tmp_path: Path) -> None:
+    images, labels = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 10
+    images[:, 0, 0], images[:, 1, 1:] = 255, 25 * labels[:, None]
+    np.savez(tmp_path / "digits.npz", **dict(zip(NAMES, (images, labels, images[:10] + 1, labels[:10]), strict=True)))
+    digits = ("--dataset=arrays", "--dataset_dir=digits.npz", "--model=logistic", "--epochs=1")
+    for augment, number in (("flip", 1), ("shift", 0)):
+        finished = run_py(*digits, f"--augment={augment}")
+        assert finished.returncode == 0, finished.stderr
+        assert finished.stderr.count("--augment=flip: if the classes 2, 3, 4, ... are digits") == number
 
 
 def test_training_prints_test_numbers_and_a_second_start_prints_them_again(run_py: Run, tmp_path: Path) -> None:
@@ -354,7 +376,17 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--filters=16"], "Did you mean --model.widths?"),
         (["--filters=16", "--model=logistic"], "Did you mean --widths of --model=cnn or --model=dense"),
         (["--momentum=0.9"], "It is a setting of --optimizer=momentum."),
-        (["--wd=0.1"], "Did you mean --weight_decay of --optimizer=adamw?"),
+        (["--wd=0.1"], "Did you mean --weight_decay of --optimizer=sgd or --optimizer=momentum or --optimizer=adamw?"),
+        (["--clip=1"], "Did you mean --clip_norm?"),
+        (["--gradient_accumulation_steps=2"], "Did you mean --microbatches?"),
+        (["--warmup=5"], "Did you mean --warmup_steps?"),
+        (["--model=logistic", "--microbatches=3"], "--microbatches=3: does not divide --batch_size=64."),
+        (["--model=logistic", "--class_weights=1,2"], "--loss.class_weights=1.0,2.0: 2 weights for 10 classes."),
+        (["--model=logistic", "--warmup_steps=4690"], "--warmup_steps=4690: the whole run has 4,690 steps."),
+        (
+            ["--model=logistic", "--optimizer=lion", "--weight_decay_mask=kernels"],
+            "--optimizer.weight_decay_mask=kernels: no such parameter that is trained. Did you mean kernel?",
+        ),
         (["--optimizer.lr=0.1"], "It has decay, epsilon. Did you mean --learning_rate?"),
         (["--model.filters=16"], "It has widths, kernel_size, pooling. Did you mean --model.widths?"),
         (["--dropout=0.5"], "A model of your own may have such a setting: see --mode=new."),
@@ -399,6 +431,11 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--mode=evaluate", "--runs=full,full"], "--runs: full is named twice"),
         (["--mode=evaluate", "--runs=full,not_there"], "holds no run"),
         (["--mode=evaluate", "--workdir=full", "--corruptions=shfit"], "no such corruption. Did you mean shift?"),
+        (
+            ["--mode=evaluate", "--workdir=full", "--test_augment=flipp"],
+            "no such variant of test images. Did you mean fli",
+        ),
+        (["--mode=evaluate", "--workdir=full", "--shift_pixels=2"], "has no meaning without --test_augment=shift"),
         (["--corruptions=all"], "--corruptions: has no meaning with --mode=train"),
         (["--mode=summary", "--overwrite"], "--overwrite: has no meaning"),
         (["--graph=model.svg"], "--graph: has no meaning with --mode=train"),
@@ -407,6 +444,13 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--mode=summary", "--graph=old.svg"], "--graph=old.svg: already exists"),
         (["--mode=summary", "--graph=not_there/model.svg"], "cannot be written: No such file or directory"),
         (["--mode=summary", "--graph=words.txt/model.svg"], "cannot be written: Not a directory"),
+        (["--augment=mixup,cutmix"], "--augment: mixup and cutmix both mix images. Only one of them can."),
+        (["--augment=mixup", "--alpha=0"], "--alpha=0.0: must be above 0"),
+        (["--augmentations=sheet.html"], "--augmentations: has no meaning with --mode=train"),
+        (["--mode=summary", "--augmentations=sheet.svg"], "the augmentations are shown in an HTML file"),
+        (["--mode=summary", "--augmentations=words.txt/sheet.html"], "cannot be written: Not a directory"),
+        (["--mode=summary", "--graph=model.svg", "--augmentations=not_there/sheet.html"], "No such file or directory"),
+        (["--mode=summary", "--data_dir=full"], "has no meaning with --mode=summary where there is no --augmentations"),
         (["--mode=summary", "--graph=model.svg", "--kernel_size=29"], "smaller than its filters"),
         (["--flagfile=not_there"], "Unable to open flagfile"),
         (["--flagfile=latin1.txt"], "--flagfile: not text in utf-8"),

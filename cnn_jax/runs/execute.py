@@ -24,6 +24,7 @@ from cnn_jax.report.tensorboard import EventWriter
 from cnn_jax.runs import checkpoint, machine, signals
 from cnn_jax.runs.checkpoint import Checkpoint, Writer
 from cnn_jax.runs.directory import RunDirectory, input_errors, require_same_code
+from cnn_jax.runs.events import write_test
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.read_only import run_directory
 from cnn_jax.runs.result import Result
@@ -36,13 +37,14 @@ from cnn_jax.training.metrics import Score
 
 @dataclass(frozen=True)
 class Run:
-    """A run in progress. rows: the lines of `metrics.jsonl` so far; one more after each epoch."""
+    """A run in progress. rows: the lines of `metrics.jsonl` so far, one more after each epoch; events have them too."""
 
     session: Session
     functions: CompiledFunctions
     config: Config
     directory: RunDirectory
     rows: list[dict[str, float]]
+    events: EventWriter
 
 
 def execute(experiment: Experiment, options: RunOptions, console: Console, dataset: Dataset | None = None) -> Result:
@@ -88,7 +90,8 @@ def train_runs(
         checkpoints = _open(session, experiments, directories)
         functions = session.functions(_num_seeds(configs))
         rows = [[] for _ in configs] if checkpoints is None else [saved.rows for saved in checkpoints]
-        runs = [Run(session, functions, *parts) for parts in zip(configs, directories, rows, strict=True)]
+        events = [stack.enter_context(run.events(lines)) for run, lines in zip(directories, rows, strict=True)]
+        runs = [Run(session, functions, *parts) for parts in zip(configs, directories, rows, events, strict=True)]
         progress = _train(session, runs, _start(session, functions.training, configs, checkpoints))
         is_alone = len(runs) == 1
         return [_score_and_store(run, progress.of_seed(i), is_alone=is_alone) for i, run in enumerate(runs)]
@@ -233,14 +236,12 @@ def _chunks(session: Session, runs: Sequence[Run], start: Progress, writer: Writ
     functions = runs[0].functions
     epochs, epoch_steps = functions.training.epochs, functions.training.epoch_steps
     session.agree()
-    with ExitStack() as stack:
-        events = [stack.enter_context(run.directory.events(run.rows)) for run in runs]
-        show = stack.enter_context(session.console.bar(epochs, epoch_steps))
+    with session.console.bar(epochs, epoch_steps) as show:
         for progress in fit(functions.training, start, functions.validation, session.agreed_steps):
             train = progress.train
             assert train is not None, "a chunk has at least one step, and a step at least one image"
             show(progress.step, train, progress.images / progress.clock.total)
-            _record(runs, progress, events)
+            _record(runs, progress)
             if progress.row:
                 session.console.row(progress.row, epochs)
             yield progress
@@ -251,15 +252,15 @@ def _chunks(session: Session, runs: Sequence[Run], start: Progress, writer: Writ
                 _save(runs, progress, writer)
 
 
-def _record(runs: Sequence[Run], progress: Progress, events: Sequence[EventWriter]) -> None:
+def _record(runs: Sequence[Run], progress: Progress) -> None:
     """Writes the row of a finished epoch of each seed that has not diverged."""
-    for run, writer, row in zip(runs, events, progress.rows, strict=False):
+    for run, row in zip(runs, progress.rows, strict=False):
         if row:
             _note_missing_metrics(run, row)
             row = {"seed": run.config.seed, **row}
             run.rows.append(row)
             run.directory.append_row(row)
-            writer.write(row)
+            run.events.write(row)
 
 
 def _note_missing_metrics(run: Run, row: Mapping[str, float]) -> None:
@@ -296,6 +297,7 @@ def _score_and_store(run: Run, progress: Progress, *, is_alone: bool) -> Result:
             raise diverged(progress.epoch, progress.step)
         return result
     run.directory.write_predictions(logits, targets, run.session.original_index)
+    write_test(run.events, progress.step, test, logits, targets, run.session)
     status = "done" if progress.finished_epochs >= run.config.epochs else "stopped"
     result = dataclasses.replace(
         _result(run, status, progress),

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cnn_jax.experiment import Experiment
 from cnn_jax.report.tensorboard import EventWriter
 from cnn_jax.runs.directory import RunDirectory
@@ -49,6 +51,9 @@ class _NoEvents(EventWriter):
         pass
 
     def write(self, row: Mapping[str, float]) -> None:
+        pass
+
+    def write_image(self, name: str, pixels: np.ndarray, step: int) -> None:
         pass
 
 

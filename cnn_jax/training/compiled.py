@@ -87,7 +87,7 @@ class Training:
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate after `step` steps were taken."""
-        return self.learning_rate * float(self.learner.schedule(self.epochs * self.epoch_steps)(step))
+        return self.learning_rate * float(self.learner.factor(self.epochs * self.epoch_steps)(step))
 
     def settled(self, state: TrainState) -> TrainState:
         """The state of one seed, ready to be scored.
@@ -210,9 +210,8 @@ def compile_training(learner: Learner, split: Split, mesh: Mesh, num_seeds: int 
     seeds = place(seeds, replicated(mesh) if num_seeds is None else by_seed(mesh))
     create, create_seconds = compiled(learner.create_state, (0, None), seeds, initial, runs_once=True)
     state = create(seeds, initial)
-    sized = functools.partial(
-        step.batch_indices, examples=len(split), batch_size=batch_size, rows=padded(batch_size, mesh)
-    )
+    rows = padded(batch_size, mesh, learner.microbatches)
+    sized = functools.partial(step.batch_indices, examples=len(split), batch_size=batch_size, rows=rows)
     indices, indices_seconds = compiled(sized, (0, None), state.key, zero)
     training = Training(
         learner, mesh, images, targets, epoch_steps, learner.learning_rate, learner.epochs, 0.0, 0, create, indices,

@@ -103,7 +103,7 @@ def _whole(leaf: Any) -> Any:
     return _place_among_processes(leaf, leaf.sharding.update(spec=PartitionSpec()))
 
 
-def padded(batch_size: int, mesh: Mesh) -> int:
-    """The smallest number of rows that holds a batch and that the devices along `data` share evenly."""
-    along_data = mesh.shape[DATA]
-    return math.ceil(batch_size / along_data) * along_data
+def padded(batch_size: int, mesh: Mesh, microbatches: int = 1) -> int:
+    """The smallest number of rows that holds a batch, and whose equal parts the devices along `data` share evenly."""
+    parts = microbatches * mesh.shape[DATA]
+    return math.ceil(batch_size / parts) * parts

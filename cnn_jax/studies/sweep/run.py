@@ -23,7 +23,7 @@ from cnn_jax.studies.sweep.numbers import sweep_record, with_test_scores
 from cnn_jax.studies.sweep.page import render_page, sentences, settings_ranking
 from cnn_jax.studies.sweep.space import MOST_TRIALS, Setting, grid, parse_dimensions, random_search, setting_words
 from cnn_jax.studies.sweep.trials import Trial, Workload, all_trials, compiled_config, run_trials
-from cnn_jax.training.checks import require_numbers
+from cnn_jax.training.checks import require_numbers, require_warmup
 
 SEEDS = 3
 HELD_OUT = 6  # one sixth of the training images by default: 10,000 of MNIST's 60,000
@@ -105,6 +105,11 @@ def _load(base: Experiment, trials: Sequence[Trial], options: RunOptions, consol
         learner.require_initial()
         train, _ = split_training_images(dataset, config.train_examples, config.validation_examples)
         require_numbers(learner, train)
+    for trial in trials:  # those that share a learner may differ in their epochs
+        config = trial.config
+        learner = learners[different[compiled_config(base.with_config(config))]]
+        train, _ = split_training_images(dataset, config.train_examples, config.validation_examples)
+        require_warmup(dataclasses.replace(learner, epochs=config.epochs), len(train))
     return dataset
 
 

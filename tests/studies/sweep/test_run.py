@@ -105,6 +105,14 @@ def test_samples_are_drawn_by_the_seed(swept: Swept) -> None:
     assert {tuple(found["settings"].values()) for found in other["settings"]} < drawn
 
 
+def test_trial_that_is_over_before_its_warm_up_is_refused_before_anything_is_written(
+    swept: Swept, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"^--warmup_steps=15: the whole run has 10 steps\."):
+        swept("epochs=1,3", base=TINY.vary(warmup_steps=15))
+    assert not (tmp_path / "sweep").exists()
+
+
 def test_sweep_in_which_all_trials_diverge_stores_its_record_and_fails(swept: Swept, tmp_path: Path) -> None:
     with pytest.raises(DivergedError, match="Every setting has a seed that diverged") as error:
         swept("learning_rate=1e30", base=TINY.replace(optimizer="sgd"))
