@@ -26,7 +26,7 @@ from cnn_jax.errors import InputError, MachineError, ProjectError, unknown_name
 from cnn_jax.files import local_path
 from cnn_jax.output import lasting_output
 from cnn_jax.runs.options import RunOptions
-from cnn_jax.runs.processes import ALONE, Processes, joined
+from cnn_jax.runs.processes import ALONE, Processes
 from cnn_jax.settings import as_text
 from cnn_jax.synonyms import meant
 
@@ -37,6 +37,9 @@ else:  # installed, this file is cnn_jax_command/run.py
 
 if TYPE_CHECKING:
     from cnn_jax import Experiment
+
+# One of these is there where a cluster has started this process; jax knows how to read the others.
+_SIGNS_OF_A_CLUSTER = ("SLURM_STEP_NODELIST", "OMPI_MCA_orte_hnp_uri", "JOB_COMPLETION_INDEX", "TPU_WORKER_HOSTNAMES")
 
 Typed = dict[str, str | None]  # settings of parts as typed, by their names; None: without a value
 
@@ -570,9 +573,13 @@ def call(mode: Mode, values: flags.FlagValues, typed: Typed, command_line: list[
 
 def _processes(mode: Mode, values: flags.FlagValues) -> AbstractContextManager[Processes]:
     """The processes that run this command. They meet before jax is used."""
-    if not set(_PROCESSES) <= set(mode.flags):
+    given = [name for name in _PROCESSES if values[name].present]
+    is_several = given or any(name in os.environ for name in _SIGNS_OF_A_CLUSTER)
+    if not is_several or not set(_PROCESSES) <= set(mode.flags):
         return nullcontext(ALONE)
-    return joined(**{name: _read(name, values) for name in _PROCESSES if values[name].present})
+    from cnn_jax.runs.distributed import joined
+
+    return joined(**{name: _read(name, values) for name in given})
 
 
 def _called(
