@@ -127,7 +127,7 @@ Start = Callable[..., Training]
 
 @pytest.fixture
 def start(command_environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
-    """Starts `run.py` several times, as typed. each: more arguments of each. program: what Python runs instead."""
+    """Starts `run.py` several times, as typed. each: more arguments of each. programs: what Python runs instead in some."""
     started: list[subprocess.Popen[str]] = []
     environment = command_environment | {"PYTHONPATH": str(PROJECT)}
 
@@ -136,17 +136,17 @@ def start(command_environment: dict[str, str], tmp_path: Path) -> Iterator[Start
         *arguments: str,
         each: Sequence[Sequence[str]] | None = None,
         address: str | None = None,
-        programs: dict[int, Sequence[str]] | None = None,
+        programs: dict[int, str] | None = None,
         prefixes: dict[int, Sequence[str]] | None = None,
     ) -> Training:
         address = address or free_address()
         for index in range(number):
-            program = (programs or {}).get(index, [str(PROJECT / "run.py")])
+            program = (programs or {}).get(index, str(PROJECT / "run.py"))
             place = [f"--coordinator={address}", f"--num_processes={number}", f"--process_id={index}"]
             more = each[index] if each else ()
             started.append(
                 subprocess.Popen(
-                    [*(prefixes or {}).get(index, ()), sys.executable, *program, *arguments, *place, *more],
+                    [*(prefixes or {}).get(index, ()), sys.executable, program, *arguments, *place, *more],
                     **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True},
                     cwd=tmp_path,
                     env=environment,
@@ -203,7 +203,7 @@ def test_two_and_four_processes_have_the_losses_of_one(
 
     def losses(number: int, folder: str) -> np.ndarray:
         arguments = (f"--experiment={model}", "--batch_size=64", f"--data_dir={mnist_data_dir}", f"--workdir={folder}")
-        all_well(start(number, *arguments, programs=dict.fromkeys(range(number), ["first_steps.py"])).ended())
+        all_well(start(number, *arguments, programs=dict.fromkeys(range(number), "first_steps.py")).ended())
         return np.diff(json.loads((tmp_path / folder / "losses.json").read_text()), prepend=0) / 64
 
     alone = losses(1, "alone")
@@ -280,7 +280,7 @@ def test_process_that_is_lost_is_named_by_the_others(start: Start, number: signa
 @pytest.mark.slow
 def test_process_that_hangs_is_named_by_all(start: Start, tmp_path: Path) -> None:
     (tmp_path / "hangs.py").write_text(HANGS)
-    training = start(2, *ENDLESS, programs={1: ["hangs.py"]})
+    training = start(2, *ENDLESS, programs={1: "hangs.py"})
     training.wait_for_rows()
     for ended in training.ended():
         assert ended.seconds < 30
