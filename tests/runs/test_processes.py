@@ -127,7 +127,7 @@ Start = Callable[..., Training]
 
 @pytest.fixture
 def start(command_environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
-    """Starts `run.py` several times, as typed. each: more arguments of each. programs: what Python runs instead in some."""
+    """Starts `run.py` several times, as typed. each: more arguments of each. programs: others than run.py."""
     started: list[subprocess.Popen[str]] = []
     environment = command_environment | {"PYTHONPATH": str(PROJECT)}
 
