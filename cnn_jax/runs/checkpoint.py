@@ -128,7 +128,7 @@ def _content(progress: Progress, rows: Rows) -> tuple[tuple[TrainState, MetricSu
     return arrays, record
 
 
-def _write_all(items: Sequence[_Item], step: int, keep: int, processes: Processes = ALONE) -> list[str]:
+def _write_all(items: Sequence[_Item], step: int, keep: int, processes: Processes) -> list[str]:
     """Writes the checkpoints, and gives notes for the user.
 
     The oldest are deleted only after all are written, so that all seeds have one step.
@@ -161,7 +161,7 @@ def _put_aside(path: Path) -> None:
     path.rename(path.with_name(f"{_DISCARDED}{uuid.uuid4().hex}"))
 
 
-def _write(item: _Item, step: int, processes: Processes) -> None:
+def _write(item: _Item, step: int, processes: Processes = ALONE) -> None:
     """Writes one checkpoint, its manifest last. All processes write the arrays, and process 0 all else."""
     folder, path = item.folder, item.folder / str(step)
     with _errors_named(path):
