@@ -176,10 +176,8 @@ def _curve(axes: Axes, run: Record, metric: str, scale: float, index: int) -> No
     epochs = [row["epoch"] for row in run["rows"]]
     values = [scale * row[f"train_{metric}"] for row in run["rows"]]
     axes.plot(epochs, values, markersize=5, label=f"{run['name']}: training images", **style)
-    test = [scale * run[f"test_{metric}"]]
-    axes.plot(
-        [run["scored_epoch"]], test, markersize=10, fillstyle="none", linestyle="none", label="test images", **style
-    )
+    test = [run["scored_epoch"]], [scale * run[f"test_{metric}"]]
+    axes.plot(*test, markersize=10, fillstyle="none", linestyle="none", label="test images", **style)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 

@@ -74,7 +74,7 @@ def _require_models(experiments: Sequence[Experiment], options: RunOptions) -> N
     for config in (experiment.config for experiment in experiments):
         if config.patience is not None:
             raise InputError(
-                f"--patience={config.patience}: --mode=overfitting compares runs of a fixed length. Add --patience=none."
+                f"--patience={config.patience}: --mode=overfitting compares runs of fixed lengths. Use --patience=none."
             )
     require_comparable(experiments)
 
