@@ -61,7 +61,7 @@ class Result:
 
     @property
     def scored_step(self) -> int:
-        """The step whose parameters the test images have scored."""
+        """The step whose parameters were scored on the test images."""
         return self.steps if self.best_step is None else self.best_step
 
     @property

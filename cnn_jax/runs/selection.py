@@ -19,7 +19,10 @@ Row = Mapping[str, float]
 
 
 def best_row(config: Config, rows: Sequence[Row]) -> Row | None:
-    """The epoch with the best held-out number, the first of equal ones. None where no epoch has one."""
+    """The epoch with the best held-out number, the first of equal ones. None where no epoch has one.
+
+    Loss and accuracy are those of the rows: of a model with several outputs, the means over them.
+    """
     name = f"validation_{config.monitor}"
     scored = [row for row in rows if name in row]
     choose = max if config.monitor == "accuracy" else min  # of equal ones, both give the first
