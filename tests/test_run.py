@@ -32,6 +32,7 @@ from cnn_jax.data.arrays import NAMES
 from cnn_jax.experiment import TABLES, Experiment
 from cnn_jax.report import estimates
 from cnn_jax.report.format import percent_estimate
+from cnn_jax.runs import checkpoint
 from cnn_jax.runs.options import RunOptions
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -138,6 +139,27 @@ def test_training_prints_test_numbers_and_a_second_start_prints_them_again(run_p
     assert second.returncode == 0
     assert printed in second.stdout
     assert "--overwrite" in second.stderr
+
+
+@pytest.mark.slow
+def test_best_epoch_is_printed_and_is_what_evaluate_and_export_read(run_py: Run, tmp_path: Path) -> None:
+    best = ("--keep=best", "--patience=1", "--validation_examples=100", "--learning_rate=0.03", "--workdir=run")
+    first = run_py(*SHORT, "--model=dense", "--epochs=20", *best)
+    assert (first.returncode, first.stderr) == (0, "")
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    epoch, epochs = result["best_epoch"], result["epochs"]
+    assert epoch == epochs - 1 < 19
+    printed = f"scored epoch {epoch} of {epochs}, the best on held-out images: validation loss "
+    assert f"ends after epoch {epochs} of 20: the last 1 epoch had no better validation accuracy" in first.stdout
+    assert printed in first.stdout and printed in run_py(*SHORT, "--model=dense", "--epochs=20", *best).stdout
+    assert run_py("--mode=evaluate", "--workdir=run", "--output=again").returncode == 0
+    [model] = json.loads((tmp_path / "again/evaluation.json").read_text())["runs"]
+    [scored] = model["seeds"]
+    assert [result["test_loss"], result["test_accuracy"]] == [scored["loss"], scored["accuracy"]]
+    assert run_py("--mode=export", "--workdir=run").returncode == 0
+    best_one = checkpoint.load_variables(tmp_path / "run/checkpoints", result["best_step"])
+    with np.load(next(tmp_path.rglob("parameters.npz")), allow_pickle=False) as exported:
+        np.testing.assert_array_equal(exported["Dense_0/kernel"], best_one["params"]["Dense_0"]["kernel"])
 
 
 def test_many_seeds_print_mean_and_interval_and_more_can_be_added(run_py: Run, tmp_path: Path) -> None:
@@ -354,6 +376,16 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--epochs=1.5"], "--epochs=1.5: must be a whole number"),
         (["--epochs=0"], "--epochs=0: must be at least 1"),
         (["--epochs"], "Missing value for flag --epochs"),
+        (["--patience=0", "--validation_examples=9"], "--patience=0: must be at least 1"),
+        (["--patience=3"], "--patience=3: held-out images decide. Hold out some with --validation_examples=N."),
+        (["--keep=best"], "--keep=best: held-out images decide"),
+        (["--keep=first"], "--keep=first: must be one of last, best"),
+        (["--monitor=recall"], "--monitor=recall: must be one of accuracy, loss"),
+        (["--mode=check", "--keep=best"], "--keep=best: held-out images decide"),
+        (
+            ["--mode=overfitting", "--experiments=dense", "--patience=2", "--validation_examples=9"],
+            "--patience=2: --mode=overfitting compares runs of fixed lengths. Use --patience=none.",
+        ),
         (["--batch_size=0"], "must be at least 1"),
         (["--learning_rate=-1"], "must be above 0"),
         (["--learning_rate=nan"], "must be a finite number"),

@@ -148,9 +148,14 @@ def _with_tested_winner(
     options: RunOptions,
     console: Console,
 ) -> dict[str, Any]:
-    """Trains the winner again, on all training images and with seeds that no trial had, and adds its test scores."""
-    settings = record["winner"]["settings"]
-    winner = base.vary(settings).replace(validation_examples=0, seed=base.config.seed + seeds)
+    """Trains the winner again with seeds that no trial had, and adds its test scores.
+
+    It is trained on all training images, unless some must be held out to choose its epochs.
+    """
+    settings, held_out = record["winner"]["settings"], base.config.validation_examples
+    winner = base.vary(settings).replace(
+        validation_examples=held_out if base.config.chooses_epochs else 0, seed=base.config.seed + seeds
+    )
     folder = directory.winner(winner)
     console.line(f"training the winner again: {setting_words(settings)}")
     options = dataclasses.replace(options, workdir=folder, seeds=seeds, overwrite=False)

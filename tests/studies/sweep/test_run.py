@@ -80,6 +80,24 @@ def test_one_sixth_of_the_training_images_is_held_out_by_default(swept: Swept) -
     assert record["base"]["validation_examples"] == record["search"]["validation_examples"] == 1_000
 
 
+def test_winner_whose_best_epoch_is_kept_has_held_out_images_too(swept: Swept, tmp_path: Path) -> None:
+    record = swept("learning_rate=1e-2", base=TINY.replace(keep="best", patience=1, epochs=3, train_examples=None))
+    config = json.loads((tmp_path / "sweep/winner/config.json").read_text())
+    assert (config["seed"], config["validation_examples"]) == (2, 100)
+    assert all(seed["best_epoch"] for seed in record["winner"]["test"]["seeds"])
+    page = (tmp_path / "sweep/sweep.html").read_text()
+    assert "trained again on the training images that are not held out with seeds 2 and 3" in page
+    assert "The best of many tries looks better than it is" in page
+
+
+@pytest.mark.parametrize("text", ["keep=last,best", "monitor=loss,accuracy", "patience=1,2"])
+def test_what_chooses_epochs_by_the_held_out_images_cannot_be_swept(swept: Swept, tmp_path: Path, text: str) -> None:
+    """The best epoch is never worse than the last one on the images that choose it."""
+    with pytest.raises(InputError, match="cannot be swept: it chooses epochs by the images that score the settings"):
+        swept(text)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_more_settings_may_win_and_the_earlier_winner_stays(swept: Swept, tmp_path: Path) -> None:
     first = swept("learning_rate=1e-5", base=TINY.replace(epochs=3))
