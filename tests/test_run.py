@@ -34,6 +34,7 @@ from cnn_jax.report import estimates
 from cnn_jax.report.format import percent_estimate
 from cnn_jax.runs import checkpoint
 from cnn_jax.runs.options import RunOptions
+from tests.conftest import first_quick
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 PROJECT = Path(__file__).parents[1]
@@ -64,7 +65,7 @@ def test_h_is_help(run_py: Run) -> None:
     assert (run_py("-h").returncode, run_py("-h").stdout) == (0, run_py("--help").stdout)
 
 
-@pytest.mark.parametrize("switch", ["-P", "-I"])
+@pytest.mark.parametrize("switch", first_quick(["-P", "-I"]))
 def test_python_that_leaves_out_the_programs_folder_runs_it_too(
     command_environment: dict[str, str], tmp_path: Path, switch: str
 ) -> None:
@@ -647,7 +648,11 @@ def test_divergence_exits_3_and_names_epoch_and_step(run_py: Run, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long)]
+    ("number", "code"),
+    [
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long),
+    ],
 )
 def test_signal_ends_the_run_with_its_rows_kept(
     started_run: Start, tmp_path: Path, number: signal.Signals, code: int
@@ -686,6 +691,7 @@ def test_signal_saves_and_the_same_command_goes_on(run_py: Run, started_run: Sta
     assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_compiling_ends_the_run_too(started_run: Start, tmp_path: Path) -> None:
     process = started_run(*ENDLESS, "--widths=5,6", "--nocompilation_cache")
     wait_for((tmp_path / "run/config.json").exists, process)
@@ -717,13 +723,13 @@ def test_progress_bar_moves_on_a_terminal(started_run: Start) -> None:
 
 
 @pytest.mark.slow
-def test_deterministic_run_says_its_price_and_leaves_a_record(run_process: Run, run_py: Run, tmp_path: Path) -> None:
+def test_deterministic_run_says_its_price_and_leaves_a_record(run_process: Run, tmp_path: Path) -> None:
     finished = run_process(*SHORT, "--deterministic", "--workdir=run")
     assert (finished.returncode, finished.stderr) == (
         *(0, "--deterministic: cpu needs no setting for it, and it costs no speed.\n"),
     )
     assert "--xla_gpu_deterministic_ops=true" in json.loads((tmp_path / "run/machine.json").read_text())["xla_flags"]
-    run_py(*SHORT, "--workdir=other")
+    run_process(*SHORT, "--workdir=other")
     assert (tmp_path / "run/predictions.npz").read_bytes() == (tmp_path / "other/predictions.npz").read_bytes()
 
 
