@@ -34,6 +34,7 @@ from cnn_jax.studies.sweep.space import (
 )
 from cnn_jax.studies.sweep.trials import Trial, Workload, all_trials, compiled_config, run_trials
 from cnn_jax.training.checks import require_numbers
+from cnn_jax.training.learner import Learner
 
 SEEDS = 3
 HELD_OUT = 6  # one sixth of the training images by default: 10,000 of MNIST's 60,000
@@ -125,6 +126,8 @@ def commands(
     _require_claim_timeout(claim_timeout)
     if options.overwrite:
         raise InputError("--print_commands: --overwrite would be in every command. Leave it out.")
+    compilation.start(persistent_cache=False)
+    _learners(asked.base, chosen)  # raises InputError when one of the commands would
     known = directory.finished_rows(asked.base)
     left = [trial for trial in chosen if trial.config not in known]
     claimed = [(trial.number, directory.holder(trial.config, claim_timeout)) for trial in left]
@@ -195,11 +198,15 @@ def _require_claim_timeout(seconds: float) -> None:
         raise InputError(f"--claim_timeout={seconds:g}: must be at least 1 second, as in 30s, 5m or 2h.")
 
 
+def _learners(base: Experiment, trials: Sequence[Trial]) -> dict[Config, Learner]:
+    """The learners of trials that share no compiled functions. Raises InputError when one cannot be built."""
+    different = {compiled_config(base.with_config(trial.config)): trial.config for trial in trials}
+    return {config: build(base.with_config(config)) for config in different.values()}
+
+
 def _load(base: Experiment, trials: Sequence[Trial], options: RunOptions, console: Console) -> Dataset:
     """The dataset. Raises InputError when a trial's model cannot be built or cannot be trained on it."""
-    different = {compiled_config(base.with_config(trial.config)): trial.config for trial in trials}
-    learners = {config: build(base.with_config(config)) for config in different.values()}
-    dataset = load_dataset(base, options, console)
+    learners, dataset = _learners(base, trials), load_dataset(base, options, console)
     for config, learner in learners.items():
         learner.require_initial()
         train, _ = split_training_images(dataset, config.train_examples, config.validation_examples)

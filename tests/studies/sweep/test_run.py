@@ -38,7 +38,9 @@ def swept(drawn_data_dir: Path, tmp_path: Path) -> Swept:
         text: str = RATES, *, base: Experiment = TINY, samples: int | None = None, jobs: int = 1, **options: Any
     ) -> dict[str, Any]:
         options = {"seeds": 2, "workdir": tmp_path / "sweep", "data_dir": drawn_data_dir, "progress": False} | options
-        return run_sweep(base, RunOptions(**options), sweep=text, samples=samples, jobs=jobs)
+        record = run_sweep(base, RunOptions(**options), sweep=text, samples=samples, jobs=jobs)
+        assert record is not None
+        return record
 
     return run
 
@@ -91,7 +93,7 @@ def test_more_settings_may_win_and_the_earlier_winner_stays(swept: Swept, tmp_pa
     assert [row["seeds"] for row in more["settings"]] == [[0, 1], [0, 1]]
     anew = swept("learning_rate=1e-2", base=TINY, overwrite=True)
     assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == [
-        *(".lock", "base.json", "machine.json", "sweep.html", "sweep.json", "sweep.jsonl", "winner")
+        *("base.json", "machine.json", "sweep.html", "sweep.json", "sweep.jsonl", "trials", "winner")
     ]
     assert anew["base"]["epochs"] == 1
 
@@ -145,7 +147,8 @@ def test_killed_sweep_resumes_and_gives_the_same_record(
     process.kill()
     process.wait()
     assert not (tmp_path / "killed/sweep.json").exists()
-    again, whole = run_py(*command, "--workdir=killed"), run_py(*command, "--workdir=whole")
+    resumed = (*command, "--workdir=killed", "--claim_timeout=1s")
+    again, whole = run_py(*resumed), run_py(*command, "--workdir=whole")
     assert (again.returncode, whole.returncode) == (0, 0), again.stderr + whole.stderr
     assert " already finished" in again.stdout
     assert "trial 1/6" not in again.stdout and "trial 6/6" in again.stdout
