@@ -191,7 +191,10 @@ def _seconds(text: str) -> float:
 def _ranges(text: str) -> tuple[range, ...]:
     """Reads whole numbers and ranges of them, which include both ends, as in 1-4,7."""
     parts = [part.partition("-") for part in text.removesuffix(",").split(",")]
-    return tuple(range(int(low), int(high if dash else low) + 1) for low, dash, high in parts)
+    ranges = tuple(range(int(low), int(high if dash else low) + 1) for low, dash, high in parts)
+    if not all(ranges):
+        raise ValueError("the second number is below the first")
+    return ranges
 
 
 def _integer(help: str) -> Flag:
