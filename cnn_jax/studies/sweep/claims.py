@@ -57,12 +57,13 @@ def claimed(path: Path, timeout: float) -> Iterator[Claim | None]:
 
 
 def newest(path: Path) -> Claim | None:
-    """The newest claim of `path`, whatever its age; None if there is none. Raises OSError."""
-    return _newest(path)[1]
+    """The newest claim of `path`, whatever its age; None if there is none. Raises MachineError."""
+    with machine_errors(path.parent):
+        return _newest(path)[1]
 
 
 def _newest(path: Path) -> tuple[int, Claim | None]:
-    """The number of the newest claim, 0 if there is none, and the claim."""
+    """The number of the newest claim, 0 if there is none, and the claim. Raises OSError."""
     number, claim = 0, None
     while found := _read(_file(path, number + 1)):
         number, claim = number + 1, found

@@ -171,7 +171,7 @@ class SweepDirectory:
 
     def claimed(self, config: Config, timeout: float) -> AbstractContextManager[Claim | None]:
         """Claims the trial of this Config for the block, as `claims.claimed` does."""
-        return claims.claimed(self._row_file(config).with_suffix(""), timeout)
+        return claims.claimed(self.row_file(config).with_suffix(""), timeout)
 
     def winner_claimed(self, timeout: float) -> AbstractContextManager[Claim | None]:
         """Claims the training of the winner for the block, as `claims.claimed` does."""
@@ -179,19 +179,16 @@ class SweepDirectory:
 
     def holder(self, config: Config, timeout: float) -> str | None:
         """The process that works on the trial of this Config; None if there is none."""
-        claim = claims.newest(self._row_file(config).with_suffix(""))
+        claim = claims.newest(self.row_file(config).with_suffix(""))
         return claim.holder if claim and claim.age < timeout else None
 
-    def has_row(self, config: Config) -> bool:
-        """Whether a trial of this Config was finished since rows have files of their own."""
-        return self._row_file(config).exists()
-
-    def _row_file(self, config: Config) -> Path:
+    def row_file(self, config: Config) -> Path:
+        """The file for the row of the trial of this Config. Rows of earlier versions may be elsewhere."""
         return self.path / "trials" / f"{hashlib.sha256(config.to_json().encode()).hexdigest()[:16]}.json"
 
     def write_row(self, config: Config, row: Row) -> None:
         """Stores the row of a trial, completely or not at all, unless another process has stored it."""
-        with machine_errors(self._row_file(config)) as file:
+        with machine_errors(self.row_file(config)) as file:
             if not file.exists():
                 write_atomic(file, _line(row))
 

@@ -68,37 +68,31 @@ def run(
 
     sweep: the settings, as `space.parse_dimensions` reads them. samples: how many random settings to try; None means
     all combinations. options.seeds: of each setting; None means 3. jobs: number of processes. trials: run those with
-    these numbers alone, and neither train the winner nor write the record. claim_timeout: seconds without a sign of
-    life after which a trial of another process is taken over.
+    these numbers alone, and no winner. claim_timeout: seconds without a sign of life after which a trial of another
+    process is taken over.
 
     The same command resumes an interrupted sweep, and values, samples or seeds may be added to it. Commands on several
-    machines may work on one folder at once. Returns None when there is no record of this command: for some trials, or
-    when another process trains the winner. Raises InputError before anything is written, Interrupted after finished
-    trials are stored, and DivergedError at the end when no setting can win or when the winner diverges with its new
-    seeds.
+    machines may work on one folder at once. Returns None where this command writes no record: for some trials, or when
+    another process trains the winner. Raises InputError before anything is written, Interrupted after finished trials
+    are stored, and DivergedError at the end when no setting can win or when the winner diverges with its new seeds.
     """
     console, asked = Console(progress=options.progress), _asked(experiment, options, sweep, samples)
-    chosen = _chosen(asked.trials, trials, options)
+    chosen, directory = _chosen(asked.trials, trials, options), asked.directory
     compilation.start(persistent_cache=options.compilation_cache)
     _require_jobs(jobs)
     _require_claim_timeout(claim_timeout)
-    base, directory = asked.base, asked.directory
     if directory.exists() and not options.overwrite:
-        directory.finished_rows(base)  # raises InputError when another sweep is there
-    dataset = _load(base, chosen, options, console)
+        directory.finished_rows(asked.base)  # raises InputError when another sweep is there
+    dataset = _load(asked.base, chosen, options, console)
     about = machine.describe(list(options.command_line)) | {"data_fingerprint": dataset.fingerprint}
     about |= code_record(experiment)
-    is_worker = trials is not None
-    directory.begin(
-        *(base, about, console.note),
-        overwrite=options.overwrite,
-        is_worker=is_worker,
-        claim_timeout=claim_timeout,
-    )
-    workload = Workload(base, chosen, len(asked.trials), directory, options, claim_timeout)
+    how = {"overwrite": options.overwrite, "is_worker": trials is not None, "claim_timeout": claim_timeout}
+    directory.begin(asked.base, about, console.note, **how)
+    workload = Workload(asked.base, chosen, len(asked.trials), directory, options, claim_timeout)
     known = _run(workload, dataset, jobs, console)
-    if is_worker:
-        console.line(f"{directory.path}: {_progress(asked, known)}; without --trials, the command runs the others")
+    if trials is not None:
+        rest = "without --trials, the command runs what is missing and trains the winner"
+        console.line(f"{directory.path}: {_progress(asked, known)}; {rest}")
         return None
     with directory.winner_claimed(claim_timeout) as claim:
         if claim:
@@ -138,6 +132,7 @@ def commands(
 
 
 def _asked(experiment: Experiment, options: RunOptions, sweep: str | None, samples: int | None) -> Sweep:
+    """What the arguments of `run` ask for. Raises InputError."""
     config, dimensions = experiment.config, parse_dimensions(sweep or "", experiment)
     settings = grid(dimensions) if samples is None else random_search(dimensions, samples, config.seed)
     held_out = config.validation_examples or experiment.spec.train_examples // HELD_OUT
@@ -229,7 +224,11 @@ def _run(workload: Workload, dataset: Dataset, jobs: int, console: Console) -> d
     if not left:
         return known
     run_trials(dataclasses.replace(workload, trials=left), dataset, jobs, console)
-    return directory.finished_rows(base)
+    known = directory.finished_rows(base)
+    for trial in left:
+        if trial.config not in known:
+            raise InputError(f"{directory.row_file(trial.config)}: holds the row of another trial. Delete it.")
+    return known
 
 
 def _recorded(

@@ -116,12 +116,12 @@ def _run_free(
     claims = []
     for trial in workload.trials:
         check()
-        if workload.directory.has_row(trial.config):
+        if workload.directory.row_file(trial.config).exists():
             continue
         with workload.directory.claimed(trial.config, workload.claim_timeout) as claim:
             if claim:
                 claims.append((trial, claim))
-            elif not workload.directory.has_row(trial.config):  # its row may have come just before the claim
+            elif not workload.directory.row_file(trial.config).exists():  # its row may have come just before the claim
                 _run(workload, trial, functions, console, check)
     return claims
 

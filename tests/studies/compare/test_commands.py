@@ -70,7 +70,7 @@ def test_commands_name_own_files_seeds_and_a_dataset_that_is_not_replaced(run_py
 
 @pytest.mark.slow
 def test_printed_commands_run_in_a_shell_side_by_side_come_to_the_same_comparison(
-    run_py: Run, command_environment: dict[str, str], tmp_path: Path
+    run_py: Run, run_process: Run, command_environment: dict[str, str], tmp_path: Path
 ) -> None:
     command = ("--mode=compare", "--experiments=dense,logistic", "--seeds=2", *SHORT)
     lines = run_py(*command, "--print_commands").stdout.splitlines()
@@ -84,6 +84,6 @@ def test_printed_commands_run_in_a_shell_side_by_side_come_to_the_same_compariso
     assert compared.stderr.count("holds these seeds, finished") == 2
     of_commands = contents(tmp_path / "runs", "*/seed-*/predictions.npz")
     (tmp_path / "runs").rename(tmp_path / "runs of commands")
-    assert run_py(*command, "--workdir=at_once").returncode == 0
+    assert run_process(*command, "--workdir=at_once").returncode == 0
     assert contents(tmp_path / "runs", "*/seed-*/predictions.npz") == of_commands and len(of_commands) == 4
     assert numbers(tmp_path / "of_commands") == numbers(tmp_path / "at_once")

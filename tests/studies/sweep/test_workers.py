@@ -84,7 +84,9 @@ def test_what_is_missing_is_said_with_its_holder_and_printed_again(run_py: Run, 
     assert missing.stdout.splitlines() == others
     assert sorted(tmp_path.rglob("*")) == before
     third = run_py(*FOUR, "--workdir=sweep", "--trials=3")
-    assert third.stdout.endswith("2 of 4 trials finished; without --trials, the command runs the others\n")
+    assert third.stdout.endswith(
+        "2 of 4 trials finished; without --trials, the command runs what is missing and trains the winner\n"
+    )
     [new] = {*(tmp_path / "sweep/trials").glob("*.json")} - {row}
     new.unlink()
     leave(new.with_suffix(""))
@@ -178,7 +180,7 @@ def test_two_sweeps_that_begin_in_one_folder_do_not_mix(started_run: Start, tmp_
 
 @pytest.mark.slow
 def test_three_commands_of_which_one_is_killed_give_the_record_of_one(
-    run_py: Run, started_run: Start, tmp_path: Path
+    run_process: Run, started_run: Start, tmp_path: Path
 ) -> None:
     longer = ("--train_examples=2000", "--epochs=10", "--seeds=2")
     sweep = (*FOUR, *longer, "--claim_timeout=2s")
@@ -196,7 +198,7 @@ def test_three_commands_of_which_one_is_killed_give_the_record_of_one(
     ]
     assert sorted(number for numbers in ran for number in numbers) == [str(number) for number in range(1, 9)]
     assert any("sweep.html written" in out for out, _, _ in ended)
-    whole = run_py(*sweep, "--workdir=whole")
+    whole = run_process(*sweep, "--workdir=whole")
     assert whole.returncode == 0, whole.stderr
     require_same(tmp_path / "shared", tmp_path / "whole")
 
