@@ -86,11 +86,13 @@ def run(
     dataset = _load(asked.base, chosen, options, console)
     about = machine.describe(list(options.command_line)) | {"data_fingerprint": dataset.fingerprint}
     about |= code_record(experiment)
-    how = {"overwrite": options.overwrite, "is_worker": trials is not None, "claim_timeout": claim_timeout}
-    directory.begin(asked.base, about, console.note, **how)
+    is_worker = trials is not None
+    directory.begin(
+        asked.base, about, console.note, overwrite=options.overwrite, is_worker=is_worker, claim_timeout=claim_timeout
+    )
     workload = Workload(asked.base, chosen, len(asked.trials), directory, options, claim_timeout)
     known = _run(workload, dataset, jobs, console)
-    if trials is not None:
+    if is_worker:
         rest = "without --trials, the command runs what is missing and trains the winner"
         console.line(f"{directory.path}: {_progress(asked, known)}; {rest}")
         return None
