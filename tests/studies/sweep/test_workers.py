@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import PROJECT
 from tests.studies.sweep.test_claims import leave
 from tests.studies.sweep.test_run import without_times
 
@@ -53,15 +54,14 @@ def require_same(one: Path, other: Path) -> None:
 def test_printed_commands_run_in_a_shell_side_by_side_and_the_same_command_collects(
     run_py: Run, command_environment: dict[str, str], tmp_path: Path
 ) -> None:
+    """As an array of Slurm does by the line in docs/scaling.md: each task runs the line of its number."""
     lines = printed(run_py, *TWO, "--workdir=a folder")
     assert len(lines) == 2 and not (tmp_path / "a folder").exists()
-    environment = command_environment | {"PWD": str(tmp_path)}
-    shells = [
-        subprocess.Popen(
-            line, shell=True, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for line in lines
-    ]
+    (tmp_path / "trials.txt").write_text("".join(f"{line}\n" for line in lines))
+    [task] = re.findall(r"^sbatch .* --wrap='(.+)'$", (PROJECT / "docs/scaling.md").read_text(), re.MULTILINE)
+    how = {"shell": True, "cwd": tmp_path, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    environments = [command_environment | {"SLURM_ARRAY_TASK_ID": number} for number in "12"]
+    shells = [subprocess.Popen(task, env=environment, **how) for environment in environments]
     for shell in shells:  # both begin in a folder that is not there yet
         out, err = shell.communicate(timeout=300)
         assert (shell.returncode, err) == (0, ""), out + err
@@ -128,6 +128,17 @@ def test_commands_keep_every_flag_as_it_was_meant(run_py: Run, tmp_path: Path) -
         *(f"--workdir={tmp_path / 'sweep'}", "--trials=1"),
     }
     assert second == [*first[:-1], "--trials=2"]
+
+
+def test_row_in_the_file_of_another_trial_is_one_line(run_py: Run, tmp_path: Path) -> None:
+    assert run_py(*TWO, "--workdir=sweep", "--trials=1-2").returncode == 0
+    first, second = (tmp_path / "sweep/trials").iterdir()
+    first.write_bytes(second.read_bytes())
+    refused = run_py(*TWO, "--workdir=sweep")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert refused.stderr == f"run.py: {first.relative_to(tmp_path)}: holds the row of another trial. Delete it.\n"
+    first.unlink()  # as it says
+    assert run_py(*TWO, "--workdir=sweep", "--trials=1-2").returncode == 0
 
 
 def test_trial_of_another_machine_is_waited_for_and_taken_over_when_that_is_silent(run_py: Run, tmp_path: Path) -> None:
