@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cnn_jax.studies.sweep import claims
-from cnn_jax.studies.sweep.claims import claimed, newest
+from cnn_jax.studies.sweep.claims import Claim, claimed, newest
 
 LONG = 60.0  # seconds; longer than any test
 
@@ -46,24 +46,28 @@ def test_claim_is_renewed_while_its_holder_does_something_else(tmp_path: Path) -
                 assert other is not None
 
 
-def test_claim_that_is_not_renewed_is_taken_over_by_one_alone(tmp_path: Path) -> None:
-    for attempt in range(30):
-        path = tmp_path / f"trial{attempt}"
-        leave(path, age=2 * LONG)
-        ready, got = threading.Barrier(8), list[bool]()
+def test_claim_that_is_not_renewed_is_taken_over_by_one_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them have seen that its holder is gone before the first one acts."""
+    together, find, got = threading.Barrier(8), claims._newest, list[bool]()
+    leave(tmp_path / "trial", age=2 * LONG)
 
-        def take(path: Path = path, ready: threading.Barrier = ready, got: list[bool] = got) -> None:
-            ready.wait()
-            with claimed(path, LONG) as other:
-                got.append(other is None)
-                ready.wait()  # nobody gives it back before all have tried
+    def find_together(path: Path) -> tuple[int, Claim | None]:
+        found = find(path)
+        together.wait()
+        return found
 
-        threads = [threading.Thread(target=take) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert sorted(got) == [False] * 7 + [True]
+    def take() -> None:
+        with claimed(tmp_path / "trial", LONG) as other:
+            got.append(other is None)
+            together.wait()  # nobody gives it back before all have tried
+
+    monkeypatch.setattr(claims, "_newest", find_together)
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(got) == [False] * 7 + [True]
     assert not list(tmp_path.iterdir())
 
 

@@ -65,6 +65,7 @@ def test_winner_is_chosen_on_held_out_images_and_trained_again_with_other_seeds(
     assert best["validation_accuracy"]["mean"] == means[0]
     rows = [json.loads(line) for line in (tmp_path / "sweep/sweep.jsonl").read_text().splitlines()]
     assert len(rows) == 12 and not any("test" in name for row in rows for name in row)
+    assert [row["seed"] for row in rows] == [0, 1] * 6  # in the order of the trials
     config = json.loads((tmp_path / "sweep/winner/config.json").read_text())
     assert (config["seed"], config["validation_examples"]) == (2, 0)
     assert {name: config[name] for name in best["settings"]} == best["settings"]

@@ -46,6 +46,8 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 def require_same(one: Path, other: Path) -> None:
     """Holds that two sweeps have the same rows and record but for times, and that no claim is left."""
     assert without_times(rows(one)) == without_times(rows(other))
+    trials = [(row["settings"]["learning_rate"], row["seed"]) for row in rows(one)]
+    assert trials == sorted(trials)
     records = [json.loads((folder / "sweep.json").read_text()) for folder in (one, other)]
     assert without_times(records[0]) == without_times(records[1])
     assert not list(one.rglob("*claim*"))
