@@ -48,7 +48,7 @@ def test_claim_is_renewed_while_its_holder_does_something_else(tmp_path: Path) -
 
 def test_claim_that_is_not_renewed_is_taken_over_by_one_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them have seen that its holder is gone before the first one acts."""
-    together, find, got = threading.Barrier(8), claims._newest, list[bool]()
+    together, find, got = threading.Barrier(8, timeout=60), claims._newest, list[bool]()
     leave(tmp_path / "trial", age=2 * LONG)
 
     def find_together(path: Path) -> tuple[int, Claim | None]:
