@@ -730,6 +730,7 @@ def test_real_mnist_from_its_four_files_and_predictions_name_each_images_place_i
 @pytest.mark.parametrize("name", run.MODES)
 def test_each_mode_takes_the_flags_that_its_command_has(name: str) -> None:
     mode, options = run.MODES[name], {field.name for field in dataclasses.fields(RunOptions)}
-    parameters = set(inspect.signature(importlib.import_module(mode.module).run).parameters)
-    configs = {"one": {"experiment"}, "list": {"experiments"}, "none": set()}[mode.takes]
-    assert parameters == configs | {"options"} | (set(mode.flags) - options)
+    module, configs = importlib.import_module(mode.module), {"one": {"experiment"}, "list": {"experiments"}}
+    flags = configs.get(mode.takes, set()) | {"options"} | (set(mode.flags) - options - {"print_commands"})
+    for function in (module.run, *([module.commands] if "print_commands" in mode.flags else [])):
+        assert set(inspect.signature(function).parameters) == flags
