@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cnn_jax.config import Config, Part
-    from cnn_jax.data.augmentations import Mixed
     from cnn_jax.data.dataset import Dataset
+    from cnn_jax.data.mixtures import Mixed
     from cnn_jax.data.tasks import Task
     from cnn_jax.errors import InputError
     from cnn_jax.experiment import Experiment, load_experiment
@@ -22,7 +22,7 @@ _PLACES = {
     "Dataset": "data.dataset",
     "Experiment": "experiment",
     "InputError": "errors",
-    "Mixed": "data.augmentations",
+    "Mixed": "data.mixtures",
     "Part": "config",
     "Task": "data.tasks",
     "TrainedRun": "runs.in_memory",

@@ -94,6 +94,17 @@ class Config:
     dataset: Part = _field(Part("mnist"), "the images and labels")
     train_examples: int | None = _field(None, "train on the first N training images; none means all", at_least=1)
     validation_examples: int = _field(0, "hold out the last N training images and report them each epoch", at_least=0)
+    keep: str = _field(
+        "last",
+        "score the parameters after the last epoch, or those of the best epoch on held-out images",
+        choices=("last", "best"),
+    )
+    monitor: str = _field(
+        "accuracy", "the number on held-out images by which an epoch is the best", choices=("accuracy", "loss")
+    )
+    patience: int | None = _field(
+        None, "end training after N epochs that are no better on held-out images; none means never", at_least=1
+    )
     augment: tuple[Part, ...] = _field((), "change the training images at random in these ways, in this order")
     task: Part = _field(Part("plain"), "how images are given to the model, and what it is asked")
 
@@ -114,10 +125,20 @@ class Config:
     optimizer: Part = _field(Part("rmsprop"), "the optimizer")
     learning_rate: float = _field(1e-3, "step size; with a schedule its largest value", above=0.0)
     schedule: Part = _field(Part("constant"), "how the learning rate changes over the steps")
+    warmup_steps: int = _field(
+        0, "raise the learning rate from 0 over the first N steps, before the schedule", at_least=0
+    )
+    clip_norm: float | None = _field(None, "scale gradients down to this L2 norm where theirs is larger", above=0.0)
+    clip_value: float | None = _field(
+        None, "clip each number of the gradients to this size, before clip_norm", above=0.0
+    )
     average: Part = _field(Part("none"), "score an average of the parameters: ema, swa, or none")
     epochs: int = _field(5, "passes over the training images", at_least=1, at_most=1_000_000)
     batch_size: int = _field(
         64, "images in a step; the last batch of an epoch may be smaller", at_least=1, at_most=1 << 24
+    )
+    microbatches: int = _field(
+        1, "compute each batch in N equal parts, one after the other, which needs less memory", at_least=1
     )
 
     dtype: str = _field(
@@ -133,6 +154,11 @@ class Config:
     def __post_init__(self) -> None:
         for name in FIELDS:
             object.__setattr__(self, name, _checked(name, getattr(self, name)))
+
+    @property
+    def chooses_epochs(self) -> bool:
+        """Whether held-out images decide which epoch's parameters are scored, or when training ends."""
+        return self.keep == "best" or self.patience is not None
 
     def parts(self) -> dict[str, Part]:
         """All parts by the names that flags have for them: `model`, `optimizer`, `augment.shift`, and so on."""
@@ -240,9 +266,18 @@ def config_from_mapping(values: Any, source: str) -> Config:
 
 
 def _translated(values: dict[str, Any]) -> dict[str, Any]:
-    """Fields of this version from those of the first one, which had no parts."""
-    if "view" not in values:
-        return values
+    """Fields of this version from those of earlier ones."""
+    values = _without_parts(values) if "view" in values else values
+    optimizer = values.get("optimizer")
+    optimizer = {"name": optimizer} if isinstance(optimizer, str) else optimizer
+    if isinstance(optimizer, dict) and optimizer.get("name") == "adamw":
+        # Before there was a mask, adamw decayed all parameters.
+        values = {**values, "optimizer": {"weight_decay_mask": ["all"], **optimizer}}
+    return values
+
+
+def _without_parts(values: dict[str, Any]) -> dict[str, Any]:
+    """Fields with parts from those of the first version, which had none."""
     values = dict(values)
     settings = {name: values.pop(name, None) for name in ("widths", "kernel_size", "pooling")}
     model = str(values.get("model", "cnn"))

@@ -31,7 +31,8 @@ from cnn_jax.training.initial import InitialVariables
 from cnn_jax.training.learner import Learner
 from cnn_jax.training.losses import LOSSES, METRICS
 from cnn_jax.training.metrics import Measures
-from cnn_jax.training.optimizers import AVERAGES, OPTIMIZERS, SCHEDULES
+from cnn_jax.training.optimizers import AVERAGES, OPTIMIZERS, clipping
+from cnn_jax.training.schedules import SCHEDULES
 from cnn_jax.user_code import UserCode, code_of, defined_at, load_module, noted_imports, source_of, user_errors
 
 ALWAYS_REPORTED = ("loss", "accuracy", "cross_entropy")
@@ -489,6 +490,7 @@ def build(experiment: Experiment, spec: Spec | None = None, *, fused: bool = Tru
     the fault is in the user's code, when the parts do not fit each other or the images.
     """
     config, spec = experiment.config, spec or experiment.spec
+    _require_held_out(config)
     metrics = {part.name: experiment.make(f"metrics.{part}") for part in config.metrics or ()}
     learner = Learner(
         module=build_module(experiment, len(spec.classes), fused=fused),
@@ -498,22 +500,35 @@ def build(experiment: Experiment, spec: Spec | None = None, *, fused: bool = Tru
         optimizer=experiment.make("optimizer"),
         schedule=_of_steps(experiment.make("schedule")),
         averaging=_of_steps(experiment.make("average")) if config.average.name != "none" else None,
-        augmentations=tuple(experiment.make(f"augment.{part}") for part in config.augment),
+        augmentations={part.name: experiment.make(f"augment.{part}") for part in config.augment},
         learning_rate=config.learning_rate,
         epochs=config.epochs,
         batch_size=config.batch_size,
         matmul_precision=config.matmul_precision,
         initial=experiment.init.variables if experiment.init else None if config.init_hash else {},
         frozen=config.freeze,
+        warmup_steps=config.warmup_steps,
+        clip=clipping(config.clip_norm, config.clip_value),
+        microbatches=config.microbatches,
     )
     _require_inputs(experiment, learner)
+    checks.require_augmentations(learner)  # the model in training receives what they give
     if experiment.has_own_parts:
         checks.require_fitting(learner)
     else:
         checks.require_fitting_images(learner)
+        if learner.measures.adds_cross_entropy:
+            checks.require_fitting_loss(learner)
     if experiment.init:
         checks.require_initial_fits(learner, experiment.init)
     return learner
+
+
+def _require_held_out(config: Config) -> None:
+    """Raises InputError where epochs are to be chosen without held-out images: the test images must not choose."""
+    if config.chooses_epochs and not config.validation_examples:
+        flag = f"--keep={config.keep}" if config.keep == "best" else f"--patience={config.patience}"
+        raise InputError(f"{flag}: held-out images decide. Hold out some with --validation_examples=N.")
 
 
 def _require_inputs(experiment: Experiment, learner: Learner) -> None:

@@ -19,6 +19,9 @@ _WORDS: Mapping[str, str] = {
     "dtype": "precision amp fp16 bf16 half mixedprecision",
     "train_examples": "trainsize numtrain ntrain trainsamples maxtrainsamples numsamples subset",
     "validation_examples": "val valsize valsplit validationsplit numval valexamples validsize",
+    "keep": "savebest savebestonly keepbest loadbestmodelatend restorebestweights",
+    "monitor": "metricforbestmodel bestmetric monitormetric keepby",
+    "patience": "earlystopping earlystop earlystoppingpatience",
     "dataset": "ds data datasetname",
     "dataset_dir": "datapath dataroot datasetpath root traindir imagesdir imgdir",
     "workdir": "outputdir outdir savedir logdir rundir resultsdir expdir checkpointdir ckptdir savepath",
@@ -34,6 +37,7 @@ _WORDS: Mapping[str, str] = {
     "resume_from": "resume restart load checkpoint ckpt",
     "init_from": "pretrained weights warmstart finetune finetunefrom loadweights transferfrom",
     "jobs": "j njobs workers numworkers processes threads",
+    "test_augment": "tta testtimeaugmentation testtimeaugment testtime testaugmentation",
     "output": "o out outputfile",
     "images": "image img input pictures",
     "jax_platforms": "device gpu gpus cuda cpu tpu accelerator platform",
@@ -43,13 +47,18 @@ _WORDS: Mapping[str, str] = {
     "model.pooling": "pool maxpool maxpooling",
     "optimizer.weight_decay": "wd l2",
     "optimizer.momentum": "mom",
+    "loss.label_smoothing": "smoothing labelsmooth smooth",
+    "loss.class_weights": "weight classweight",
+    "warmup_steps": "warmup warmupiters numwarmupsteps warmupsteps",
+    "clip_norm": "clip gradclip maxgradnorm gradientclipping gradientclipval clipgradnorm globalclipnorm",
+    "clip_value": "clipgradvalue",
+    "microbatches": "accumulation accumulate gradientaccumulation gradientaccumulationsteps gradaccum accumsteps",
 }
 _NAMES = {word: name for name, words in _WORDS.items() for word in words.split()}
 
 # What no part of the project has, and which part of a user's own may have it.
 _OF_OWN_PARTS = {
     "model": "dropout dropoutrate keepprob activation stride strides padding batchnorm bn depth",
-    "optimizer": "clip clipnorm clipvalue gradclip maxgradnorm gradientclipping",
 }
 
 

@@ -127,10 +127,10 @@ def compile_own_parts(config: Config) -> None:
     experiment = Experiment(
         config,
         models={"own": OwnModel},
-        augmentations={"mixup": mixup},
+        augmentations={"own_mixup": mixup},
         losses={"own": own_loss},
         metrics={"margin": lambda logits, labels: jnp.max(logits, axis=-1)},
-    ).vary(model="own", augment=("shift", "flip", "mixup"), loss="own", metrics=("margin",), average="ema")
+    ).vary(model="own", augment=("shift", "flip", "own_mixup"), loss="own", metrics=("margin",), average="ema")
     model = cases.build_model(experiment)
     compile_model(model)
     learner, split = build(experiment, model.spec), model.train[:EXAMPLES]

@@ -62,7 +62,8 @@ def test_config_of_an_experiment_has_every_setting_with_its_default() -> None:
     config = Experiment().config
     assert config.model == Part("cnn", kernel_size=3, pooling=True, widths=(32, 64, 128))
     assert config.optimizer == Part("rmsprop", decay=0.9, epsilon=1e-7)
-    assert (config.loss, config.metrics, config.augment) == (Part("cross_entropy"), (), ())
+    assert config.loss == Part("cross_entropy", label_smoothing=0.0, class_weights=())
+    assert (config.metrics, config.augment) == ((), ())
     assert Experiment(config).config == config
     assert Experiment(Config(model=Part("cnn", pooling=False))).config == Experiment().vary(pooling=False).config
 
@@ -316,7 +317,7 @@ def test_build_uses_the_chosen_functions_with_their_settings() -> None:
     assert jnp.array_equal(learner.measures.loss(logits, labels), smoothed(logits, labels, 0.3))
     assert jnp.array_equal(learner.measures.metrics["certainty"](logits, labels), certainty(logits, labels, 2))
     images = jnp.arange(12.0).reshape(1, 3, 4, 1)
-    [augment] = learner.augmentations
+    [augment] = learner.augmentations.values()
     assert jnp.array_equal(augment(jax.random.key(0), images), images[:, :, ::-1])
     assert not build(Experiment()).measures.adds_cross_entropy
     assert build(SMALL.vary(loss="smoothed")).measures.adds_cross_entropy

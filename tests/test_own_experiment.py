@@ -507,7 +507,7 @@ FAULTS: dict[str, tuple[str, str]] = {
     ),
     "augmentation that changes the shape": (
         changed(BRIGHT, "return images[:, 1:]").replace("def brighter(", "def brighter(  # HERE\n    "),
-        "the augmentation must keep shape and dtype, float32 (4, 9, 9, 1); it gives float32 (4, 8, 9, 1)",
+        "the augmentation brighter must keep shape and dtype, float32 (4, 9, 9, 1); it gives float32 (4, 8, 9, 1)",
     ),
     "augmentation that changes the dtype": (
         changed(BRIGHT, "return images.astype(jnp.bfloat16)").replace("def brighter(", "def brighter(  # HERE\n    "),
@@ -531,7 +531,7 @@ FAULTS: dict[str, tuple[str, str]] = {
         ),
         "--task=question: gives dict, not a Task",
     ),
-    "augmentation that raises": (changed(BRIGHT, "return images @ key  # HERE"), "the augmentation: "),
+    "augmentation that raises": (changed(BRIGHT, "return images @ key  # HERE"), "the augmentation brighter: "),
 }
 
 

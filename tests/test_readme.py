@@ -27,7 +27,7 @@ ENTRIES = {
     "metric": "confidence",
     "optimizer": "clipped_adamw",
     "schedule": "warmup",
-    "augmentation": "brightness",
+    "augmentation": "gamma",
     "task": "upside_down",
 }
 COMMANDS = re.findall(r"^python run\.py.*$", README, re.MULTILINE)

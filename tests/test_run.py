@@ -28,9 +28,11 @@ import run
 from cnn_jax import data
 from cnn_jax.config import FIELDS
 from cnn_jax.data import idx
+from cnn_jax.data.arrays import NAMES
 from cnn_jax.experiment import TABLES, Experiment
 from cnn_jax.report import estimates
 from cnn_jax.report.format import percent_estimate
+from cnn_jax.runs import checkpoint
 from cnn_jax.runs.options import RunOptions
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -106,6 +108,27 @@ def test_summary_draws_every_layer_with_its_shape_into_a_file(run_py: Run, tmp_p
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ""] == ["model.svg"]
 
 
+def test_summary_shows_the_augmentations_on_images_of_the_dataset(run_py: Run, tmp_path: Path) -> None:
+    command = ("--mode=summary", "--experiment=x_and_o", "--augment=shift,mixup", "--augmentations=sheets.html")
+    finished = run_py(*command)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.endswith("sheets.html written\n")
+    page = (tmp_path / "sheets.html").read_text()
+    assert "training images of the dataset x_and_o" in page and page.count('<svg role="img"') == 3
+    assert run_py(*command).stderr == "run.py: --augmentations=sheets.html: already exists. Name another file.\n"
+
+
+def test_flipped_digits_are_remarked_before_training(run_py: Run, tmp_path: Path) -> None:
+    images, labels = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 10
+    images[:, 0, 0], images[:, 1, 1:] = 255, 25 * labels[:, None]
+    np.savez(tmp_path / "digits.npz", **dict(zip(NAMES, (images, labels, images[:10] + 1, labels[:10]), strict=True)))
+    digits = ("--dataset=arrays", "--dataset_dir=digits.npz", "--model=logistic", "--epochs=1")
+    for augment, number in (("flip", 1), ("shift", 0)):
+        finished = run_py(*digits, f"--augment={augment}")
+        assert finished.returncode == 0, finished.stderr
+        assert finished.stderr.count("--augment=flip: if the classes 2, 3, 4, ... are digits") == number
+
+
 def test_training_prints_test_numbers_and_a_second_start_prints_them_again(run_py: Run, tmp_path: Path) -> None:
     first = run_py(*SHORT)
     assert (first.returncode, first.stderr) == (0, "")
@@ -116,6 +139,27 @@ def test_training_prints_test_numbers_and_a_second_start_prints_them_again(run_p
     assert second.returncode == 0
     assert printed in second.stdout
     assert "--overwrite" in second.stderr
+
+
+@pytest.mark.slow
+def test_best_epoch_is_printed_and_is_what_evaluate_and_export_read(run_py: Run, tmp_path: Path) -> None:
+    best = ("--keep=best", "--patience=1", "--validation_examples=100", "--learning_rate=0.03", "--workdir=run")
+    first = run_py(*SHORT, "--model=dense", "--epochs=20", *best)
+    assert (first.returncode, first.stderr) == (0, "")
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    epoch, epochs = result["best_epoch"], result["epochs"]
+    assert epoch == epochs - 1 < 19
+    printed = f"scored epoch {epoch} of {epochs}, the best on held-out images: validation loss "
+    assert f"ends after epoch {epochs} of 20: the last 1 epoch had no better validation accuracy" in first.stdout
+    assert printed in first.stdout and printed in run_py(*SHORT, "--model=dense", "--epochs=20", *best).stdout
+    assert run_py("--mode=evaluate", "--workdir=run", "--output=again").returncode == 0
+    [model] = json.loads((tmp_path / "again/evaluation.json").read_text())["runs"]
+    [scored] = model["seeds"]
+    assert [result["test_loss"], result["test_accuracy"]] == [scored["loss"], scored["accuracy"]]
+    assert run_py("--mode=export", "--workdir=run").returncode == 0
+    best_one = checkpoint.load_variables(tmp_path / "run/checkpoints", result["best_step"])
+    with np.load(next(tmp_path.rglob("parameters.npz")), allow_pickle=False) as exported:
+        np.testing.assert_array_equal(exported["Dense_0/kernel"], best_one["params"]["Dense_0"]["kernel"])
 
 
 def test_many_seeds_print_mean_and_interval_and_more_can_be_added(run_py: Run, tmp_path: Path) -> None:
@@ -332,6 +376,16 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--epochs=1.5"], "--epochs=1.5: must be a whole number"),
         (["--epochs=0"], "--epochs=0: must be at least 1"),
         (["--epochs"], "Missing value for flag --epochs"),
+        (["--patience=0", "--validation_examples=9"], "--patience=0: must be at least 1"),
+        (["--patience=3"], "--patience=3: held-out images decide. Hold out some with --validation_examples=N."),
+        (["--keep=best"], "--keep=best: held-out images decide"),
+        (["--keep=first"], "--keep=first: must be one of last, best"),
+        (["--monitor=recall"], "--monitor=recall: must be one of accuracy, loss"),
+        (["--mode=check", "--keep=best"], "--keep=best: held-out images decide"),
+        (
+            ["--mode=overfitting", "--experiments=dense", "--patience=2", "--validation_examples=9"],
+            "--patience=2: --mode=overfitting compares runs of fixed lengths. Use --patience=none.",
+        ),
         (["--batch_size=0"], "must be at least 1"),
         (["--learning_rate=-1"], "must be above 0"),
         (["--learning_rate=nan"], "must be a finite number"),
@@ -354,7 +408,17 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--filters=16"], "Did you mean --model.widths?"),
         (["--filters=16", "--model=logistic"], "Did you mean --widths of --model=cnn or --model=dense"),
         (["--momentum=0.9"], "It is a setting of --optimizer=momentum."),
-        (["--wd=0.1"], "Did you mean --weight_decay of --optimizer=adamw?"),
+        (["--wd=0.1"], "Did you mean --weight_decay of --optimizer=sgd or --optimizer=momentum or --optimizer=adamw?"),
+        (["--clip=1"], "Did you mean --clip_norm?"),
+        (["--gradient_accumulation_steps=2"], "Did you mean --microbatches?"),
+        (["--warmup=5"], "Did you mean --warmup_steps?"),
+        (["--model=logistic", "--microbatches=3"], "--microbatches=3: does not divide --batch_size=64."),
+        (["--model=logistic", "--class_weights=1,2"], "--loss.class_weights=1.0,2.0: 2 weights for 10 classes."),
+        (["--model=logistic", "--warmup_steps=4690"], "--warmup_steps=4690: the whole run has 4,690 steps."),
+        (
+            ["--model=logistic", "--optimizer=lion", "--weight_decay_mask=kernels"],
+            "--optimizer.weight_decay_mask=kernels: no such parameter that is trained. Did you mean kernel?",
+        ),
         (["--optimizer.lr=0.1"], "It has decay, epsilon. Did you mean --learning_rate?"),
         (["--model.filters=16"], "It has widths, kernel_size, pooling. Did you mean --model.widths?"),
         (["--dropout=0.5"], "A model of your own may have such a setting: see --mode=new."),
@@ -399,6 +463,11 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--mode=evaluate", "--runs=full,full"], "--runs: full is named twice"),
         (["--mode=evaluate", "--runs=full,not_there"], "holds no run"),
         (["--mode=evaluate", "--workdir=full", "--corruptions=shfit"], "no such corruption. Did you mean shift?"),
+        (
+            ["--mode=evaluate", "--workdir=full", "--test_augment=flipp"],
+            "no such variant of test images. Did you mean fli",
+        ),
+        (["--mode=evaluate", "--workdir=full", "--shift_pixels=2"], "has no meaning without --test_augment=shift"),
         (["--corruptions=all"], "--corruptions: has no meaning with --mode=train"),
         (["--mode=summary", "--overwrite"], "--overwrite: has no meaning"),
         (["--graph=model.svg"], "--graph: has no meaning with --mode=train"),
@@ -407,6 +476,13 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--mode=summary", "--graph=old.svg"], "--graph=old.svg: already exists"),
         (["--mode=summary", "--graph=not_there/model.svg"], "cannot be written: No such file or directory"),
         (["--mode=summary", "--graph=words.txt/model.svg"], "cannot be written: Not a directory"),
+        (["--augment=mixup,cutmix"], "--augment: mixup and cutmix both mix images. Only one of them can."),
+        (["--augment=mixup", "--alpha=0"], "--alpha=0.0: must be above 0"),
+        (["--augmentations=sheet.html"], "--augmentations: has no meaning with --mode=train"),
+        (["--mode=summary", "--augmentations=sheet.svg"], "the augmentations are shown in an HTML file"),
+        (["--mode=summary", "--augmentations=words.txt/sheet.html"], "cannot be written: Not a directory"),
+        (["--mode=summary", "--graph=model.svg", "--augmentations=not_there/sheet.html"], "No such file or directory"),
+        (["--mode=summary", "--data_dir=full"], "has no meaning with --mode=summary where there is no --augmentations"),
         (["--mode=summary", "--graph=model.svg", "--kernel_size=29"], "smaller than its filters"),
         (["--flagfile=not_there"], "Unable to open flagfile"),
         (["--flagfile=latin1.txt"], "--flagfile: not text in utf-8"),

@@ -1,51 +1,70 @@
 """Augmentations: random changes of the training images, as pure functions of a key and a batch of images.
 
 images: float32 [N, H, W, C], from 0 to 1, before normalization; returned in the same shape and dtype. They run on the
-device in every training step, and never in scoring. Pixels that come in from outside an image are 0.
+device in every training step, and never in scoring. Each image has random numbers of its own. Where a function does
+not say otherwise, pixels that come in from outside an image are 0.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import Array
 
-from cnn_jax.settings import About
+from cnn_jax.config import Part
+from cnn_jax.data.geometric import crop, elastic, flip, rotation, scale, shear, shift
+from cnn_jax.data.intensity import brightness, contrast, cutout, noise, thickness
+from cnn_jax.data.mixtures import Mixed, cutmix, mixup
+from cnn_jax.data.trivial import DEGREES, trivial
+
+Augment = Callable[..., Array | Mixed]  # (key, images, **settings)
+
+AUGMENTATIONS: Mapping[str, Augment] = {
+    "shift": shift,
+    "crop": crop,
+    "flip": flip,
+    "rotation": rotation,
+    "scale": scale,
+    "shear": shear,
+    "elastic": elastic,
+    "thickness": thickness,
+    "brightness": brightness,
+    "contrast": contrast,
+    "noise": noise,
+    "cutout": cutout,
+    "mixup": mixup,
+    "cutmix": cutmix,
+    "trivial": trivial,
+}
+
+_LIKE_THEIR_MIRROR_IMAGE = set("018AHIMOTUVWXYilovwx")
 
 
-class Mixed(NamedTuple):
-    """Images that are mixtures of two, as mixup and cutmix make them.
+def apply(augmentations: Iterable[Augment], key: Array, images: Array) -> Array | Mixed:
+    """The images after all augmentations in their order, each with a key of its own; at most one of them may mix."""
+    mixed: list[Any] = []
+    for index, augment in enumerate(augmentations):
+        result = augment(jax.random.fold_in(key, index), images)
+        images, *found = result if isinstance(result, Mixed) else (result,)
+        mixed = found or mixed
+    return Mixed(images, *mixed) if mixed else images
 
-    An augmentation may return this. partners: int32 [N], the row of each image's other label. weight: float32 [N], from
-    0 to 1, of the image's own label. The loss is `weight * own + (1 - weight) * partner's`. Metrics use the own label.
+
+def remarks(chosen: Sequence[Part], classes: Sequence[str]) -> list[str]:
+    """What a user should know of these augmentations before training on these classes, a line each.
+
+    Digits and letters are known by their names: where each class is a single one.
     """
-
-    images: Array
-    partners: Array
-    weight: Array
-
-
-def shift(
-    key: Array, images: Array, pixels: Annotated[int, About("the largest distance", at_least=0, at_most=255)] = 2
-) -> Array:
-    """Moves each image by a random whole number of pixels, up to `pixels`, along rows and along columns."""
-    examples, height, width, channels = images.shape
-    padded = jnp.pad(images, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)))
-    corners = jax.random.randint(key, (examples, 2), 0, 2 * pixels + 1)
-
-    def window(image: Array, corner: Array) -> Array:
-        return jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), (height, width, channels))
-
-    return jax.vmap(window)(padded, corners)
-
-
-def flip(
-    key: Array, images: Array, probability: Annotated[float, About("of each image", at_least=0, at_most=1)] = 0.5
-) -> Array:
-    """Mirrors each image from left to right with this probability."""
-    is_flipped = jax.random.bernoulli(key, probability, (images.shape[0], 1, 1, 1))
-    return jnp.where(is_flipped, images[:, :, ::-1], images)
-
-
-AUGMENTATIONS: Mapping[str, Callable[..., Array | Mixed]] = {"shift": shift, "flip": flip}
+    if not all(len(name) == 1 and name.isalnum() for name in classes):
+        return []
+    found, parts = [], {part.name: part for part in chosen}
+    changed = [name for name in classes if name not in _LIKE_THEIR_MIRROR_IMAGE]
+    if "flip" in parts and changed:
+        shown = f"{', '.join(changed[:3])}{', ...' if changed[3:] else ''}"
+        found.append(f"--augment=flip: if the classes {shown} are digits or letters, a mirrored one is wrong")
+    angles = {"rotation.degrees": 1, "trivial.strength": DEGREES}
+    for setting, degrees in angles.items():
+        name, _, strength = setting.partition(".")
+        if name in parts and parts[name][strength] * degrees > 90 and {"6", "9"} <= set(classes):
+            found.append(f"--augment.{setting}={parts[name][strength]:g}: turned by more than 90 degrees, a 6 is a 9")
+    return found

@@ -15,6 +15,7 @@ from cnn_jax.report.figures import COLOURS, draw, panels
 
 GREY = "Greys"  # large values are dark, as ink is
 DIVERGING = "RdBu_r"  # negative is blue, zero is white, positive is red; red and blue stay apart for every eye
+_FAINT = (128, 128, 128, 80)  # seen on light pages and on dark ones
 STROKES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))  # each colour goes with a line style of its own
 
 
@@ -80,6 +81,28 @@ def mosaic(alt: str, maps: np.ndarray) -> Markup:
     return draw(alt, paint, size=(7, 7 * picture.shape[0] / picture.shape[1]))
 
 
+def sheet(alt: str, rows: np.ndarray, side: int = 96) -> Markup:
+    """Images in rows and columns, without titles, with a wide gap after the first column.
+
+    rows: uint8 [rows, columns, H, W, C], shown as in `image`; larger ones are scaled down to at most `side`.
+    """
+    tiles = [[_scaled_down(_on_paper(pixels), side) for pixels in row] for row in rows]
+    width, height = tiles[0][0].size
+    gap = 2 + -(-width // 16)
+    size = (len(tiles[0]) * (width + gap) + gap + 2, len(tiles) * (height + gap) - gap + 2)
+    picture = Image.new("RGBA", size)  # transparent: gaps have the page's background
+    for row, column in np.ndindex(rows.shape[:2]):
+        left, top = column * (width + gap) + (2 * gap if column else 0), row * (height + gap)
+        picture.paste(_FAINT, (left, top, left + width + 2, top + height + 2))  # a frame
+        picture.paste(tiles[row][column], (left + 1, top + 1))
+
+    def paint(axes: Axes) -> None:
+        axes.imshow(np.asarray(picture), interpolation="none")
+        axes.set_axis_off()
+
+    return draw(alt, paint, size=(7, 7 * size[1] / size[0]))
+
+
 def squares(axes: Axes, pixels: np.ndarray, boxes: Sequence[tuple[str, tuple[int, int, int, int]]], title: str) -> None:
     """Draws an image with frames around parts of it, and a legend. boxes: names and (top, left, bottom, right)."""
     image(axes, pixels, title)
@@ -104,9 +127,7 @@ def tile(pixels: np.ndarray, side: int = 96) -> tuple[bytes, str]:
 
     pixels: uint8 [H, W, C], shown as in `image`.
     """
-    shown = _grey_or_colours(pixels)
-    if shown.ndim == 2:
-        shown = 255 - np.rint(shown).astype(np.uint8)
+    shown = _on_paper(pixels)
     return (thumbnail(shown, side), "image/jpeg") if max(shown.shape[:2]) > side else (png(shown), "image/png")
 
 
@@ -115,9 +136,8 @@ def thumbnail(pixels: np.ndarray, side: int = 240) -> bytes:
 
     pixels: uint8 [H, W] or [H, W, 3].
     """
-    stream, small = io.BytesIO(), Image.fromarray(pixels)
-    small.thumbnail((side, side))
-    small.save(stream, "JPEG", quality=80)
+    stream = io.BytesIO()
+    _scaled_down(pixels, side).save(stream, "JPEG", quality=80)
     return stream.getvalue()
 
 
@@ -128,6 +148,19 @@ def tinted(pixels: np.ndarray, values: np.ndarray, largest: float) -> np.ndarray
     """
     colours = matplotlib.colormaps[DIVERGING](0.5 + 0.5 * values / (largest or 1.0))[..., :3]
     return np.rint(255 * colours * (1 - 0.75 * pixels[..., None] / 255)).astype(np.uint8)
+
+
+def _scaled_down(pixels: np.ndarray, side: int) -> Image.Image:
+    """The image; where its longer side has more than `side` pixels, scaled to that."""
+    small = Image.fromarray(pixels)
+    small.thumbnail((side, side))
+    return small
+
+
+def _on_paper(pixels: np.ndarray) -> np.ndarray:
+    """uint8 [H, W, C] -> uint8 [H, W], dark where large, or where C is 3 as it is."""
+    shown = _grey_or_colours(pixels)
+    return 255 - np.rint(shown).astype(np.uint8) if shown.ndim == 2 else shown
 
 
 def _grey_or_colours(pixels: np.ndarray) -> np.ndarray:

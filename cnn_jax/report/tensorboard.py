@@ -4,9 +4,11 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event
-from tensorboardX.summary import scalar
+from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.summary import image, scalar
 
 from cnn_jax.files import machine_errors
 
@@ -14,7 +16,7 @@ _NO_CURVES = ("seed", "epoch", "step")
 
 
 class EventWriter:
-    """Writes the rows of a run as curves over the step. Raises MachineError when the disk cannot take them.
+    """Writes rows of numbers as curves over the step, and pictures. Raises MachineError when the disk cannot take them.
 
     tensorboardX's own SummaryWriter writes in a thread: when that thread dies because the disk is full, the run waits
     for it forever.
@@ -36,6 +38,14 @@ class EventWriter:
         """Adds every number of a `metrics.jsonl` row under its name and flushes the file, so that it is shown soon."""
         with machine_errors(self._file):
             for name in sorted(row.keys() - set(_NO_CURVES)):
-                summary = scalar(name, row[name])
-                self._writer.write_event(Event(step=int(row["step"]), wall_time=time.time(), summary=summary))
+                self._add(scalar(name, row[name]), int(row["step"]))
             self._writer.flush()
+
+    def write_image(self, name: str, pixels: np.ndarray, step: int) -> None:
+        """Adds a picture under a name and flushes the file. pixels: uint8 [H, W, 3]."""
+        with machine_errors(self._file):
+            self._add(image(name, pixels, dataformats="HWC"), step)
+            self._writer.flush()
+
+    def _add(self, summary: Summary, step: int) -> None:
+        self._writer.write_event(Event(step=step, wall_time=time.time(), summary=summary))

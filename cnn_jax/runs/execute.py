@@ -4,6 +4,7 @@ Several seeds that train together are a run for each of them.
 """
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from cnn_jax import compilation
 from cnn_jax.config import Config, differences_in_words
@@ -20,28 +20,32 @@ from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import DivergedError, InputError, Interrupted
 from cnn_jax.experiment import Experiment
 from cnn_jax.report.console import Console
+from cnn_jax.report.format import counted
 from cnn_jax.report.tensorboard import EventWriter
 from cnn_jax.runs import checkpoint, machine, signals
-from cnn_jax.runs.checkpoint import Checkpoint, Writer
+from cnn_jax.runs.checkpoint import Checkpoint, Rows, Writer
 from cnn_jax.runs.directory import RunDirectory, input_errors, require_same_code
+from cnn_jax.runs.events import write_test
 from cnn_jax.runs.options import RunOptions
-from cnn_jax.runs.result import Result
+from cnn_jax.runs.result import BEST, Result
+from cnn_jax.runs.selection import is_patience_over, kept_row
 from cnn_jax.runs.session import Session, open_session, require_other_folder
 from cnn_jax.training.compiled import CompiledFunctions, Training
 from cnn_jax.training.loop import Clock, Progress, diverged, fit, initial_progress, progress_at
-from cnn_jax.training.mesh import by_seed, make_mesh
+from cnn_jax.training.mesh import stacked
 from cnn_jax.training.metrics import Score
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run in progress. rows: the lines of `metrics.jsonl` so far; one more after each epoch."""
+    """A run in progress. rows: the lines of `metrics.jsonl` so far, one more after each epoch; events have them too."""
 
     session: Session
     functions: CompiledFunctions
     config: Config
     directory: RunDirectory
     rows: list[dict[str, float]]
+    events: EventWriter
 
 
 def execute(experiment: Experiment, options: RunOptions, console: Console, dataset: Dataset | None = None) -> Result:
@@ -86,7 +90,8 @@ def train_runs(
         checkpoints = _open(session, experiments, directories)
         functions = session.functions(_num_seeds(configs))
         rows = [[] for _ in configs] if checkpoints is None else [saved.rows for saved in checkpoints]
-        runs = [Run(session, functions, *parts) for parts in zip(configs, directories, rows, strict=True)]
+        events = [stack.enter_context(run.events(lines)) for run, lines in zip(directories, rows, strict=True)]
+        runs = [Run(session, functions, *parts) for parts in zip(configs, directories, rows, events, strict=True)]
         progress = _train(session, runs, _start(session, functions.training, configs, checkpoints))
         is_alone = len(runs) == 1
         return [_score_and_store(run, progress.of_seed(i), is_alone=is_alone) for i, run in enumerate(runs)]
@@ -110,6 +115,8 @@ def _open(
         return None
     for experiment, directory, saved in zip(experiments, directories, checkpoints, strict=True):
         directory.require_same_origin(experiment.config, record, session.console.note)
+        if best := kept_row(experiment.config, saved.rows):
+            checkpoint.require_best(directory.checkpoints, best)
         _say_what_is_undone(session, experiment, directory, saved)
     for experiment, directory, saved in zip(experiments, directories, checkpoints, strict=True):
         directory.resume(experiment, record, saved.rows, saved.step)
@@ -174,14 +181,15 @@ def _start(
     session.console.line(f"resumes from step {first.step:,}, {epochs} of {session.config.epochs} epochs done")
     if training.num_seeds is None:
         return progress_at(training, first.state, first.sums, first.clock)
-    state, sums = _stacked([(saved.state, saved.sums) for saved in checkpoints], training.num_seeds)
+    state, sums = stacked([(saved.state, saved.sums) for saved in checkpoints], training.num_seeds)
     return progress_at(training, state, sums, Clock.of_all([saved.clock for saved in checkpoints]))
 
 
 def _train(session: Session, runs: Sequence[Run], progress: Progress) -> Progress:
-    """Trains until the epochs are finished or the time is over. Writes `result.json` if something else ends it."""
+    """Trains until the epochs, the patience or the time are over. Writes `result.json` if something else ends it."""
     folders, rows = [run.directory.checkpoints for run in runs], [run.rows for run in runs]
-    with Writer(folders, session.options.keep_checkpoints, session.console.note) as writer:
+    best_step = functools.partial(_kept_step, session.config)
+    with Writer(folders, session.options.keep_checkpoints, session.console.note, best_step) as writer:
         try:
             for latest in _chunks(session, runs, progress, writer):
                 progress = latest
@@ -202,24 +210,20 @@ def _train(session: Session, runs: Sequence[Run], progress: Progress) -> Progres
     return progress
 
 
+def _kept_step(config: Config, rows: Rows) -> int | None:
+    row = kept_row(config, rows)
+    return None if row is None else int(row["step"])
+
+
 def _is_at_end(runs: Sequence[Run], progress: Progress) -> bool:
-    return progress.finished_epochs >= runs[0].functions.training.epochs
+    """Whether nothing is left to train. Only a run that trains alone has patience."""
+    is_over = len(runs) == 1 and is_patience_over(runs[0].config, runs[0].rows)
+    return is_over or progress.finished_epochs >= runs[0].functions.training.epochs
 
 
 def _settled(training: Training, progress: Progress) -> Progress:
     """The end of training, its state ready to be scored."""
-    if training.num_seeds is None:
-        return dataclasses.replace(progress, state=training.settled(progress.state))
-    if not progress.state.average:
-        return progress
-    states = [training.settled(progress.of_seed(index).state) for index in range(training.num_seeds)]
-    return dataclasses.replace(progress, state=_stacked(states, training.num_seeds))
-
-
-def _stacked(trees: Sequence[Any], num_seeds: int) -> Any:
-    """The trees of several seeds as one, with an axis of seeds in front."""
-    along_seed = by_seed(make_mesh(num_seeds))
-    return jax.device_put(jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees), along_seed)
+    return dataclasses.replace(progress, state=training.settled(progress.state))
 
 
 def _chunks(session: Session, runs: Sequence[Run], start: Progress, writer: Writer) -> Iterator[Progress]:
@@ -227,32 +231,32 @@ def _chunks(session: Session, runs: Sequence[Run], start: Progress, writer: Writ
     functions = runs[0].functions
     epochs, epoch_steps = functions.training.epochs, functions.training.epoch_steps
     session.signals.raise_if_ending()
-    with ExitStack() as stack:
-        events = [stack.enter_context(run.directory.events(run.rows)) for run in runs]
-        show = stack.enter_context(session.console.bar(epochs, epoch_steps))
+    if _is_at_end(runs, start):
+        return
+    with session.console.bar(epochs, epoch_steps) as show:
         for progress in fit(functions.training, start, functions.validation):
             train = progress.train
             assert train is not None, "a chunk has at least one step, and a step at least one image"
             show(progress.step, train, progress.images / progress.clock.total)
-            _record(runs, progress, events)
+            _record(runs, progress)
             if progress.row:
                 session.console.row(progress.row, epochs)
             yield progress
             session.signals.raise_if_ending()
-            if session.is_out_of_time:
+            if session.is_out_of_time or _is_at_end(runs, progress):
                 return
             _save_if_due(session, runs, progress, writer)
 
 
-def _record(runs: Sequence[Run], progress: Progress, events: Sequence[EventWriter]) -> None:
+def _record(runs: Sequence[Run], progress: Progress) -> None:
     """Writes the row of a finished epoch of each seed that has not diverged."""
-    for run, writer, row in zip(runs, events, progress.rows, strict=False):
+    for run, row in zip(runs, progress.rows, strict=False):
         if row:
             _note_missing_metrics(run, row)
             row = {"seed": run.config.seed, **row}
             run.rows.append(row)
             run.directory.append_row(row)
-            writer.write(row)
+            run.events.write(row)
 
 
 def _note_missing_metrics(run: Run, row: Mapping[str, float]) -> None:
@@ -265,22 +269,28 @@ def _note_missing_metrics(run: Run, row: Mapping[str, float]) -> None:
 
 def _save_if_due(session: Session, runs: Sequence[Run], progress: Progress, writer: Writer) -> None:
     """Saves if a signal asks for it, or if the last checkpoint is old enough."""
-    every = session.options.checkpoint_every
+    every, start = session.options.checkpoint_every, time.perf_counter()
     is_due = writer.seconds_since_last >= every and not writer.is_busy if every else bool(progress.rows)
-    if _is_at_end(runs, progress):
-        return  # the checkpoint of the last step holds the state that is scored: see `_train`
+    _hold_best(runs, progress, writer)
     if session.signals.take_save() or is_due:
-        start = time.perf_counter()
         writer.save(progress, [run.rows for run in runs])
-        progress.clock.saving += time.perf_counter() - start
+    progress.clock.saving += time.perf_counter() - start
+
+
+def _hold_best(runs: Sequence[Run], progress: Progress, writer: Writer) -> None:
+    """Holds the state of each seed whose best epoch has just ended."""
+    for index, (run, row) in enumerate(zip(runs, progress.rows, strict=False)):
+        if row and kept_row(run.config, run.rows) is run.rows[-1]:
+            writer.hold(run.directory.checkpoints, progress.of_seed(index), run.rows)
 
 
 def _score_and_store(run: Run, progress: Progress, *, is_alone: bool) -> Result:
     """Scores the test set once and stores the result. is_alone: raise DivergedError if the run has diverged."""
     if progress.diverged_at != (None,):
         return _write_result(run, "diverged", progress)
-    start = time.perf_counter()
-    logits, targets = run.functions.test.logits(progress.state.variables), run.functions.test.targets
+    _say_if_patience_is_over(run, progress)
+    variables, start = _kept_variables(run, progress), time.perf_counter()
+    logits, targets = run.functions.test.logits(variables), run.functions.test.targets
     test = run.functions.test.measures.score(logits, targets)
     seconds = time.perf_counter() - start
     if not math.isfinite(test.loss):
@@ -289,7 +299,8 @@ def _score_and_store(run: Run, progress: Progress, *, is_alone: bool) -> Result:
             raise diverged(progress.epoch, progress.step)
         return result
     run.directory.write_predictions(logits, targets, run.session.original_index)
-    status = "done" if progress.finished_epochs >= run.config.epochs else "stopped"
+    write_test(run.events, progress.step, test, logits, targets, run.session)
+    status = "done" if _is_at_end([run], progress) else "stopped"
     result = dataclasses.replace(
         _result(run, status, progress),
         test_loss=test.loss,
@@ -302,6 +313,25 @@ def _score_and_store(run: Run, progress: Progress, *, is_alone: bool) -> Result:
     )
     run.directory.write_result(result)
     return result
+
+
+def _say_if_patience_is_over(run: Run, progress: Progress) -> None:
+    """Says why training has ended before its last epoch, and what trains on."""
+    config, epochs = run.config, progress.finished_epochs
+    if epochs < config.epochs and is_patience_over(config, run.rows):
+        run.session.console.line(
+            f"ends after epoch {epochs} of {config.epochs}: the last {counted(config.patience or 0, 'epoch')} had no "
+            f"better validation {config.monitor}; a larger --patience trains on"
+        )
+
+
+def _kept_variables(run: Run, progress: Progress) -> dict[str, Any]:
+    """The variables that are scored: those of the best epoch as they are stored, or the newest ones."""
+    best = kept_row(run.config, run.rows)
+    if best is None:
+        return progress.state.variables
+    abstract_state = run.session.learner.abstract_state
+    return checkpoint.load_step(run.directory.checkpoints, int(best["step"]), abstract_state).state.variables
 
 
 def _of_output(score: Score) -> dict[str, float]:
@@ -331,6 +361,7 @@ def _result(run: Run, status: str, progress: Progress) -> Result:
     """What is known of a run after its last chunk, without the test set."""
     config, [train], [end] = run.config, progress.scores, progress.diverged_at
     steps = progress.step if end is None else end - 1
+    best: Mapping[str, Any] = kept_row(config, run.rows) or {}
     return Result(
         status=status,
         experiment=config.experiment,
@@ -342,6 +373,7 @@ def _result(run: Run, status: str, progress: Progress) -> Result:
         steps=steps,
         train_loss=train.loss if train else None,
         train_accuracy=train.accuracy if train else None,
+        **{f"best_{name}": best.get(name) for name in BEST},
         compile_seconds=run.functions.compile_seconds,
         train_seconds=progress.clock.total,
         host_seconds=progress.clock.host,

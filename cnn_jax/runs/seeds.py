@@ -72,6 +72,11 @@ def seed_range(config: Config, options: RunOptions) -> range:
         raise InputError(f"--seeds={number}: from --seed={config.seed} on, they exceed the largest seed, {largest:,}.")
     if _strategy(options) not in STRATEGIES:
         raise unknown_name("--seed_strategy", _strategy(options), "strategy", STRATEGIES)
+    if config.patience is not None and _strategy(options) == "vmap":
+        raise InputError(
+            f"--patience={config.patience}: seeds that train together end together, but each has its own patience. Use "
+            "--seed_strategy=loop."
+        )
     if options.resume_from is not None:
         raise InputError("--resume_from: has no meaning with --seeds: each seed resumes from its newest checkpoint.")
     return range(config.seed, config.seed + number)
@@ -145,7 +150,7 @@ def _train(session: Session, directory: SeedsDirectory, seeds: Sequence[int], re
 def _groups(session: Session, directory: SeedsDirectory, seeds: Sequence[int]) -> list[Group]:
     """The seeds that train together: unfinished groups, and with `vmap` also those that have not begun."""
     begun = [group for group in _unfinished_groups(directory) if set(group) & set(seeds)]
-    strategy, reason = ("vmap", "as they began") if begun else _chosen(session.options)
+    strategy, reason = ("vmap", "as they began") if begun else _chosen(session.config, session.options)
     session.console.line(f"{len(seeds)} seeds with --seed_strategy={strategy}: {reason}")
     if strategy == "loop":
         return []
@@ -154,10 +159,12 @@ def _groups(session: Session, directory: SeedsDirectory, seeds: Sequence[int]) -
     return [*begun, fresh] if fresh else begun
 
 
-def _chosen(options: RunOptions) -> tuple[str, str]:
+def _chosen(config: Config, options: RunOptions) -> tuple[str, str]:
     """The strategy, and the reason for it. docs/performance.md has the measurements."""
     if _strategy(options) != "auto":
         return _strategy(options), "as asked"
+    if config.patience is not None:
+        return "loop", "each seed has its own patience"
     if jax.default_backend() == "cpu":
         return "loop", "one after the other is the fastest on a CPU"
     return "vmap", "one program for all seeds keeps the devices busy"

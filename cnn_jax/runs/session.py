@@ -9,6 +9,7 @@ import numpy as np
 
 from cnn_jax import data
 from cnn_jax.config import Config
+from cnn_jax.data import augmentations
 from cnn_jax.data.dataset import Dataset, Spec, Split, split_training_images
 from cnn_jax.data.source import Source
 from cnn_jax.errors import InputError
@@ -135,4 +136,6 @@ def open_session(
         learner = build(experiment)
     splits = DataSplits(dataset, *split_training_images(dataset, config.train_examples, config.validation_examples))
     require_numbers(learner, splits.train)
+    for remark in augmentations.remarks(config.augment, dataset.spec.classes):
+        console.note(remark)
     return Session(experiment, options, console, learner, splits)

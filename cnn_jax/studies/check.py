@@ -6,6 +6,8 @@ import jax
 import numpy as np
 
 from cnn_jax import compilation
+from cnn_jax.data import augmentations
+from cnn_jax.data.dataset import split_training_images
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.models import summary
@@ -32,8 +34,11 @@ def run(experiment: Experiment, options: RunOptions) -> dict[str, float]:
     learner.require_initial()
     dataset = load_dataset(experiment, options, console)
     learner = build(experiment, dataset.spec)  # with what only the images tell
-    batch = dataset.train[: config.batch_size]
-    require_numbers(learner, batch)
+    train, _ = split_training_images(dataset, config.train_examples, config.validation_examples)
+    require_numbers(learner, train)
+    for remark in augmentations.remarks(config.augment, dataset.spec.classes):
+        console.note(remark)
+    batch = train[: config.batch_size]
     console.table(_parts(experiment))
     console.table(_shapes(learner, len(batch)))
     training = compile_training(learner, batch, make_mesh())

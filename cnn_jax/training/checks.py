@@ -23,11 +23,21 @@ _IMAGES = 4  # of the batch that is traced
 
 
 def require_fitting_images(learner: Learner) -> None:
-    """Raises InputError if the images of the dataset do not fit the module."""
+    """Raises InputError if the images of the dataset do not fit the module, or parts of a batch the batch."""
+    if learner.batch_size % learner.microbatches:
+        raise InputError(f"--microbatches={learner.microbatches}: does not divide --batch_size={learner.batch_size}.")
     with user_errors("the model", type(learner.module)):
         if learner.frozen:
             _require_frozen(learner)
         _ = learner.abstract_state
+
+
+def require_fitting_loss(learner: Learner) -> None:
+    """Raises InputError if a setting of the loss does not fit the classes."""
+    images = jax.ShapeDtypeStruct((_IMAGES, *learner.spec.image_shape), jnp.uint8)
+    logits = jax.eval_shape(learner.apply, learner.abstract_variables, images)
+    targets = jax.eval_shape(learner.targets, jax.ShapeDtypeStruct((_IMAGES,), jnp.int32))
+    _require_per_image("the loss", learner.measures.loss, logits, targets)
 
 
 def _require_frozen(learner: Learner) -> None:
@@ -68,7 +78,6 @@ def require_fitting(learner: Learner) -> None:
     labels = jax.ShapeDtypeStruct((_IMAGES,), jnp.int32)
     _require_schedule(learner)
     _require_optimizer_made(learner)
-    _require_augmentations(learner)  # the model in training receives what they give
     require_fitting_images(learner)
     with user_errors("the task"):
         targets = jax.eval_shape(learner.targets, labels)
@@ -78,6 +87,8 @@ def require_fitting(learner: Learner) -> None:
     logits = _logits(learner, images)
     _require_logits(learner, logits, targets)
     _require_per_image("the loss", learner.measures.loss, logits, targets)
+    for mixing in _mixing(learner):
+        _require_loss_of_mixtures(learner, logits, mixing)
     for name, metric in learner.measures.metrics.items():
         _require_per_image(f"the metric {name}", metric, learner.measures.main(logits), learner.measures.main(targets))
     _require_state(learner, images)
@@ -87,8 +98,10 @@ def require_fitting(learner: Learner) -> None:
 def require_numbers(learner: Learner, split: Split) -> None:
     """Raises InputError where a task asks for classes that are not there, or a metric gives no number.
 
-    The metrics are of the first images of the split and of logits of the initial parameters.
+    The metrics are of the first images of the split and of logits of the initial parameters. Also where the run on this
+    split would be over before its warm-up.
     """
+    require_warmup(learner, len(split))
     _require_labels(learner, split)
     if not learner.measures.metrics:
         return
@@ -99,6 +112,15 @@ def require_numbers(learner: Learner, split: Split) -> None:
     for name, metric in learner.measures.metrics.items():
         if not np.isfinite(score.metrics[name]):
             raise InputError(f"{defined_at(metric)}the metric {name} gives {score.metrics[name]} for the first images.")
+
+
+def require_warmup(learner: Learner, examples: int) -> None:
+    """Raises InputError where a run on so many images would be over before its warm-up."""
+    steps = learner.epochs * -(-examples // min(learner.batch_size, examples))
+    if learner.warmup_steps and learner.warmup_steps >= steps:
+        raise InputError(
+            f"--warmup_steps={learner.warmup_steps}: the whole run has {steps:,} steps. Take fewer, or more --epochs."
+        )
 
 
 def _require_labels(learner: Learner, split: Split) -> None:
@@ -146,10 +168,11 @@ def _logits(learner: Learner, images: Any) -> Any:
     return logits
 
 
-def _in_training(learner: Learner, images: Any) -> tuple[Any, Any, Any]:
+def _in_training(learner: Learner, images: Any) -> tuple[Any, Any]:
     def apply(state: Any, images: Any) -> Any:
-        mask = jnp.ones(_IMAGES, bool)
-        return learner.apply_in_training(state.params, state.model_state, images, mask, Keys.of_step(state.key, 1))
+        mask, keys = jnp.ones(_IMAGES, bool), Keys.of_step(state.key, 1)
+        inputs, _ = learner.augmented(images, keys.augmentation)
+        return learner.apply_in_training(state.params, state.model_state, inputs, mask, keys.module)
 
     return jax.eval_shape(apply, learner.abstract_state[0], images)
 
@@ -183,34 +206,61 @@ def _require_per_image(what: str, function: PerImage, logits: Any, targets: Any)
             )
 
 
-def _require_augmentations(learner: Learner) -> None:
+def require_augmentations(learner: Learner) -> None:
+    """Raises InputError where an augmentation does not keep its promise, or where two of them mix images."""
     images = jax.ShapeDtypeStruct((_IMAGES, *learner.spec.image_shape), jnp.float32)
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    for augment in learner.augmentations:
-        with user_errors("the augmentation", augment):
-            found = jax.eval_shape(augment, key, images)
+    for name, found in _augmented(learner).items():
+        where = f"{defined_at(learner.augmentations[name])}the augmentation {name}"
         changed = found.images if isinstance(found, Mixed) else found
         if (getattr(changed, "shape", None), getattr(changed, "dtype", None)) != (images.shape, images.dtype):
-            raise InputError(
-                f"{defined_at(augment)}the augmentation must keep shape and dtype, {_shown(images)}; it gives "
-                f"{_shown(changed)}."
-            )
+            raise InputError(f"{where} must keep shape and dtype, {_shown(images)}; it gives {_shown(changed)}.")
         if isinstance(found, Mixed):
-            _require_mixed(augment, found)
+            _require_mixed(where, found)
+    if len(mixing := _mixing(learner)) > 1:
+        raise InputError(f"--augment: {' and '.join(mixing)} both mix images. Only one of them can.")
 
 
-def _require_mixed(augment: Any, mixed: Mixed) -> None:
+def _augmented(learner: Learner) -> dict[str, Any]:
+    """What each augmentation gives, in shapes and dtypes."""
+    images = jax.ShapeDtypeStruct((_IMAGES, *learner.spec.image_shape), jnp.float32)
+    key, found = jax.eval_shape(lambda: jax.random.key(0)), {}
+    for name, augment in learner.augmentations.items():
+        with user_errors(f"the augmentation {name}", augment):
+            found[name] = jax.eval_shape(augment, key, images)
+    return found
+
+
+def _mixing(learner: Learner) -> list[str]:
+    """The augmentations that mix images."""
+    return [name for name, found in _augmented(learner).items() if isinstance(found, Mixed)]
+
+
+def _require_mixed(where: str, mixed: Mixed) -> None:
     for name, kind, word in (("partners", jnp.integer, "int32"), ("weight", jnp.floating, "float32")):
         part = getattr(mixed, name)
         if getattr(part, "shape", None) != (_IMAGES,) or not jnp.issubdtype(part.dtype, kind):
-            raise InputError(f"{defined_at(augment)}the {name} of Mixed must be {word} [N]; they are {_shown(part)}.")
+            raise InputError(f"{where}: the {name} of Mixed must be {word} [N]; they are {_shown(part)}.")
+
+
+def _require_loss_of_mixtures(learner: Learner, logits: Any, mixing: str) -> None:
+    """Raises InputError where the loss of an image depends on other images' labels: a mixture has two labels."""
+    for output in jax.tree.leaves(logits):
+        numbers = np.linspace(-1, 1, output.size, dtype=np.float32).reshape(output.shape)
+        labels = [np.array(of, np.int32) % output.shape[1] for of in ([0, 0, 1, 1], [0, 1, 0, 0])]
+        with user_errors("the loss", learner.measures.loss):
+            first, second = (np.asarray(jax.jit(learner.measures.loss)(numbers, of))[0] for of in labels)
+        if not np.allclose(first, second, rtol=1e-3, equal_nan=True):
+            raise InputError(
+                f"{defined_at(learner.measures.loss)}the loss of an image depends on the labels of others, so it "
+                f"cannot be used with --augment={mixing}, which gives each image two labels."
+            )
 
 
 def _require_state(learner: Learner, images: Any) -> None:
     """The module's other collections must keep their shapes from step to step."""
     before = learner.abstract_state[0].model_state
     with user_errors("the model", type(learner.module)):
-        _, after, _ = _in_training(learner, images)
+        _, after = _in_training(learner, images)
     if _forms(before) != _forms(after):
         raise InputError(f"{_model(learner)}changes the shapes of {', '.join(before)} from step to step.")
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from cnn_jax import compilation
 from cnn_jax.data.dataset import Split
 from cnn_jax.training import step
 from cnn_jax.training.learner import Learner
-from cnn_jax.training.mesh import DATA, SEED, by_data, by_seed, make_mesh, padded, replicated
+from cnn_jax.training.mesh import DATA, SEED, by_data, by_seed, make_mesh, padded, replicated, stacked
 from cnn_jax.training.metrics import Measures, MetricSums, Score
 from cnn_jax.training.state import TrainState
 
@@ -70,16 +71,23 @@ class Training:
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate after `step` steps were taken."""
-        return self.learning_rate * float(self.learner.schedule(self.epochs * self.epoch_steps)(step))
+        return self.learning_rate * float(self.learner.factor(self.epochs * self.epoch_steps)(step))
 
     def settled(self, state: TrainState) -> TrainState:
-        """The state of one seed, ready to be scored.
+        """The state of one seed, or of `num_seeds` seeds, ready to be scored.
 
         Where an average of the parameters is kept, the module's state that goes with it is computed over a fixed list
         of training images: the statistics of a BatchNorm were taken with other parameters.
         """
         if not state.average or not state.model_state:
             return state
+        if self.num_seeds is None:
+            return self._settled(state)
+        of_seeds = [jax.tree.map(operator.itemgetter(index), state) for index in range(self.num_seeds)]
+        return stacked([self._settled(of_seed) for of_seed in of_seeds], self.num_seeds)
+
+    def _settled(self, state: TrainState) -> TrainState:
+        """The state of one seed with the module's state that goes with its average."""
         rows = padded(min(self.learner.batch_size, self.examples), make_mesh())
         order = np.random.default_rng(0).permutation(self.examples)[: max(rows, STATISTICS_IMAGES // rows * rows)]
         indices = np.resize(order, (max(1, len(order) // rows), rows)).astype(np.int32)
@@ -185,9 +193,8 @@ def compile_training(learner: Learner, split: Split, mesh: Mesh, num_seeds: int 
     seeds, initial, zero = np.zeros(num_seeds or (), np.uint32), learner.initial or {}, np.int32(0)
     create, create_seconds = compiled(learner.create_state, (0, None), seeds, initial, runs_once=True)
     state = create(seeds, initial)
-    sized = functools.partial(
-        step.batch_indices, examples=len(split), batch_size=batch_size, rows=padded(batch_size, mesh)
-    )
+    rows = padded(batch_size, mesh, learner.microbatches)
+    sized = functools.partial(step.batch_indices, examples=len(split), batch_size=batch_size, rows=rows)
     indices, indices_seconds = compiled(sized, (0, None), state.key, zero)
     training = Training(
         learner, images, targets, epoch_steps, learner.learning_rate, learner.epochs, 0.0, 0, create, indices, None,

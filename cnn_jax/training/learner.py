@@ -1,7 +1,7 @@
 """A learner: the network, what it is asked, and how it is trained, as pure functions. Nothing in here is compiled."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,8 @@ from flax import linen as nn
 from jax import Array
 from jax.typing import ArrayLike
 
-from cnn_jax.data.augmentations import Mixed
+from cnn_jax.data import augmentations
+from cnn_jax.data.augmentations import Augment, Mixed
 from cnn_jax.data.dataset import Spec
 from cnn_jax.data.tasks import Task
 from cnn_jax.errors import InputError
@@ -21,6 +22,7 @@ from cnn_jax.ops.interception import stock_layers
 from cnn_jax.training.metrics import Measures, MetricSums
 from cnn_jax.training.optimizers import Averaging
 from cnn_jax.training.prefixes import is_under, merged, partition
+from cnn_jax.training.schedules import warmed_up
 from cnn_jax.training.state import TrainState, create
 
 # What random numbers are for. Epochs fold 1, 2, ... into the run's key, so these numbers begin at the other end.
@@ -33,10 +35,11 @@ class Learner:
 
     module: task inputs -> logits. optimizer: learning rate as a function of the step -> optimizer. schedule: all steps
     of the run -> (step -> factor of the learning rate). averaging: all steps of the run -> how an average of the
-    parameters is kept; None where none is. augmentations: (key, images) -> images or Mixed. matmul_precision: of
+    parameters is kept; None where none is. augmentations: by name, in their order. matmul_precision: of
     float32 products, as `jax.default_matmul_precision` takes it. initial: variables that training starts from instead
     of the module's own; None where they are not given, so that training can only be resumed. frozen: prefixes of the
-    names of variables that training leaves as they are.
+    names of variables that training leaves as they are. warmup_steps: of the learning rate, before the schedule. clip:
+    of the gradients, without a state. microbatches: the equal parts that a batch is computed in.
     """
 
     module: nn.Module
@@ -49,10 +52,13 @@ class Learner:
     epochs: int
     batch_size: int
     averaging: Callable[[int], Averaging | None] | None = None
-    augmentations: Sequence[Callable[[Array, Array], Array | Mixed]] = field(default=())
+    augmentations: Mapping[str, Augment] = field(default_factory=dict)
     matmul_precision: str = "float32"
     initial: dict | None = field(default_factory=dict)
     frozen: tuple[str, ...] = ()
+    warmup_steps: int = 0
+    clip: optax.GradientTransformation = field(default_factory=optax.identity)
+    microbatches: int = 1
 
     def inputs(self, images: Any) -> Any:
         """What the module receives for uint8 images [N, H, W, C]."""
@@ -65,24 +71,23 @@ class Learner:
             return _in_float32(self.module.apply(variables, self.inputs(images), **train))
 
     def apply_in_training(
-        self, params: dict, model_state: dict, images: Array, mask: Array, keys: "Keys"
-    ) -> tuple[Any, dict, Any]:
-        """Logits of a batch, the module's next state, and partners and weights of mixtures, or None.
+        self, params: dict, model_state: dict, inputs: Any, mask: Array, key: Array
+    ) -> tuple[Any, dict]:
+        """Logits of a batch, and the module's next state.
 
-        mask: bool [N], the rows that are real images.
+        inputs: as `augmented` gives them. mask: bool [N], the rows that are real images. key: for the module.
         """
-        inputs, mixed = self._augmented(images, keys.augmentation)
         with jax.default_matmul_precision(self.matmul_precision), stock_layers(mask=mask, is_frozen=self.is_frozen):
             outputs = self.module.apply(
                 {"params": params, **model_state},
                 inputs,
                 # `params` stands for every other stream that the module asks for.
-                rngs={"params": keys.module, "dropout": jax.random.fold_in(keys.module, 0)},
+                rngs={"params": key, "dropout": jax.random.fold_in(key, 0)},
                 mutable=list(model_state) or False,
                 **train_argument(self.module, is_training=True),
             )
         logits, changed = outputs if model_state else (outputs, {})
-        return _in_float32(logits), self._with_frozen({**model_state, **changed}, model_state), mixed
+        return _in_float32(logits), self._with_frozen({**model_state, **changed}, model_state)
 
     def batch_statistics(self, variables: dict, images: Array) -> dict:
         """The module's state with the statistics of these images alone in every BatchNorm. No dropout is applied."""
@@ -112,17 +117,12 @@ class Learner:
             return after
         return {name: merged(after[name], partition(before[name], self.frozen)[1]) for name in after}
 
-    def _augmented(self, images: Array, key: Array) -> tuple[Any, Any]:
+    def augmented(self, images: Array, key: Array) -> tuple[Any, Any]:
         """What the module receives in training, and partners and weights of mixtures, or None."""
         if not self.augmentations:
             return self.inputs(images), None
-        changed, mixed = images.astype(jnp.float32) / 255, None
-        for index, augment in enumerate(self.augmentations):
-            result = augment(jax.random.fold_in(key, index), changed)
-            changed, *parts = result if isinstance(result, Mixed) else (result,)
-            if mixed and parts:
-                raise InputError("--augment: two of these augmentations mix images. Only one of them can.")
-            mixed = tuple(parts) or mixed
+        result = augmentations.apply(self.augmentations.values(), key, images.astype(jnp.float32) / 255)
+        changed, mixed = (result.images, result[1:]) if isinstance(result, Mixed) else (result, None)
         return self.task.inputs(self.spec.inputs(changed * 255)), mixed
 
     def init(self, key: Array) -> dict:
@@ -148,8 +148,12 @@ class Learner:
 
     def optimizer_for(self, learning_rate: ArrayLike, steps: int) -> optax.GradientTransformation:
         """The optimizer of a run of so many steps."""
-        factor = self.schedule(steps)
+        factor = self.factor(steps)
         return self.optimizer(lambda step: learning_rate * factor(step))
+
+    def factor(self, steps: int) -> optax.Schedule:
+        """The factor of the learning rate in a run of so many steps: the warm-up, and then the schedule."""
+        return warmed_up(self.schedule, self.warmup_steps, steps)
 
     @functools.cached_property
     def abstract_state(self) -> tuple[TrainState, MetricSums]:

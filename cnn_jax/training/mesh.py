@@ -5,8 +5,10 @@ Seeds that train together are laid along `seed`; the images of a batch are laid 
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -38,7 +40,13 @@ def by_seed(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(SEED))
 
 
-def padded(batch_size: int, mesh: Mesh) -> int:
-    """The smallest number of rows that holds a batch and that the devices along `data` share evenly."""
-    along_data = mesh.shape[DATA]
-    return math.ceil(batch_size / along_data) * along_data
+def padded(batch_size: int, mesh: Mesh, microbatches: int = 1) -> int:
+    """The smallest number of rows that holds a batch, and whose equal parts the devices along `data` share evenly."""
+    parts = microbatches * mesh.shape[DATA]
+    return math.ceil(batch_size / parts) * parts
+
+
+def stacked(trees: Sequence[Any], num_seeds: int) -> Any:
+    """The trees of several seeds as one, with an axis of seeds in front, which is laid along `seed`."""
+    along_seed = by_seed(make_mesh(num_seeds))
+    return jax.device_put(jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees), along_seed)

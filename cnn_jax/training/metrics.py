@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from cnn_jax.training.losses import PerImage, cross_entropy
+from cnn_jax.training.losses import PerImage, cross_entropy, is_plain_cross_entropy
 
 NEVER = np.iinfo(np.int32).max
 
@@ -53,7 +53,7 @@ class Measures:
     @property
     def adds_cross_entropy(self) -> bool:
         """Whether the cross-entropy is a metric: it is always reported, so that runs of other losses compare."""
-        return getattr(self.loss, "func", self.loss) is not cross_entropy  # func: of functools.partial
+        return not is_plain_cross_entropy(self.loss)
 
     @property
     def names(self) -> list[str]:
@@ -74,18 +74,21 @@ class Measures:
         """Sums over the images of a batch that the mask keeps.
 
         logits: float32 [N, classes]; targets: int32 [N]; or dicts of them by output. mask: bool [N]. step: int32 [],
-        stored as `diverged_at` if the loss is not finite. mixed: the partners and weights of mixtures, for the loss.
+        stored as `diverged_at` if the loss is not finite. mixed: for the loss of mixtures, the targets of the partners
+        and the weights of their own, float32 [N].
         """
 
-        def masked_sum(function: PerImage) -> Callable[[jax.Array, jax.Array], jax.Array]:
-            return lambda logits, targets: jnp.sum(jnp.where(mask, function(logits, targets), 0.0))
+        def masked_sum(function: PerImage) -> Callable[..., jax.Array]:
+            return lambda logits, *targets: jnp.sum(jnp.where(mask, function(logits, *targets), 0.0))
 
         def correct(logits: jax.Array, targets: jax.Array) -> jax.Array:
             return jnp.sum(mask & (jnp.argmax(logits, axis=-1) == targets), dtype=jnp.float32)
 
-        losses = jax.tree.map(
-            masked_sum(self.loss if mixed is None else _of_mixtures(self.loss, mixed)), logits, targets
-        )
+        if mixed is None:
+            losses = jax.tree.map(masked_sum(self.loss), logits, targets)
+        else:
+            partners, weight = mixed
+            losses = jax.tree.map(masked_sum(_of_mixtures(self.loss, weight)), logits, targets, partners)
         metrics = {
             name: masked_sum(function)(self.main(logits), self.main(targets)) for name, function in self.metrics.items()
         }
@@ -125,12 +128,11 @@ def _mean_of(function: PerImage, logits: Any, targets: Any) -> float:
     return float(np.mean(jax.device_get(jax.jit(function)(logits, targets)), dtype=np.float64))
 
 
-def _of_mixtures(loss: PerImage, mixed: Any) -> PerImage:
+def _of_mixtures(loss: PerImage, weight: jax.Array) -> PerImage:
     """The loss of images that are mixtures: of both labels, by their weights."""
-    partners, weight = mixed
 
-    def of_both(logits: jax.Array, targets: jax.Array) -> jax.Array:
-        return weight * loss(logits, targets) + (1 - weight) * loss(logits, targets[partners])
+    def of_both(logits: jax.Array, targets: jax.Array, partners: jax.Array) -> jax.Array:
+        return weight * loss(logits, targets) + (1 - weight) * loss(logits, partners)
 
     return of_both
 

@@ -1,7 +1,7 @@
 """The training step, the loop over steps and the order of images: pure functions, compiled by `compiled.py`."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,27 @@ def batch_indices(key: jax.Array, epoch: jax.Array, examples: int, batch_size: i
     return jnp.pad(jnp.reshape(batches, (steps, batch_size)), ((0, 0), (0, rows - batch_size)), constant_values=-1)
 
 
+class Batch(NamedTuple):
+    """A batch, or a part of one, by rows. inputs: what the module receives. mask: bool [N], the rows of real images.
+
+    mixed: for mixtures, the partners' targets and the weights of their own, as `Measures.batch_sums` takes them.
+    """
+
+    inputs: Any
+    targets: Any
+    mask: jax.Array
+    mixed: Any
+
+    @property
+    def examples(self) -> jax.Array:
+        """The number of real images, float32 []."""
+        return jnp.sum(self.mask, dtype=jnp.float32)
+
+
+# variables that are trained, the module's state, a batch, the module's key -> gradients, sums and the next state
+Differentiate = Callable[[dict, dict, Batch, jax.Array], tuple[dict, MetricSums, dict]]
+
+
 def make_step(learner: Learner, learning_rate: ArrayLike, steps: int) -> Step:
     """The training step of a run of so many steps.
 
@@ -41,27 +62,22 @@ def make_step(learner: Learner, learning_rate: ArrayLike, steps: int) -> Step:
     optimizer = learner.optimizer_for(learning_rate, steps)
     averaging = learner.averaging(steps) if learner.averaging and learner.keeps_average else None
 
-    def mean_loss(
-        trained: dict, frozen: dict, state: TrainState, images: jax.Array, targets: Any, mask: jax.Array
-    ) -> tuple[jax.Array, tuple[MetricSums, dict]]:
-        number = state.step + 1
-        logits, model_state, mixed = learner.apply_in_training(
-            merged(trained, frozen), state.model_state, images, mask, Keys.of_step(state.key, number)
-        )
-        sums = learner.measures.batch_sums(logits, targets, mask, number, mixed)
-        return mean_over_outputs(sums.loss) / sums.count, (sums, model_state)
-
     def step(state: TrainState, images: jax.Array, targets: Any, mask: jax.Array) -> tuple[TrainState, MetricSums]:
         number = state.step + 1
         trained, frozen = partition(state.params, learner.frozen)
-        gradients, (sums, model_state) = jax.grad(mean_loss, has_aux=True)(
-            trained, frozen, state, images, targets, mask
-        )
+        keys = Keys.of_step(state.key, number)
+        inputs, mixed = learner.augmented(images, keys.augmentation)
+        batch = Batch(inputs, targets, mask, mixed and _with_targets(mixed, targets))
+        differentiate = _make_differentiate(learner, frozen, number, batch.examples)
+        if learner.microbatches > 1:
+            differentiate = _in_parts(differentiate, learner)
+        gradients, sums, model_state = differentiate(trained, state.model_state, batch, keys.module)
         norm = optax.tree.norm(gradients)
         # The norm is finite where the gradients are, but for very large ones: looking at each takes a pass over them.
         is_finite = jax.lax.cond(jnp.isfinite(norm), lambda _: True, _are_finite, gradients)
         sums = sums.replace(diverged_at=jnp.where(is_finite, sums.diverged_at, number), gradient_norm=norm)
-        updates, opt_state = optimizer.update(gradients, state.opt_state, trained)
+        clipped, _ = learner.clip.update(gradients, learner.clip.init(trained))
+        updates, opt_state = optimizer.update(clipped, state.opt_state, trained)
         trained = optax.apply_updates(trained, updates)
         average = state.average
         if averaging:
@@ -73,6 +89,55 @@ def make_step(learner: Learner, learning_rate: ArrayLike, steps: int) -> Step:
         ), sums
 
     return step
+
+
+def _with_targets(mixed: tuple[jax.Array, jax.Array], targets: Any) -> tuple[Any, jax.Array]:
+    """The targets of the partners, instead of their rows, and the weights: these can be divided by rows."""
+    partners, weight = mixed
+    return jax.tree.map(lambda leaf: leaf[partners], targets), weight
+
+
+def _make_differentiate(learner: Learner, frozen: dict, number: jax.Array, count: jax.Array) -> Differentiate:
+    """Gradients and sums of a batch or of a part. number: of the step. count: the images of the whole batch.
+
+    The gradients are of the sum of the losses, divided by `count`: those of the parts of a batch can be added.
+    """
+
+    def loss(trained: dict, model_state: dict, batch: Batch, key: jax.Array) -> tuple[jax.Array, Any]:
+        logits, after = learner.apply_in_training(merged(trained, frozen), model_state, batch.inputs, batch.mask, key)
+        sums = learner.measures.batch_sums(logits, batch.targets, batch.mask, number, batch.mixed)
+        return mean_over_outputs(sums.loss) / count, (sums, after)
+
+    def differentiate(trained: dict, model_state: dict, batch: Batch, key: jax.Array) -> tuple[dict, MetricSums, dict]:
+        gradients, (sums, after) = jax.grad(loss, has_aux=True)(trained, model_state, batch, key)
+        return gradients, sums, after
+
+    return differentiate
+
+
+def _in_parts(differentiate: Differentiate, learner: Learner) -> Differentiate:
+    """The same for a batch in equal parts, one after the other. The module's state goes through all of them.
+
+    Dropout has a key for each part. A BatchNorm takes the statistics of each part alone.
+    """
+    parts = learner.microbatches
+
+    def part(leaf: jax.Array, index: jax.Array) -> jax.Array:
+        # Every so many rows, so that each part has rows of every device, and real images before rows without one.
+        return jnp.reshape(leaf, (leaf.shape[0] // parts, parts, *leaf.shape[1:]))[:, index]
+
+    def all_parts(trained: dict, model_state: dict, batch: Batch, key: jax.Array) -> tuple[dict, MetricSums, dict]:
+        def add(index: jax.Array, so_far: tuple[dict, MetricSums, dict]) -> tuple[dict, MetricSums, dict]:
+            of_part = jax.tree.map(lambda leaf: part(leaf, index), batch)
+            found = differentiate(trained, so_far[2], of_part, jax.random.fold_in(key, index))
+            return jax.tree.map(jnp.add, so_far[0], found[0]), so_far[1] + found[1], found[2]
+
+        nothing = jax.tree.map(jnp.zeros_like, trained), learner.measures.zeros(batch.targets), model_state
+        # Parts without an image are left out: a BatchNorm would divide by 0.
+        with_images = jnp.minimum(parts, batch.examples.astype(jnp.int32))
+        return jax.lax.fori_loop(0, with_images, add, nothing)
+
+    return all_parts
 
 
 def _are_finite(tree: Any) -> jax.Array:

@@ -1,74 +1,113 @@
-"""Augmentations: pure functions of a key, which keep an image's content and bring nothing in from its other side."""
+"""Augmentations: what holds for every entry of the table, and what a user is told before training."""
+
+import functools
+from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax.data.augmentations import AUGMENTATIONS, flip, shift
+from cnn_jax import Experiment, Part, data
+from cnn_jax.data import augmentations
+from cnn_jax.data.augmentations import AUGMENTATIONS, Mixed
+from tests.conftest import first_quick
+from tests.data.quick import quick
 
-KEY = jax.random.key(3)
+_SAME = slice(3, None)  # images that are the same one
+IMAGES = jax.random.uniform(jax.random.key(0), (9, 11, 9, 3))
+IMAGES = IMAGES.at[_SAME].set(IMAGES[3])
+NO_STRENGTH = {
+    "shift": {"pixels": 0},
+    "crop": {"padding": 0},
+    "flip": {"probability": 0.0},
+    "rotation": {"degrees": 0.0},
+    "scale": {"factor": 1.0},
+    "shear": {"slope": 0.0},
+    "elastic": {"pixels": 0.0},
+    "thickness": {"pixels": 0.0},
+    "brightness": {"strength": 0.0},
+    "contrast": {"strength": 0.0},
+    "noise": {"deviation": 0.0},
+    "cutout": {"pixels": 0},
+    "mixup": {"alpha": 1e-3},
+    "trivial": {"strength": 0.0},
+}
 
-
-def noise(examples: int = 60, height: int = 7, width: int = 9, channels: int = 2) -> jax.Array:
-    """Images without any zero: float32 [N, H, W, C]."""
-    return jax.random.uniform(jax.random.key(0), (examples, height, width, channels), minval=0.1, maxval=1.0)
-
-
-def moved(image: np.ndarray, down: int, right: int) -> np.ndarray:
-    """The image, [H, W, C], moved by whole pixels, with 0 where nothing came in. Written as a plain loop."""
-    height, width, _ = image.shape
-    result = np.zeros_like(image)
-    for row in range(height):
-        for column in range(width):
-            if 0 <= row - down < height and 0 <= column - right < width:
-                result[row, column] = image[row - down, column - right]
-    return result
-
-
-@pytest.mark.parametrize("pixels", [1, 2, 3])
-def test_shift_moves_each_image_by_whole_pixels_and_never_wraps(pixels: int) -> None:
-    images = noise()
-    distances = range(-pixels, pixels + 1)
-    moves = [(down, right) for down in distances for right in distances]
-    found = []
-    for image, result in zip(np.asarray(images), np.asarray(shift(KEY, images, pixels)), strict=True):
-        [move] = [move for move in moves if np.array_equal(moved(image, *move), result)]
-        found.append(move)
-    assert len(set(found)) > min(len(moves), 20) / 2, "each image has a distance of its own"
-    for of_all in zip(*found, strict=True):
-        assert {min(of_all), max(of_all)} == {-pixels, pixels}, "both ends are reached, in both directions"
+Results = dict[str, jax.Array | Mixed]
 
 
-def test_shift_keeps_the_content_of_images_with_a_wide_border() -> None:
-    images = jnp.zeros((40, 12, 12, 1)).at[:, 2:-2, 2:-2].set(noise(40, 8, 8, 1))
-    result = shift(KEY, images)
-    np.testing.assert_array_equal(np.sort(result.reshape(40, -1)), np.sort(images.reshape(40, -1)))
-    assert (np.asarray(result) != np.asarray(images)).any()
+@functools.cache
+def every(channels: int) -> tuple[Callable[[jax.Array], Results], Results]:
+    """All augmentations as one compiled function of a key, on grey or colour images; and what it gives for one key."""
+    images = IMAGES[..., :channels]
+    compiled = quick(lambda key: {name: augment(key, images) for name, augment in AUGMENTATIONS.items()})
+    return compiled, compiled(jax.random.key(7))
 
 
-def test_shift_by_no_pixel_changes_nothing() -> None:
-    np.testing.assert_array_equal(shift(KEY, noise(), 0), noise())
+def images_of(result: jax.Array | Mixed) -> np.ndarray:
+    return np.asarray(result.images if isinstance(result, Mixed) else result)
 
 
-@pytest.mark.parametrize(("probability", "step"), [(0.0, 1), (1.0, -1)])
-def test_flip_of_none_and_of_all(probability: float, step: int) -> None:
-    np.testing.assert_array_equal(flip(KEY, noise(), probability), noise()[:, :, ::step])
-
-
-def test_flip_mirrors_about_half_of_the_images_as_a_whole() -> None:
-    images, result = np.asarray(noise(1000)), np.asarray(flip(KEY, noise(1000)))
-    is_kept = (result == images).all(axis=(1, 2, 3))
-    is_mirrored = (result == images[:, :, ::-1]).all(axis=(1, 2, 3))
-    assert (is_kept ^ is_mirrored).all()
-    assert 0.45 < is_mirrored.mean() < 0.55
+@pytest.mark.parametrize("channels", first_quick([3, 1]))
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_form_and_range_are_kept_and_the_key_alone_decides(name: str, channels: int) -> None:
+    compiled, results = every(channels)
+    found = images_of(results[name])
+    assert (found.shape, found.dtype) == ((*IMAGES.shape[:3], channels), np.float32)
+    assert found.min() >= 0 and found.max() <= 1 + 1e-6
+    np.testing.assert_array_equal(images_of(compiled(jax.random.key(7))[name]), found)
+    assert (images_of(compiled(jax.random.key(8))[name]) != found).any()
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_key_alone_decides(name: str) -> None:
-    augment, images = AUGMENTATIONS[name], noise()
-    result = augment(KEY, images)
-    np.testing.assert_array_equal(augment(KEY, images), result)
-    np.testing.assert_array_equal(jax.jit(augment)(KEY, images), result)
-    assert (np.asarray(augment(jax.random.key(4), images)) != np.asarray(result)).any()
-    assert (result.shape, result.dtype) == (images.shape, images.dtype)
+def test_each_image_has_random_numbers_of_its_own(name: str) -> None:
+    _, results = every(3)
+    same = images_of(results[name])[_SAME]
+    if name in ("mixup", "cutmix"):  # which give the same again where the partner is the same
+        assert len(set(np.asarray(results[name].weight).tolist())) > 3
+    else:
+        assert (same != same[0]).any()
+
+
+def test_no_strength_changes_nothing() -> None:
+    assert NO_STRENGTH.keys() == AUGMENTATIONS.keys() - {"cutmix"}
+
+    def none(key: jax.Array) -> Results:
+        return {name: AUGMENTATIONS[name](key, IMAGES, **settings) for name, settings in NO_STRENGTH.items()}
+
+    for name, result in quick(none)(jax.random.key(2)).items():
+        np.testing.assert_allclose(images_of(result), IMAGES, atol=1e-6, err_msg=name)
+
+
+def test_all_follow_each_other_with_keys_of_their_own() -> None:
+    key, first, second = jax.random.key(4), AUGMENTATIONS["noise"], AUGMENTATIONS["mixup"]
+    apply = quick(lambda key, images: augmentations.apply([first, second], key, images))
+    noisy = quick(first)(jax.random.fold_in(key, 0), IMAGES)
+    close = functools.partial(np.testing.assert_allclose, atol=1e-6)
+    jax.tree.map(close, apply(key, IMAGES), quick(second)(jax.random.fold_in(key, 1), noisy))
+    mixed = quick(lambda key, images: augmentations.apply([second, first], key, images))(key, IMAGES)
+    assert isinstance(mixed, Mixed), "the labels stay mixed, whatever comes after"
+    np.testing.assert_array_equal(mixed.weight, quick(second)(jax.random.fold_in(key, 0), IMAGES).weight)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "augment", "said"),
+    [
+        ("mnist", ("flip",), ["--augment=flip: if the classes 2, 3, 4, ... are digits or letters"]),
+        ("svhn_cropped", ("shift", "flip"), ["--augment=flip: "]),
+        ("emnist", ("flip",), ["--augment=flip: if the classes B, C, D, ... are digits"]),
+        ("mnist", ("shift", "rotation", "elastic"), []),
+        ("mnist", (Part("rotation", degrees=180.0),), ["--augment.rotation.degrees=180: turned by more than 90"]),
+        ("mnist", ("trivial",), ["--augment.trivial.strength=1: turned by more than 90 degrees, a 6 is a 9"]),
+        ("mnist", (Part("trivial", strength=0.3),), []),
+        ("emnist", (Part("rotation", degrees=180.0),), []),
+        ("cifar10", ("flip", Part("rotation", degrees=180.0)), []),
+        ("fashion_mnist", ("flip",), []),
+        ("x_and_o", ("flip",), []),
+    ],
+)
+def test_flips_and_large_turns_of_digits_are_remarked(dataset: str, augment: tuple, said: list[str]) -> None:
+    chosen = Experiment().vary(augment=augment).config.augment
+    found = augmentations.remarks(chosen, data.spec(dataset).classes)
+    assert [text for text in said if not any(remark.startswith(text) for remark in found)] == []
+    assert len(found) == len(said)

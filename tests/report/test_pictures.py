@@ -1,5 +1,6 @@
 """Pictures show the array that they are given, with its numbers."""
 
+import base64
 import io
 import re
 
@@ -43,6 +44,19 @@ def test_tile_of_any_image_is_small_and_keeps_its_form(
     picture = Image.open(io.BytesIO(content))
     assert (picture.size, found) == (size, media_type)
     assert picture.getextrema() == (((200, 200),) * 3 if shape[2] == 3 else (55, 55))  # ink is dark
+
+
+def test_sheet_shows_every_image_in_its_place_on_a_transparent_ground() -> None:
+    rows = np.arange(2 * 3 * 8 * 4, dtype=np.uint8).reshape(2, 3, 8, 4, 1)
+    [encoded] = re.findall(r"data:image/png;base64,([^\"]+)", pictures.sheet("a sheet", rows))
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))))
+    tops, lefts = (1, 12), (1, 14, 21)  # frames of 1 pixel, gaps of 1, and 6 more after the first column
+    for row, column in np.ndindex(2, 3):
+        top, left = tops[row], lefts[column]
+        tile = picture[top : top + 8, left : left + 4]
+        np.testing.assert_array_equal(tile[..., 0], 255 - rows[row, column, ..., 0])
+        assert (tile[..., 3] == 255).all()
+    assert (picture[..., 3] == 255).sum() == rows.size, "all else lets the page through"
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])

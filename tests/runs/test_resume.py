@@ -23,7 +23,7 @@ from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.result import Result
 from cnn_jax.training import loop
 from cnn_jax.training.compiled import compile_all
-from tests import bitwise_diff
+from tests import bitwise_diff, event_files
 from tests.conftest import first_quick
 
 TINY = Experiment().vary(
@@ -98,6 +98,14 @@ def assert_same(workdir: Path, whole: Path) -> None:
     assert list(bitwise_diff.differences(workdir, whole)) == []
 
 
+def assert_same_events(workdir: Path, whole: Path) -> None:
+    """TensorBoard shows the same curves and pictures, and nothing twice."""
+    assert event_files.curves(workdir) == event_files.curves(whole)
+    pictures = [event_files.images(folder) for folder in (workdir, whole)]
+    assert [picture.keys() for picture in pictures] == 2 * [{("test_confusion_matrix", STEPS)}]
+    assert all((pictures[0][name] == pictures[1][name]).all() for name in pictures[1])
+
+
 def test_comparison_sees_every_difference(copy: Path, whole: Path) -> None:
     rows, result = (copy / "metrics.jsonl").read_text(), json.loads((copy / "result.json").read_text())
     (copy / "metrics.jsonl").write_text(rows.replace('"train_loss": 0', '"train_loss": 1'))
@@ -118,6 +126,19 @@ def test_killed_run_goes_on_and_equals_the_uninterrupted_one_to_the_bit(
     assert not (tmp_path / "run" / "result.json").exists()
     train()
     assert_same(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize("optimizer", first_quick(["muon", "lion"]))
+def test_run_with_warm_up_clipping_decay_and_batches_in_parts_resumes_to_the_same_bits(
+    ended: Callable, train: Callable[..., Result], tmp_path: Path, optimizer: str
+) -> None:
+    """Killed within the warm-up."""
+    kit = TINY.vary(model="dense", widths=(8,), optimizer=optimizer, weight_decay=0.1, loss="focal", average="ema")
+    kit = kit.vary(schedule="multistep", warmup_steps=9, clip_norm=0.5, microbatches=4, augment=("shift",))
+    train(kit, workdir=tmp_path / "whole")
+    ended(7, experiment=kit)
+    train(kit)
+    assert_same(tmp_path / "run", tmp_path / "whole")
 
 
 @pytest.mark.slow
@@ -165,8 +186,7 @@ def test_rows_and_events_after_the_checkpoint_are_dropped(
     (tmp_path / "run" / "events.out.tfevents.0.old").touch()
     train()
     assert_same(tmp_path / "run", whole)
-    [events] = (tmp_path / "run").glob("events.*")
-    assert events.read_bytes().count(b"learning_rate") == 2
+    assert_same_events(tmp_path / "run", whole)
 
 
 def test_run_killed_in_the_final_write_is_finished(train: Callable[..., Result], copy: Path, whole: Path) -> None:
@@ -175,6 +195,7 @@ def test_run_killed_in_the_final_write_is_finished(train: Callable[..., Result],
     (copy / "predictions.npz").write_bytes(predictions[:1000])
     train()
     assert_same(copy, whole)
+    assert_same_events(copy, whole)
 
 
 def test_newest_checkpoints_are_kept_and_seconds_add_up(
@@ -199,6 +220,7 @@ def test_epochs_may_be_added(train: Callable[..., Result], copy: Path, tmp_path:
     assert train(longer).epochs == 3
     train(longer, workdir=tmp_path / "at_once")
     assert_same(copy, tmp_path / "at_once")
+    assert event_files.curves(copy) == event_files.curves(tmp_path / "at_once")
     with pytest.raises(InputError, match="epochs: 3 there, 2 now"):
         train(TINY)
 

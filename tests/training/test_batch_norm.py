@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from cnn_jax import Config, Dataset, Experiment, InputError, Part
+from cnn_jax import Config, Dataset, Experiment, InputError, Part, compilation
 from cnn_jax.experiment import build
 from cnn_jax.ops.interception import stock_layers
 from cnn_jax.training.compiled import compile_inference, compile_training
@@ -90,6 +90,23 @@ def test_three_updates_and_running_averages_are_those_of_keras(reference: dict[s
         )
 
 
+def test_each_part_of_a_batch_has_its_own_statistics_and_one_without_images_none() -> None:
+    """16 rows in 8 parts: the third batch has five images, so that three parts have none."""
+    of = {count: build(experiment(microbatches=count)) for count in (1, 8)}
+    images, labels = dataset().train.images[:16], dataset().train.labels[:16].astype(np.int32)
+    start = compilation.jit(of[1].create_state, runs_once=True)(0)
+    for examples in (16, 5):
+        mask = np.arange(16) < examples
+        after, sums = compilation.jit(make_step(of[8], 1e-3, 3), runs_once=True)(start, images, labels, mask)
+        state, key = start.model_state, jax.random.key(0)
+        for part in range(min(8, examples)):
+            inputs = of[1].inputs(images[part::8])
+            _, state = of[1].apply_in_training(start.params, state, inputs, jnp.asarray(mask[part::8]), key)
+        assert_close(after.model_state, state)
+        assert sums.count == examples
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after.params))
+
+
 def trained(num_seeds: int | None, devices: int, seed: int = 0, **settings: Any) -> TrainState:
     learner = build(experiment().vary(**settings))
     mesh = make_mesh(num_seeds or 1, jax.devices()[:devices])
@@ -136,11 +153,8 @@ def test_dropout_is_a_function_of_seed_and_step_alone() -> None:
     learner, state = build(experiment().vary(dropout=0.5)), one
 
     def logits(step: int) -> np.ndarray:
-        keys = Keys.of_step(jax.random.key(3), step)
-        images = dataset().train.images[:16]
-        return np.asarray(
-            learner.apply_in_training(state.params, state.model_state, images, np.ones(16, bool), keys)[0]
-        )
+        key, inputs = Keys.of_step(jax.random.key(3), step).module, learner.inputs(dataset().train.images[:16])
+        return np.asarray(learner.apply_in_training(state.params, state.model_state, inputs, np.ones(16, bool), key)[0])
 
     np.testing.assert_array_equal(logits(7), logits(7))
     assert not np.allclose(logits(7), logits(8))

@@ -113,8 +113,32 @@ def test_two_augmentations_that_mix_are_refused() -> None:
         datasets=found.datasets,
         augmentations={"mine": mix, "again": mix},
     )
-    with pytest.raises(InputError, match="two of these augmentations mix images"):
+    with pytest.raises(InputError, match=r"^--augment: mine and again both mix images\. Only one of them can\.$"):
         build(both)
+
+
+def test_two_shipped_augmentations_that_mix_are_refused() -> None:
+    with pytest.raises(InputError, match=r"^--augment: mixup and cutmix both mix images\. Only one of them can\.$"):
+        build(experiment(augment=("mixup", "shift", "cutmix")))
+
+
+def contrastive(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """The mean distance to the images of the same label: a number an image that depends on the others."""
+    distances = jnp.sum((logits[:, None] - logits[None]) ** 2, axis=-1)
+    is_same = labels[:, None] == labels[None]
+    return jnp.sum(jnp.where(is_same, distances, 0.0), axis=1) / jnp.sum(is_same, axis=1)
+
+
+def far_from_label(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    return jnp.sum((logits - jax.nn.one_hot(labels, logits.shape[-1])) ** 2, axis=-1)
+
+
+@pytest.mark.parametrize("mix", ["mixup", "cutmix"])
+def test_loss_that_compares_labels_is_refused_with_a_mixture(mix: str) -> None:
+    with pytest.raises(InputError, match=f"the loss of an image depends on the labels of others, .* --augment={mix}"):
+        build(experiment(losses=contrastive, augment=(mix,)))
+    build(experiment(losses=contrastive, augment=("shift",)))
+    build(experiment(losses=far_from_label, augment=(mix,)))
 
 
 def test_average_that_keeps_none_scores_the_trained_parameters() -> None:

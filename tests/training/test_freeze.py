@@ -66,6 +66,7 @@ def bits(tree: dict) -> dict[str, bytes]:
     [
         {"optimizer": Part("adamw", weight_decay=0.5)},
         {"optimizer": Part("momentum", nesterov=True), "average": "swa"},
+        {"optimizer": Part("muon", weight_decay=0.5), "clip_norm": 1.0, "microbatches": 2},
         {"optimizer": "rmsprop", "average": "ema"},
     ],
     ids=str,
@@ -112,8 +113,8 @@ def test_frozen_batch_norm_normalizes_by_its_statistics_in_training_too(freeze: 
     images, mask, learner = dataset().train.images[:16], np.ones(16, bool), build(experiment(freeze=(freeze,)))
 
     def outputs(state: TrainState) -> Any:
-        keys, model_state = Keys.of_step(state.key, 1), {"batch_stats": statistics}
-        logits, after, _ = learner.apply_in_training(state.params, model_state, images, mask, keys)
+        key, model_state = Keys.of_step(state.key, 1).module, {"batch_stats": statistics}
+        logits, after = learner.apply_in_training(state.params, model_state, learner.inputs(images), mask, key)
         return logits, after, learner.apply({"params": state.params, **model_state}, images)
 
     logits, after, scored = compilation.jit(lambda: outputs(learner.create_state(0)), runs_once=True)()

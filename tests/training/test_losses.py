@@ -1,13 +1,22 @@
 """Losses and metrics: one number an image, summed with a mask, and the cross-entropy beside every other loss."""
 
+import json
+from functools import partial
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
+from cnn_jax.errors import InputError
+from cnn_jax.experiment import Experiment, build
 from cnn_jax.training import metrics
-from cnn_jax.training.losses import LOSSES, METRICS, accuracy, cross_entropy
+from cnn_jax.training.losses import LOSSES, METRICS, accuracy, cross_entropy, focal
 from cnn_jax.training.metrics import Measures, Score
+
+REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "training_reference.json").read_text())
 
 
 def drawn(examples: int = 30, classes: int = 5, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -91,11 +100,76 @@ def test_metrics_are_of_the_main_output_and_the_loss_is_of_all() -> None:
         np.testing.assert_allclose(score.cross_entropy, np.mean(entropies), rtol=1e-5)
 
 
-@pytest.mark.parametrize("loss", [cross_entropy, squared_error])
+@pytest.mark.parametrize("case", REFERENCE["losses"], ids=lambda case: f"{case['loss']}-{case['by']}")
+def test_loss_is_that_of_other_frameworks(case: dict) -> None:
+    """Of each image, and of mixtures with soft labels; the mean over all images with class weights is Keras's."""
+    settings = {name: tuple(value) if isinstance(value, list) else value for name, value in case["settings"].items()}
+    loss = partial(LOSSES[case["loss"]], **settings)
+    logits, labels, partners = (jnp.asarray(REFERENCE[name]) for name in ("logits", "labels", "partners"))
+    found = loss(logits, labels)
+    if "is_mixed" in case:
+        weight = jnp.asarray(REFERENCE["weight"])
+        sums = [
+            Measures(loss).batch_sums(logits, labels, jnp.arange(12) == row, jnp.int32(1), (partners, weight)).loss
+            for row in range(12)
+        ]
+        found = jnp.stack(sums)
+    if "mean" in case:
+        score = Measures(loss).score(np.asarray(logits), np.asarray(labels))
+        np.testing.assert_allclose(score.loss, case["mean"], rtol=1e-5)
+    else:
+        np.testing.assert_allclose(found, case["values"], rtol=1e-4, atol=1e-6)
+
+
+def test_gradient_of_mixtures_is_that_of_soft_labels() -> None:
+    logits, labels, partners = (jnp.asarray(REFERENCE[name]) for name in ("logits", "labels", "partners"))
+    weight, classes = jnp.asarray(REFERENCE["weight"]), logits.shape[1]
+    soft = sum(w[:, None] * jax.nn.one_hot(one, classes) for w, one in ((weight, labels), (1 - weight, partners)))
+    measures = Measures(partial(cross_entropy, label_smoothing=0.2))
+
+    def ours(logits: jax.Array) -> jax.Array:
+        return measures.batch_sums(logits, labels, jnp.ones(12, bool), jnp.int32(1), (partners, weight)).loss
+
+    def theirs(logits: jax.Array) -> jax.Array:
+        return jnp.sum(optax.softmax_cross_entropy(logits, optax.smooth_labels(soft, 0.2)))
+
+    np.testing.assert_allclose(jax.grad(ours)(logits), jax.grad(theirs)(logits), rtol=1e-4, atol=1e-6)
+
+
+def test_focal_loss_without_gamma_is_the_cross_entropy_and_its_gradient_is_finite_for_sure_predictions() -> None:
+    logits, labels, _ = drawn()
+    np.testing.assert_allclose(focal(logits, labels, gamma=0.0), cross_entropy(logits, labels), rtol=1e-6)
+    sure = jnp.asarray([[200.0, 0.0], [0.0, 200.0], [0.0, 0.0]])
+    for gamma in (0.0, 0.3, 1.0, 2.0):
+        gradient = jax.grad(lambda logits, g=gamma: jnp.sum(focal(logits, jnp.zeros(3, jnp.int32), g)))(sure)
+        assert np.isfinite(gradient).all()
+        np.testing.assert_allclose(gradient[:2], [[0, 0], [-1, 1]], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_plain"),
+    [({}, True), ({"label_smoothing": 0.1}, False), ({"class_weights": (1.0, 2.0)}, False)],
+)
+def test_plain_cross_entropy_is_reported_beside_one_with_settings(settings: dict, is_plain: bool) -> None:
+    learner = build(Experiment().vary(dataset="x_and_o", model="logistic", **settings))
+    assert learner.measures.names == ([] if is_plain else ["cross_entropy"])
+    logits, labels, _ = drawn(classes=2)
+    score = learner.measures.score(logits, labels)
+    assert score.cross_entropy == pytest.approx(metrics.score(logits, labels).loss)
+    assert (score.loss == score.cross_entropy) == is_plain
+
+
+@pytest.mark.parametrize("loss", list(LOSSES))
+def test_class_weights_of_another_number_are_refused_when_the_experiment_is_built(loss: str) -> None:
+    with pytest.raises(InputError, match=r"^--loss.class_weights=1.0,2.0: 2 weights for 10 classes. Give one for each"):
+        build(Experiment().vary(model="logistic", loss=loss, class_weights=(1.0, 2.0)))
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, squared_error, *LOSSES.values()])
 def test_loss_of_mixtures_is_of_both_labels_by_their_weights(loss: metrics.PerImage) -> None:
     logits, labels, mask = drawn()
     partners, weight = np.arange(30)[::-1].astype(np.int32), np.linspace(0, 1, 30, dtype=np.float32)
-    sums = batch_sums(Measures(loss), logits, labels, mask, mixed=(jnp.asarray(partners), jnp.asarray(weight)))
+    sums = batch_sums(Measures(loss), logits, labels, mask, mixed=(jnp.asarray(labels[partners]), jnp.asarray(weight)))
     expected = weight * loss(logits, labels) + (1 - weight) * loss(logits, labels[partners])
     np.testing.assert_allclose(sums.loss, np.sum(np.asarray(expected)[mask]), rtol=1e-5)
     unmixed = batch_sums(Measures(loss), logits, labels, mask)

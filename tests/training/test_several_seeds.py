@@ -19,6 +19,9 @@ SPEC = data.spec("mnist")
 CNN = Experiment().vary(widths=(4, 8), batch_size=20, epochs=2)
 WINOGRAD = CNN.vary(widths=(16, 16, 8))  # in the second layer, from 16 channels to 16
 DENSE = CNN.vary(model="dense")
+KIT = CNN.vary(
+    optimizer="muon", weight_decay=0.1, clip_norm=0.5, warmup_steps=5, microbatches=4, loss="focal", learning_rate=1e-4
+)
 STEPS = 20
 SEEDS = (3, 4, 5)
 
@@ -42,13 +45,16 @@ ON_ONE, ALONG_DATA, ALONG_SEED, ALONG_BOTH = (3, 1, (1, 1)), (3, 4, (1, 4)), (4,
     [
         (CNN, *ON_ONE),
         *(pytest.param(experiment, *ALONG_BOTH, marks=pytest.mark.devices(4)) for experiment in (CNN, DENSE)),
-        pytest.param(WINOGRAD, *ALONG_BOTH, marks=[pytest.mark.devices(4), pytest.mark.slow]),
+        *(
+            pytest.param(experiment, *ALONG_BOTH, marks=[pytest.mark.devices(4), pytest.mark.slow])
+            for experiment in (WINOGRAD, KIT)
+        ),
         *(
             pytest.param(CNN, *mesh, marks=[pytest.mark.devices(4), pytest.mark.long])
             for mesh in (ALONG_DATA, ALONG_SEED)
         ),
     ],
-    ids=["one device", "along both", "winograd", "dense", "along data", "along seed"],
+    ids=["one device", "along both", "dense", "winograd", "kit", "along data", "along seed"],
 )
 def test_first_20_steps_are_those_of_each_seed_alone(
     experiment: Experiment, num_seeds: int, devices: int, shape: tuple[int, int]

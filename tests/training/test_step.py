@@ -5,12 +5,15 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.sharding import Mesh
 
 from cnn_jax import data
+from cnn_jax.data.augmentations import Mixed
+from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.training import metrics
 from cnn_jax.training.compiled import Training, compile_inference, compile_training
@@ -122,6 +125,38 @@ def test_one_program_serves_every_learning_rate(schedule: str) -> None:
     assert not equal(trained(slow, [])[0], trained(fast, [])[0])
 
 
+@pytest.mark.parametrize("devices", [1, pytest.param(4, marks=[pytest.mark.devices(4), pytest.mark.slow])])
+def test_batch_in_parts_is_trained_on_as_the_whole_batch(devices: int) -> None:
+    """The last batch has 3 images, fewer than there are parts; on 4 devices, 10 rows become 12 or 20."""
+    own = Experiment(CNN.config, augmentations={"mixtures": mixtures})
+    experiment = own.vary(augment=("shift", "mixtures"), optimizer="momentum", learning_rate=0.1)
+    whole, parts = (training(devices, experiment.replace(microbatches=count)) for count in (1, 5))
+    (params, sums), (params_in_parts, sums_in_parts) = trained(whole, []), trained(parts, [])
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=0, atol=1e-6), params_in_parts, params)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), sums_in_parts, sums)
+    assert sums_in_parts.count == 73
+    assert parts.memory_bytes < 0.8 * whole.memory_bytes
+
+
+def mixtures(key: jax.Array, images: jax.Array) -> Mixed:
+    """Each image with its neighbour, so that rows that fill up a batch for the devices have no part in it."""
+    partners, weight = jnp.arange(len(images)) ^ 1, jax.random.uniform(key, images.shape[:1])
+    own = weight[:, None, None, None]
+    return Mixed(own * images + (1 - own) * images[partners], partners, weight)
+
+
+def test_reported_gradient_norm_is_that_before_clipping() -> None:
+    one_step = CNN.vary(model="logistic", batch_size=73, optimizer="sgd", learning_rate=1.0)
+    (free, sums), (clipped, same) = (
+        trained(training(1, one_step), []),
+        trained(training(1, one_step.vary(clip_norm=0.01)), []),
+    )
+    assert sums.gradient_norm == same.gradient_norm > 0.01
+    start = jax.device_get(training(1, one_step).create_state(0).params)
+    moved = [optax.tree.norm(jax.tree.map(lambda a, b: a - b, end, start)) for end in (free, clipped)]
+    np.testing.assert_allclose(moved, [sums.gradient_norm, 0.01], rtol=1e-4)
+
+
 @pytest.mark.parametrize("batch_size", [1, 7, 30, 1000])
 @pytest.mark.parametrize("devices", [1, pytest.param(4, marks=pytest.mark.devices(4))])
 def test_inference_gives_the_same_logits_at_any_batch_size(batch_size: int, devices: int) -> None:
@@ -138,3 +173,9 @@ def test_inference_gives_the_same_logits_at_any_batch_size(batch_size: int, devi
 @pytest.mark.devices(4)
 def test_rows_for_devices_are_the_smallest_even_split() -> None:
     assert [padded(batch, mesh_of(4)) for batch in (1, 4, 5, 64)] == [4, 4, 8, 64]
+    assert [padded(batch, mesh_of(4), microbatches=3) for batch in (1, 12, 64)] == [12, 12, 72]
+
+
+def test_parts_that_do_not_divide_the_batch_are_refused() -> None:
+    with pytest.raises(InputError, match=r"^--microbatches=3: does not divide --batch_size=10\.$"):
+        build(CNN.vary(microbatches=3), SPEC)

@@ -260,9 +260,9 @@ def render_page(record: Record, images: Images | None) -> str:
 def _notes(record: Record) -> list[Block]:
     """What the table of scores does not say: how other losses compare, and the experiments' own metrics."""
     notes: list[Block] = []
-    if any(
-        model["config"].get("loss", {"name": "cross_entropy"})["name"] != "cross_entropy" for model in record["models"]
-    ):
+    plain = {"name": "cross_entropy"}
+    losses = [{k: v for k, v in model["config"].get("loss", plain).items() if v} for model in record["models"]]
+    if any(loss != plain for loss in losses):
         notes.append("The test loss is the cross-entropy in every row, whatever loss a model was trained with.")
     if metrics := _own_metrics(record):
         notes += [*metrics, "These metrics are shown as they are: they take no part in any test or verdict."]

@@ -1,4 +1,4 @@
-"""The numbers of an evaluation: scores of every seed, their means, ensembles of them, and corrupted images."""
+"""The numbers of an evaluation: scores of every seed, means, ensembles, test-time augmentation, corrupted images."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 
 from cnn_jax.data.dataset import Spec
+from cnn_jax.report import statistics
 from cnn_jax.report.statistics import POSITIVE, SHARE, estimate
 from cnn_jax.runs.result import Result
 from cnn_jax.studies.evaluation import calibration, classes, corruptions, ensembles
+from cnn_jax.studies.evaluation.variants import Variants
 from cnn_jax.training import metrics
 from cnn_jax.training.metrics import Measures, Score
 
 FORMAT = 1
+# Log-probabilities of single images and of the means over their variants, float [seeds, N, classes]; labels, int [N].
+Predicted = tuple[np.ndarray, np.ndarray, np.ndarray]
 LIMITS = {"loss": POSITIVE, "accuracy": SHARE, "calibration_error": SHARE}
 
 
@@ -59,10 +63,7 @@ def run_record(
             {"seed": seed, **score, **_outputs(of_all)}
             for seed, score, of_all in zip(results, scores, measured, strict=True)
         ],
-        "mean": {
-            measure: dataclasses.asdict(estimate([one[measure] for one in scores], limits))
-            for measure, limits in LIMITS.items()
-        },
+        "mean": _means(scores),
         "reliability": _reliability(logs, labels),
         "classification": _by_output(name, measures, logits, targets, spec),
         "misclassified": classes.misclassified(logs, labels, most_images),
@@ -76,6 +77,14 @@ def run_record(
     if len(logs) > 1:
         record["ensembles"] = _plain(ensembles.by_size(logs, labels))
     return record
+
+
+def _means(scores: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """The estimate of each measure over the seeds."""
+    return {
+        measure: dataclasses.asdict(estimate([one[measure] for one in scores], limits))
+        for measure, limits in LIMITS.items()
+    }
 
 
 def _reliability(logs: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
@@ -119,6 +128,47 @@ def _outputs(score: Score) -> dict[str, Any]:
     """Cross-entropy and accuracy of each output under `outputs`; nothing where there is only one."""
     by_output = {name: {"loss": one.cross_entropy, "accuracy": one.accuracy} for name, one in score.outputs.items()}
     return {"outputs": by_output} if by_output else {}
+
+
+def augmentation_record(
+    variants: Variants, runs: Sequence[Mapping[str, Any]], predicted: Mapping[str, Predicted]
+) -> dict[str, Any]:
+    """The part of the record on test-time augmentation: each run's scores with it, and what it changes.
+
+    The verdict is that of a paired t-test of the seeds' accuracies or, for one seed, of McNemar's test, corrected for
+    the number of runs. runs: made by `run_record`. predicted: by the name of each run.
+    """
+    found = [_augmented(run, *predicted[run["name"]]) for run in runs]
+    deciding = [one["mcnemar"]["p"] if one["mcnemar"] else one["difference"]["accuracy"]["p"] for one in found]
+    for one, p in zip(found, statistics.holm(deciding), strict=True):
+        change = one["difference"]["accuracy"]["mean"]
+        one |= {"p_holm": p, "verdict": statistics.verdict(change, p, below="worse", above="better")}
+    about = {"pixels": variants.pixels, "mirrored": variants.is_mirrored, "variants": len(variants)}
+    return {**about, "runs": found}
+
+
+def _augmented(run: Mapping[str, Any], plain: np.ndarray, averaged: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """A run with test-time augmentation. difference: with it minus without it, over the seeds."""
+    scores = [dataclasses.asdict(calibration.quality(of_seed, labels)) for of_seed in averaged]
+    hits = [logs.argmax(axis=-1) == labels for logs in (plain, averaged)]
+    is_single = len(scores) == 1
+    record: dict[str, Any] = {
+        "name": run["name"],
+        "seeds": [{"seed": of_seed["seed"], **score} for of_seed, score in zip(run["seeds"], scores, strict=True)],
+        "mean": _means(scores),
+        "difference": {measure: _difference(measure, scores, run["seeds"]) for measure in LIMITS},
+        "mcnemar": dataclasses.asdict(statistics.mcnemar(hits[0][0], hits[1][0])) if is_single else None,
+    }
+    if not is_single:
+        record["ensemble"] = dataclasses.asdict(calibration.quality(ensembles.averaged(averaged), labels))
+    return record
+
+
+def _difference(
+    measure: str, first: Sequence[Mapping[str, float]], second: Sequence[Mapping[str, float]]
+) -> dict[str, Any]:
+    found = statistics.paired_difference(*([of_seed[measure] for of_seed in scores] for scores in (first, second)))
+    return dataclasses.asdict(found.estimate) | {"p": found.p}
 
 
 def corruption_record(

@@ -10,53 +10,41 @@ from cnn_jax.report.format import MISSING, interval, listed, loss, loss_estimate
 from cnn_jax.report.page import Figure, Page, Section, render
 from cnn_jax.report.tables import Table, machine_table
 from cnn_jax.studies.evaluation import figures
+from cnn_jax.studies.evaluation.cells import SCORES, mean_scores, scores
 from cnn_jax.studies.evaluation.classes_page import class_blocks, class_estimates
 from cnn_jax.studies.evaluation.corruptions import STRENGTHS
+from cnn_jax.studies.evaluation.variants_page import augmentation_blocks, augmentation_estimates
 
 Record = Mapping[str, Any]
 
-_SCORES = ("test accuracy", "test loss", "calibration error")
 _STRENGTHS = [str(strength) for strength in STRENGTHS]
 
 
 def _overview(record: Record) -> Table:
     rows = [
-        [run["name"], f"{run['parameters']:,}", f"{len(run['seeds'])}", *_mean_scores(run)] for run in record["runs"]
+        [run["name"], f"{run['parameters']:,}", f"{len(run['seeds'])}", *mean_scores(run)] for run in record["runs"]
     ]
     title = f"Scores on {record['test_examples']:,} test images of {record['dataset']}"
-    return Table(title, ["run", "parameters", "seeds", *_SCORES], rows)
+    return Table(title, ["run", "parameters", "seeds", *SCORES], rows)
 
 
 def seed_table(record: Record, run: Record) -> Table:
     """A row for each seed of a run, and their mean with its interval."""
-    rows = [[f"{row['seed']}", *_scores(row)] for row in run["seeds"]]
+    rows = [[f"{row['seed']}", *scores(row)] for row in run["seeds"]]
     title = f"{run['name']} on {record['dataset']}: {len(run['seeds'])} seeds"
-    return Table(title, ["seed", *_SCORES], [*rows, ["mean", *_mean_scores(run)]])
+    return Table(title, ["seed", *SCORES], [*rows, ["mean", *mean_scores(run)]])
 
 
 def ensemble_table(record: Record, run: Record) -> Table:
     """The scores of ensembles of a run's seeds, by the number of members."""
     rows = []
     for row in run["ensembles"]:
-        accuracy, *others = _scores(row["quality"])
+        accuracy, *others = scores(row["quality"])
         lowest_to_highest = interval((row["lowest"], row["highest"]), percent) if row["subsets"] > 1 else MISSING
         rows.append([f"{row['members']}", f"{row['subsets']}", accuracy, lowest_to_highest, *others])
-    accuracy, *others = _SCORES
+    accuracy, *others = SCORES
     title = f"Ensembles of {run['name']} on {record['dataset']}: means over the subsets"
     return Table(title, ["members", "subsets", accuracy, "lowest to highest", *others], rows)
-
-
-def _scores(quality: Record) -> list[str]:
-    return [percent(quality["accuracy"]), loss(quality["loss"]), percent(quality["calibration_error"])]
-
-
-def _mean_scores(run: Record) -> list[str]:
-    mean = run["mean"]
-    return [
-        percent_estimate(mean["accuracy"]),
-        loss_estimate(mean["loss"]),
-        percent_estimate(mean["calibration_error"]),
-    ]
 
 
 def metrics_table(record: Record) -> Table:
@@ -92,7 +80,7 @@ def corruption_table(record: Record) -> Table:
 def sentences(record: Record, run: Record) -> Iterator[str]:
     """What to know about a run's numbers, a line each."""
     number = len(run["seeds"])
-    accuracy, mean_loss, calibration_error = _mean_scores(run)
+    accuracy, mean_loss, calibration_error = mean_scores(run)
     if number > 1:
         yield (
             f"{record['dataset']} test accuracy {accuracy} (95 % CI, n = {number})  "
@@ -118,6 +106,8 @@ def _estimates(record: Record) -> Iterator[Record]:
         yield from (*run["mean"].values(), *run.get("metrics", {}).values())
         for found in run["classification"]:
             yield from class_estimates(found)
+    if "test_augmentation" in record:
+        yield from augmentation_estimates(record)
     for run in record["corruptions"]["runs"] if "corruptions" in record else ():
         yield from (cell for cells in run["mean"].values() for cell in cells)
 
@@ -144,6 +134,8 @@ def render_page(record: Record, images: np.ndarray, samples: Mapping[str, np.nda
     if with_ensembles:
         tables = [ensemble_table(record, run) for run in with_ensembles]
         sections.append(Section("Ensembles", [_ENSEMBLES_TEXT, *tables]))
+    if "test_augmentation" in record:
+        sections.append(Section("Test-time augmentation", augmentation_blocks(record)))
     sections.append(Section("Calibration", [Figure(figures.reliability(record), _RELIABILITY_CAPTION)]))
     if samples:
         sections.append(Section("Corrupted images", _corruption_blocks(record, samples)))

@@ -30,7 +30,13 @@ from cnn_jax.studies.evaluation.classes_page import (
     short_names,
 )
 from cnn_jax.studies.evaluation.corruptions import accuracies, samples, selected
-from cnn_jax.studies.evaluation.numbers import corruption_record, evaluation_record, run_record
+from cnn_jax.studies.evaluation.numbers import (
+    Predicted,
+    augmentation_record,
+    corruption_record,
+    evaluation_record,
+    run_record,
+)
 from cnn_jax.studies.evaluation.page import (
     corruption_table,
     ensemble_table,
@@ -41,6 +47,8 @@ from cnn_jax.studies.evaluation.page import (
     sentences,
     strength_table,
 )
+from cnn_jax.studies.evaluation.variants import Variants, doubts, predicted, selected_variants
+from cnn_jax.studies.evaluation.variants_page import augmentation_sentences, augmentation_table
 from cnn_jax.training.compiled import Inference, compile_inference
 from cnn_jax.training.learner import Learner
 from cnn_jax.training.mesh import make_mesh
@@ -72,6 +80,10 @@ class _Model:
         on_images = self.inference.on(images)
         return [on_images.logits(variables) for variables in self.variables]
 
+    def labels(self, labels: np.ndarray) -> Any:
+        """What the dataset's labels mean to the model: int32 [N]."""
+        return self.learner.measures.main(self.learner.targets(labels))
+
     def main_logits(self, images: np.ndarray) -> np.ndarray:
         """The logits of the dataset's classes: float32 [seeds, N, classes]."""
         return np.stack([self.learner.measures.main(logits) for logits in self.logits(images)])
@@ -84,43 +96,45 @@ def run(
     runs: Sequence[Path] = (),
     dataset: str | None = None,
     corruptions: Sequence[str] = (),
+    test_augment: Sequence[str] = (),
+    shift_pixels: int | None = None,
     output: Path | None = None,
 ) -> dict[str, Any]:
     """Scores the final parameters of finished runs on test images; prints and returns the record.
 
     options.workdir, runs: the folder of one run, or several. Each holds one run, or one sub-folder for each seed.
     experiment: whose parts the runs need, if any are a user's. dataset: whose test images; None means that of the runs.
-    corruptions: their names, or `all`. output: the folder for `evaluation.json` and `evaluation.html`, and of
+    corruptions: their names, or `all`. test_augment: `shift`, `flip` or both: also score the means over variants of the
+    images. shift_pixels: the longest shift. output: the folder for `evaluation.json` and `evaluation.html`, and of
     corruptions `corruptions.json`. Without `output`, these files are written only for corruptions, into a new numbered
     folder in `runs`.
 
     Raises InputError when a run is not finished or has no checkpoint, when its model does not fit the images or
     classes, when runs used different datasets, or when the folder cannot be written or holds an evaluation.
     """
-    console, names = Console(), selected(corruptions)
+    console, names, variants = Console(), selected(corruptions), selected_variants(test_augment, shift_pixels)
     compilation.start(persistent_cache=options.compilation_cache)
     chosen = _opened(options.workdir, runs, experiment, console)
     on_dataset = _common_dataset(chosen, dataset, options.dataset_dir)
+    for doubt in doubts(variants, on_dataset.spec) if variants else ():
+        console.note(doubt)
     if output:
         require_free(output, "evaluation.json", overwrite=options.overwrite, flag="output")
     elif names:
         output = _default_output(chosen)
     loaded = load_dataset(on_dataset, options, console)
     spec, test = loaded.spec, loaded.test
-    is_named = dataset is not None or options.dataset_dir is not None
-    for each in chosen:
-        _require_fitting(each, loaded, is_named=is_named)
-    models = {run.name: _model(run, spec, test) for run in chosen}
+    models = _models(chosen, loaded, is_named=dataset is not None or options.dataset_dir is not None)
     if output:
         make_folder(output, flag="output")
 
     most_images = MOST_IMAGES // len(chosen)
     records = [_run_record(run, models[run.name], loaded, most_images) for run in chosen]
     record = evaluation_record(spec.name, len(test), machine.describe(list(options.command_line)), records)
+    if variants:
+        record["test_augmentation"] = _augmentation(variants, models, test, records, console)
     if names:
-        infer = {name: model.main_logits for name, model in models.items()}
-        found = accuracies(infer, test, names, console.note)
-        record["corruptions"] = corruption_record(found, {run.name: list(run.seeds) for run in chosen})
+        record["corruptions"] = _corruptions(names, models, test, chosen, console)
     _print(console, record)
     if output:
         _write(output, record, test.images)
@@ -194,6 +208,13 @@ def _require_fitting(run: _Run, dataset: Dataset, *, is_named: bool) -> None:
         )
 
 
+def _models(runs: Sequence[_Run], dataset: Dataset, *, is_named: bool) -> dict[str, _Model]:
+    """The models by the names of their runs. is_named: as in `_require_fitting`, which is asked of all runs first."""
+    for run in runs:
+        _require_fitting(run, dataset, is_named=is_named)
+    return {run.name: _model(run, dataset.spec, dataset.test) for run in runs}
+
+
 def _model(run: _Run, spec: Spec, test: Split) -> _Model:
     trained_on = run.experiment.spec
     learner = build(run.experiment, dataclasses.replace(spec, scale=trained_on.scale, offset=trained_on.offset))
@@ -208,6 +229,25 @@ def _run_record(run: _Run, model: _Model, dataset: Dataset, most_images: int) ->
     logits, targets = model.logits(dataset.test.images), model.learner.targets(dataset.test.labels)
     about = (run.name, str(run.path), model.learner.measures, results)
     return run_record(*about, logits, targets, dataset.spec, same_dataset=is_own, most_images=most_images)
+
+
+def _augmentation(
+    variants: Variants, models: Mapping[str, _Model], test: Split, records: Sequence[dict[str, Any]], console: Console
+) -> dict[str, Any]:
+    console.note(f"scoring {len(variants)} variants of each image")
+    of_runs: dict[str, Predicted] = {
+        name: (*predicted(model.main_logits, test.images, variants), model.labels(test.labels))
+        for name, model in models.items()
+    }
+    return augmentation_record(variants, records, of_runs)
+
+
+def _corruptions(
+    names: Sequence[str], models: Mapping[str, _Model], test: Split, runs: Sequence[_Run], console: Console
+) -> dict[str, Any]:
+    infer = {name: model.main_logits for name, model in models.items()}
+    found = accuracies(infer, test, names, console.note)
+    return corruption_record(found, {run.name: list(run.seeds) for run in runs})
 
 
 def _print(console: Console, record: Mapping[str, Any]) -> None:
@@ -225,6 +265,8 @@ def _print(console: Console, record: Mapping[str, Any]) -> None:
             _print_classes(console, found)
     if metrics_table(record).rows:
         console.table(metrics_table(record))
+    if "test_augmentation" in record:
+        console.report([augmentation_table(record)], augmentation_sentences(record))
     if "corruptions" in record:
         console.table(strength_table(record))
         console.table(corruption_table(record))

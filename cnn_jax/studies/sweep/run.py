@@ -33,7 +33,7 @@ from cnn_jax.studies.sweep.space import (
     setting_words,
 )
 from cnn_jax.studies.sweep.trials import Trial, Workload, all_trials, compiled_config, run_trials
-from cnn_jax.training.checks import require_numbers
+from cnn_jax.training.checks import require_numbers, require_warmup
 from cnn_jax.training.learner import Learner
 
 SEEDS = 3
@@ -196,9 +196,9 @@ def _require_claim_timeout(seconds: float) -> None:
 
 
 def _learners(base: Experiment, trials: Sequence[Trial]) -> dict[Config, Learner]:
-    """The learners of trials that share no compiled functions. Raises InputError when one cannot be built."""
+    """The learners of trials by `compiled_config`. Raises InputError when one cannot be built."""
     different = {compiled_config(base.with_config(trial.config)): trial.config for trial in trials}
-    return {config: build(base.with_config(config)) for config in different.values()}
+    return {compiled: build(base.with_config(config)) for compiled, config in different.items()}
 
 
 def _load(base: Experiment, trials: Sequence[Trial], options: RunOptions, console: Console) -> Dataset:
@@ -208,6 +208,11 @@ def _load(base: Experiment, trials: Sequence[Trial], options: RunOptions, consol
         learner.require_initial()
         train, _ = split_training_images(dataset, config.train_examples, config.validation_examples)
         require_numbers(learner, train)
+    for trial in trials:  # those that share a learner may differ in their epochs
+        config = trial.config
+        learner = learners[compiled_config(base.with_config(config))]
+        train, _ = split_training_images(dataset, config.train_examples, config.validation_examples)
+        require_warmup(dataclasses.replace(learner, epochs=config.epochs), len(train))
     return dataset
 
 
@@ -258,9 +263,13 @@ def _recorded(
 def _with_tested_winner(
     record: Mapping[str, Any], asked: Sweep, dataset: Dataset, options: RunOptions, console: Console
 ) -> dict[str, Any]:
-    """Trains the winner again, on all training images and with seeds that no trial had, and adds its test scores."""
-    settings, seeds = record["winner"]["settings"], asked.seeds
-    winner = asked.base.vary(settings).replace(validation_examples=0, seed=asked.base.config.seed + seeds)
+    """Trains the winner again with seeds that no trial had, and adds its test scores.
+
+    It is trained on all training images, unless some must be held out to choose its epochs.
+    """
+    settings, base, seeds = record["winner"]["settings"], asked.base, asked.seeds
+    held_out = base.config.validation_examples if base.config.chooses_epochs else 0
+    winner = base.vary(settings).replace(validation_examples=held_out, seed=base.config.seed + seeds)
     folder = asked.directory.winner(winner)
     console.line(f"training the winner again: {setting_words(settings)}")
     options = dataclasses.replace(options, workdir=folder, seeds=seeds, overwrite=False)

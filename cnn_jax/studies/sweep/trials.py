@@ -24,7 +24,7 @@ from cnn_jax.experiment import Experiment, build
 from cnn_jax.output import lasting_output
 from cnn_jax.report.console import Console
 from cnn_jax.report.format import duration, loss, percent
-from cnn_jax.runs import signals
+from cnn_jax.runs import selection, signals
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.session import load_dataset
 from cnn_jax.runs.signals import SignalFlags
@@ -32,7 +32,7 @@ from cnn_jax.studies.sweep.claims import Claim
 from cnn_jax.studies.sweep.directory import NUMBERS, Row, SweepDirectory
 from cnn_jax.studies.sweep.space import Setting, setting_words
 from cnn_jax.training.compiled import Inference, Training, compile_inference, compile_training
-from cnn_jax.training.loop import Progress, diverged, train
+from cnn_jax.training.loop import Progress, diverged
 from cnn_jax.training.mesh import make_mesh
 
 _POLL_SECONDS = 0.5  # between two checks for signals; about as long as a chunk of steps
@@ -170,13 +170,16 @@ def _numbers(
     try:
         with console.bar(config.epochs, training.epoch_steps) as show:
 
-            def on_progress(progress: Progress) -> None:
+            def is_enough(progress: Progress) -> bool:
                 assert progress.train is not None, "a chunk has at least one image"
                 show(progress.step, progress.train, progress.images_per_second or 0.0)
                 check()
+                return False
 
-            last, _ = train(training, config.seed, on_progress)
-        scores = validation.score(training.settled(last.state).variables), last.train
+            each_epoch = validation if config.chooses_epochs else None  # at the end is enough, and takes less time
+            trained = selection.train(config, training, each_epoch, is_enough)
+        last, kept = trained.last, trained.kept
+        scores = validation.score(kept.state.variables), kept.train
         if scores[1] is None or not math.isfinite(scores[0].loss):
             raise diverged(last.epoch, last.step)
         main = training.learner.task.main_output

@@ -1,5 +1,6 @@
 """An evaluation finds the scores that runs recorded, also for several seeds, and writes only where it is asked to."""
 
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cnn_jax import data, load_run
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment
 from cnn_jax.report.classification import confusion_matrix
@@ -91,6 +93,31 @@ def test_several_runs_share_one_table_and_one_page(trained: Path, evaluated: Eva
     assert stored["runs"] == json.loads(json.dumps(record["corruptions"]["runs"]))
 
 
+def test_variants_of_the_images_are_scored_beside_the_images_which_keep_their_scores(
+    trained: Path, evaluated: Evaluate, tmp_path: Path, drawn_data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = evaluated(workdir=trained / "dense")
+    record = evaluated(
+        workdir=trained / "dense", test_augment=["shift", "flip"], shift_pixels=1, output=tmp_path / "out"
+    )
+    assert {**record, "test_augmentation": 0, "machine": 0} == {**plain, "test_augmentation": 0, "machine": 0}
+    found = json.loads((tmp_path / "out/evaluation.json").read_text())["test_augmentation"]
+    assert found == json.loads(json.dumps(record["test_augmentation"]))
+    test = data.load("mnist", data_dir=drawn_data_dir).test
+    probabilities = np.zeros((len(test), 10))
+    run = load_run(trained / "dense/seed-1")
+    for images in (test.images, test.images[:, :, ::-1]):
+        padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        for top, left in itertools.product(range(3), repeat=2):
+            probabilities += run.predict(padded[:, top : top + 28, left : left + 28]) / 18
+    of_seed = found["runs"][0]["seeds"][1]
+    assert of_seed["loss"] == pytest.approx(-np.log(probabilities[np.arange(len(test)), test.labels]).mean(), rel=1e-4)
+    assert of_seed["accuracy"] == pytest.approx((probabilities.argmax(axis=-1) == test.labels).mean(), abs=2e-3)
+    printed = capsys.readouterr()
+    assert "dense" in printed.out and "18 variants" in printed.out
+    assert "scoring 18 variants of each image" in printed.err and "names of digits" in printed.err
+
+
 def test_one_run_needs_no_corruptions_for_a_page(trained: Path, evaluated: Evaluate, tmp_path: Path) -> None:
     evaluated(workdir=trained / "fashion", output=tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"evaluation.json", "evaluation.html"}
@@ -158,7 +185,8 @@ def test_model_with_several_outputs_is_scored_by_its_main_output_and_shows_every
     assert run["recorded"] == {"loss": digit["test_loss"], "accuracy": digit["test_accuracy"]}
     assert "several outputs; its scores are those of digit" in printed
 
-    record = evaluated(tmp_path / "run", corruptions=["shift"], output=tmp_path / "out")
+    record = evaluated(tmp_path / "run", corruptions=["shift"], test_augment=["shift"], output=tmp_path / "out")
+    assert len(record["test_augmentation"]["runs"][0]["seeds"]) == 2
     accuracies = [result["outputs"]["digit"]["test_accuracy"] for result in results]
     assert record["corruptions"]["runs"][0]["accuracy"]["shift"][0] == accuracies
     assert "has several outputs; its scores are those of digit." in (tmp_path / "out/evaluation.html").read_text()

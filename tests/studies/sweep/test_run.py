@@ -83,6 +83,24 @@ def test_one_sixth_of_the_training_images_is_held_out_by_default(swept: Swept) -
     assert record["base"]["validation_examples"] == record["search"]["validation_examples"] == 1_000
 
 
+def test_winner_whose_best_epoch_is_kept_has_held_out_images_too(swept: Swept, tmp_path: Path) -> None:
+    record = swept("learning_rate=1e-2", base=TINY.replace(keep="best", patience=1, epochs=3, train_examples=None))
+    config = json.loads((tmp_path / "sweep/winner/config.json").read_text())
+    assert (config["seed"], config["validation_examples"]) == (2, 100)
+    assert all(seed["best_epoch"] for seed in record["winner"]["test"]["seeds"])
+    page = (tmp_path / "sweep/sweep.html").read_text()
+    assert "trained again on the training images that are not held out with seeds 2 and 3" in page
+    assert "The best of many tries looks better than it is" in page
+
+
+@pytest.mark.parametrize("text", ["keep=last,best", "monitor=loss,accuracy", "patience=1,2"])
+def test_what_chooses_epochs_by_the_held_out_images_cannot_be_swept(swept: Swept, tmp_path: Path, text: str) -> None:
+    """The best epoch is never worse than the last one on the images that choose it."""
+    with pytest.raises(InputError, match="cannot be swept: it chooses epochs by the images that score the settings"):
+        swept(text)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_more_settings_may_win_and_the_earlier_winner_stays(swept: Swept, tmp_path: Path) -> None:
     first = swept("learning_rate=1e-5", base=TINY.replace(epochs=3))
@@ -106,6 +124,14 @@ def test_samples_are_drawn_by_the_seed(swept: Swept) -> None:
     drawn = {tuple(found["settings"].values()) for found in record["settings"]}
     other = swept("learning_rate=1e-4:1e-2:log; batch_size=10:20:lin", samples=2, seeds=1)
     assert {tuple(found["settings"].values()) for found in other["settings"]} < drawn
+
+
+def test_trial_that_is_over_before_its_warm_up_is_refused_before_anything_is_written(
+    swept: Swept, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"^--warmup_steps=15: the whole run has 10 steps\."):
+        swept("epochs=1,3", base=TINY.vary(warmup_steps=15))
+    assert not (tmp_path / "sweep").exists()
 
 
 def test_sweep_in_which_all_trials_diverge_stores_its_record_and_fails(swept: Swept, tmp_path: Path) -> None:

@@ -21,9 +21,9 @@ from cnn_jax.data.dataset import Dataset, split_training_images
 from cnn_jax.errors import InputError, Interrupted, MachineError
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.report.console import Console
-from cnn_jax.runs import machine
+from cnn_jax.runs import machine, selection
+from cnn_jax.runs.execute import execute
 from cnn_jax.runs.options import RunOptions
-from cnn_jax.studies.sweep import trials as sweep_trials
 from cnn_jax.studies.sweep.directory import Row, SweepDirectory
 from cnn_jax.studies.sweep.space import grid, parse_dimensions
 from cnn_jax.studies.sweep.trials import Workload, all_trials, run_trials
@@ -106,6 +106,22 @@ def test_trial_equals_a_run_of_its_own_config_to_the_bit(tried: Try, dataset: Da
     assert (rows[3]["validation_loss"], rows[3]["validation_accuracy"]) == (validation.loss, validation.accuracy)
     assert (rows[3]["train_loss"], rows[3]["steps"], rows[3]["epochs"]) == (last.train.loss, 5, 1)
     assert len({row["validation_loss"] for row in rows}) == 4
+
+
+@pytest.mark.parametrize("changes", first_quick([{"keep": "best", "patience": 2}, {"keep": "best"}, {"patience": 1}]))
+def test_trial_reports_the_epoch_that_a_run_keeps(
+    tried: Try, dataset: Dataset, drawn_data_dir: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    base = BASE.replace(**changes, epochs=6, learning_rate=0.02)
+    [row] = tried("batch_size=20", seeds=1, base=base)
+    place = RunOptions(workdir=tmp_path / "run", data_dir=drawn_data_dir)
+    result = execute(base, place, Console(progress=False), dataset)
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    kept = rows[(result.best_epoch or result.epochs) - 1]
+    names = ("validation_loss", "validation_accuracy", "train_loss", "train_accuracy")
+    assert [row[name] for name in names] == [kept[name] for name in names]
+    assert (row["epochs"], row["steps"]) == (result.epochs, result.steps)
+    assert row["epochs"] < 6 or "patience" not in changes
 
 
 def test_learning_rates_seeds_and_epochs_share_compiled_functions(tried: Try, compilations: list[None]) -> None:
@@ -210,13 +226,14 @@ def test_row_or_claim_that_does_not_fit_on_the_disk_is_reported_and_dropped(
 
 
 def test_signal_ends_the_sweep_with_its_rows_kept(tried: Try, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def signalled(training: Any, seed: int, on_progress: Callable) -> Any:
+    def signalled(*arguments: Any) -> Any:
         if len(rows_in(tmp_path / "sweep")) == 2:
             signal.raise_signal(signal.SIGTERM)
-        return loop.train(training, seed, on_progress)
+        return train(*arguments)
 
+    train = selection.train
     with monkeypatch.context() as patch:
-        patch.setattr(sweep_trials, "train", signalled)
+        patch.setattr(selection, "train", signalled)
         with pytest.raises(Interrupted) as ended:
             tried(RATES)
     assert ended.value.exit_code == 143
