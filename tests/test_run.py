@@ -579,6 +579,28 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         ),
         (["--mode=sweep", "--sweep=epochs=1,2", "--seed=4294967291"], "The largest possible seed is 4,294,967,295"),
         (["--mode=sweep", "--sweep=epochs=1,2", "--jobs=0"], "--jobs=0: must be at least 1"),
+        (["--mode=sweep", "--sweep=epochs=1,2", "--trials=7"], "--trials=7: this sweep has 6 trials, from 1 on"),
+        (["--mode=sweep", "--sweep=epochs=1,2", "--trials=0-3"], "--trials=0: this sweep has 6 trials"),
+        (["--mode=sweep", "--sweep=epochs=1,2", "--trials=3-1"], "--trials=3-1: must be numbers and ranges, as in 1-4"),
+        (["--mode=sweep", "--sweep=epochs=1,2", "--trials=two"], "--trials=two: must be numbers and ranges, as in 1-4"),
+        (["--mode=sweep", "--sweep=epochs=1,2", "--trials=1", "--overwrite"], "--trials: cannot be used with --over"),
+        (["--mode=sweep", "--sweep=epochs=1,2", "--claim_timeout=0"], "--claim_timeout=0: must be at least 1 second"),
+        (["--mode=sweep", "--sweep=epochs=1,2", "--claim_timeout=inf"], "--claim_timeout=inf: must be at least 1 sec"),
+        (["--mode=sweep", "--sweep=epochs=1,2", "--claim_timeout=soon"], "--claim_timeout=soon: must be a time as in"),
+        (["--mode=sweep", "--print_commands"], "--sweep: names no field"),
+        (["--mode=sweep", "--sweep=epochs=1,2", "--print_commands", "--trials=9"], "--trials=9: this sweep has 6"),
+        (["--mode=sweep", "--sweep=epochs=1,2", "--print_commands", "--overwrite"], "--overwrite would be in every"),
+        (["--mode=sweep", "--sweep=epochs=1,2", "--print_commands", "--workdir=full"], "holds files, but no sweep"),
+        (["--mode=sweep", "--sweep=kernel_size=3,29", "--print_commands"], "too small for its filters"),
+        (["--print_commands"], "--print_commands: has no meaning with --mode=train"),
+        (["--trials=1"], "--trials: has no meaning with --mode=train"),
+        (["--mode=compare", "--print_commands"], "name two experiments or more"),
+        (["--mode=compare", "--print_commands", "--runs=full,full"], "finished runs need no command"),
+        (
+            ["--mode=compare", "--print_commands", "--experiments=dense,logistic", "--seed_strategy=vmap"],
+            "each command trains one seed",
+        ),
+        (["--mode=compare", "--print_commands", "--experiments=dense,logistic", "--seeds=0"], "--seeds=0: must be"),
         (["--mode=sweep", "--sweep=epochs=1,2", "--workdir=full"], "holds files, but no sweep"),
         (["--mode=sweep", "--sweep=epochs=1,2", "--workdir=words.txt"], "is a file"),
         (["--mode=sweep", "--sweep=epochs=1,2", "--manual_dir=not_there"], "no such folder"),
@@ -790,6 +812,7 @@ def test_real_mnist_from_its_four_files_and_predictions_name_each_images_place_i
 @pytest.mark.parametrize("name", run.MODES)
 def test_each_mode_takes_the_flags_that_its_command_has(name: str) -> None:
     mode, options = run.MODES[name], {field.name for field in dataclasses.fields(RunOptions)}
-    parameters = set(inspect.signature(importlib.import_module(mode.module).run).parameters)
-    configs = {"one": {"experiment"}, "list": {"experiments"}, "none": set()}[mode.takes]
-    assert parameters == configs | {"options"} | (set(mode.flags) - options)
+    module, configs = importlib.import_module(mode.module), {"one": {"experiment"}, "list": {"experiments"}}
+    flags = configs.get(mode.takes, set()) | {"options"} | (set(mode.flags) - options - {"print_commands"})
+    for function in (module.run, *([module.commands] if "print_commands" in mode.flags else [])):
+        assert set(inspect.signature(function).parameters) == flags

@@ -38,7 +38,7 @@ def execute_seeds(
     before anything is written, Interrupted after everything is saved.
     """
     require_other_folder(experiment, options.folder)
-    seeds = _seeds(experiment.config, options)
+    seeds = seed_range(experiment.config, options)
     directory = SeedsDirectory(options.folder)
     directory.exists()  # raises InputError before a lock is made in a folder of something else
     results = {} if options.overwrite else directory.completed(experiment, seeds)
@@ -64,7 +64,7 @@ def execute_seeds(
         return _stored(directory, results, len(seeds))
 
 
-def _seeds(config: Config, options: RunOptions) -> range:
+def seed_range(config: Config, options: RunOptions) -> range:
     """The seeds to train. Raises InputError on options that make no sense."""
     number, largest = options.seeds or 0, LARGEST_SEED
     require_number_of_seeds(number)

@@ -38,7 +38,9 @@ def swept(drawn_data_dir: Path, tmp_path: Path) -> Swept:
         text: str = RATES, *, base: Experiment = TINY, samples: int | None = None, jobs: int = 1, **options: Any
     ) -> dict[str, Any]:
         options = {"seeds": 2, "workdir": tmp_path / "sweep", "data_dir": drawn_data_dir, "progress": False} | options
-        return run_sweep(base, RunOptions(**options), sweep=text, samples=samples, jobs=jobs)
+        record = run_sweep(base, RunOptions(**options), sweep=text, samples=samples, jobs=jobs)
+        assert record is not None
+        return record
 
     return run
 
@@ -63,6 +65,7 @@ def test_winner_is_chosen_on_held_out_images_and_trained_again_with_other_seeds(
     assert best["validation_accuracy"]["mean"] == means[0]
     rows = [json.loads(line) for line in (tmp_path / "sweep/sweep.jsonl").read_text().splitlines()]
     assert len(rows) == 12 and not any("test" in name for row in rows for name in row)
+    assert [row["seed"] for row in rows] == [0, 1] * 6  # in the order of the trials
     config = json.loads((tmp_path / "sweep/winner/config.json").read_text())
     assert (config["seed"], config["validation_examples"]) == (2, 0)
     assert {name: config[name] for name in best["settings"]} == best["settings"]
@@ -109,7 +112,7 @@ def test_more_settings_may_win_and_the_earlier_winner_stays(swept: Swept, tmp_pa
     assert [row["seeds"] for row in more["settings"]] == [[0, 1], [0, 1]]
     anew = swept("learning_rate=1e-2", base=TINY, overwrite=True)
     assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == [
-        *(".lock", "base.json", "machine.json", "sweep.html", "sweep.json", "sweep.jsonl", "winner")
+        *("base.json", "machine.json", "sweep.html", "sweep.json", "sweep.jsonl", "trials", "winner")
     ]
     assert anew["base"]["epochs"] == 1
 
@@ -171,7 +174,8 @@ def test_killed_sweep_resumes_and_gives_the_same_record(
     process.kill()
     process.wait()
     assert not (tmp_path / "killed/sweep.json").exists()
-    again, whole = run_py(*command, "--workdir=killed"), run_py(*command, "--workdir=whole")
+    resumed = (*command, "--workdir=killed", "--claim_timeout=1s")
+    again, whole = run_py(*resumed), run_py(*command, "--workdir=whole")
     assert (again.returncode, whole.returncode) == (0, 0), again.stderr + whole.stderr
     assert " already finished" in again.stdout
     assert "trial 1/6" not in again.stdout and "trial 6/6" in again.stdout

@@ -1,10 +1,11 @@
 """A trial gives the same numbers as a run of its own config, no trial runs twice, and no row is lost."""
 
+import contextlib
 import dataclasses
 import json
 import multiprocessing
 import os
-import resource
+import shutil
 import signal
 import subprocess
 import threading
@@ -35,6 +36,7 @@ BASE = Experiment().vary(
     experiment="tiny", model="dense", widths=(8,), train_examples=100, validation_examples=50, batch_size=20, epochs=1
 )
 RATES = "learning_rate=1e-3,1e-2"
+CLAIM_TIMEOUT = 1.0
 
 Try = Callable[..., list[Row]]
 
@@ -61,15 +63,12 @@ def tried(dataset: Dataset, drawn_data_dir: Path, tmp_path: Path) -> Try:
             SweepDirectory(tmp_path / folder),
             all_trials(base, grid(parse_dimensions(text, base)), seeds),
         )
-        with directory.locked(print):
-            directory.begin(
-                base, machine.describe([]) | {"data_fingerprint": images.fingerprint}, print, overwrite=False
-            )
-            known = directory.finished_rows(base)
-            left = [trial for trial in trials if trial.config not in known]
-            workload = Workload(base, left, len(trials), directory, RunOptions(data_dir=drawn_data_dir))
-            run_trials(workload, images, jobs, Console(progress=False))
-            known = directory.finished_rows(base)
+        directory.begin(base, machine.describe([]) | {"data_fingerprint": images.fingerprint}, print)
+        known = directory.finished_rows(base)
+        left = [trial for trial in trials if trial.config not in known]
+        workload = Workload(base, left, len(trials), directory, RunOptions(data_dir=drawn_data_dir), CLAIM_TIMEOUT)
+        run_trials(workload, images, jobs, Console(progress=False))
+        known = directory.finished_rows(base)
         return [known[trial.config] for trial in trials]
 
     return run
@@ -86,6 +85,11 @@ def compilations(monkeypatch: pytest.MonkeyPatch) -> list[None]:
 
 def without_times(rows: list[Row]) -> list[Row]:
     return [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in rows]
+
+
+def rows_in(folder: Path) -> list[Path]:
+    """The files of finished trials."""
+    return [*(folder / "trials").glob("*.json")]
 
 
 def test_trial_equals_a_run_of_its_own_config_to_the_bit(tried: Try, dataset: Dataset) -> None:
@@ -153,14 +157,16 @@ def test_more_settings_and_seeds_run_only_what_is_new(tried: Try, capsys: pytest
 def test_trial_with_an_incomplete_row_is_run_again(
     tried: Try, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Earlier versions appended all rows to one file."""
     whole = tried(RATES)
-    file = tmp_path / "sweep/sweep.jsonl"
-    file.write_text(file.read_text()[:-10])
+    rows = "".join(json.dumps(row) + "\n" for row in whole)
+    (tmp_path / "sweep/sweep.jsonl").write_text(rows[:-10])
+    shutil.rmtree(tmp_path / "sweep/trials")
     capsys.readouterr()
     again = tried(RATES)
     assert capsys.readouterr().out.count("trial ") == 1
     assert without_times(again) == without_times(whole)
-    assert len(file.read_text().splitlines()) == 4
+    assert again[:3] == whole[:3]
 
 
 @pytest.mark.parametrize(
@@ -182,12 +188,12 @@ def test_trial_with_an_incomplete_row_is_run_again(
 )
 def test_damaged_rows_are_refused(tmp_path: Path, line: str) -> None:
     directory = SweepDirectory(tmp_path)
-    directory.begin(BASE, machine.describe([]) | {"data_fingerprint": "f"}, print, overwrite=False)
+    directory.begin(BASE, machine.describe([]) | {"data_fingerprint": "f"}, print)
     numbers = ("validation_loss", "validation_accuracy", "train_loss", "train_accuracy", "seconds", "images_per_second")
     row: dict[str, Any] = {"settings": {}, "seed": 0, "status": "done", "epochs": 1, "steps": 5} | dict.fromkeys(
         numbers, 1
     )
-    directory.append(row)
+    directory.write_rows([row])
     assert directory.finished_rows(BASE) == {BASE.config: row}
     if line.startswith("CHANGED"):
         _, name, value = line.split(" ", 2)
@@ -197,25 +203,31 @@ def test_damaged_rows_are_refused(tmp_path: Path, line: str) -> None:
         stream.write(line + "\n")
     with pytest.raises(InputError, match="not the rows of a sweep"):
         directory.finished_rows(BASE)
+    (tmp_path / "sweep.jsonl").unlink()
+    (tmp_path / "trials/some.json").write_text(line)
+    with pytest.raises(InputError, match=r"some\.json: not the row of a sweep .* Delete it"):
+        directory.finished_rows(BASE)
 
 
-def test_row_that_does_not_fit_on_the_disk_is_reported_and_dropped(tmp_path: Path) -> None:
-    directory, limits = SweepDirectory(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
-    directory.begin(BASE, machine.describe([]) | {"data_fingerprint": "f"}, print, overwrite=False)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (5, limits[1]))  # a file takes five bytes, as on a disk that is full
-    try:
-        with pytest.raises(MachineError, match=r"sweep\.jsonl: cannot be written: No space left"):
-            directory.append({"seed": 0})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert (tmp_path / "sweep.jsonl").read_text() == '{"see'
-    directory.begin(BASE, machine.describe([]) | {"data_fingerprint": "f"}, print, overwrite=False)
-    assert (tmp_path / "sweep.jsonl").read_text() == ""
+def test_row_or_claim_that_does_not_fit_on_the_disk_is_reported_and_dropped(
+    tmp_path: Path, full_disk: Callable[[int], contextlib.AbstractContextManager[None]]
+) -> None:
+    directory = SweepDirectory(tmp_path)
+    directory.begin(BASE, machine.describe([]) | {"data_fingerprint": "f"}, print)
+    with full_disk(5):
+        with pytest.raises(MachineError, match=r"\.json: cannot be written: File too large"):
+            directory.write_row(BASE.config, {"seed": 0})
+        with (
+            pytest.raises(MachineError, match=r"trials: cannot be written: File too large"),
+            directory.claimed(BASE.config, CLAIM_TIMEOUT),
+        ):
+            pass
+    assert not list((tmp_path / "trials").iterdir())
 
 
 def test_signal_ends_the_sweep_with_its_rows_kept(tried: Try, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def signalled(*arguments: Any) -> Any:
-        if (tmp_path / "sweep/sweep.jsonl").read_text().count("\n") == 2:
+        if len(rows_in(tmp_path / "sweep")) == 2:
             signal.raise_signal(signal.SIGTERM)
         return train(*arguments)
 
@@ -225,7 +237,7 @@ def test_signal_ends_the_sweep_with_its_rows_kept(tried: Try, monkeypatch: pytes
         with pytest.raises(Interrupted) as ended:
             tried(RATES)
     assert ended.value.exit_code == 143
-    assert (tmp_path / "sweep/sweep.jsonl").read_text().count("\n") == 2
+    assert len([*(tmp_path / "sweep/trials").iterdir()]) == len(rows_in(tmp_path / "sweep")) == 2
     assert without_times(tried(RATES)) == without_times(tried(RATES, folder="other"))
 
 
@@ -238,13 +250,12 @@ def test_several_processes_run_the_same_trials(tried: Try) -> None:
 def test_signal_ends_all_processes_without_a_traceback(
     tried: Try, tmp_path: Path, capfd: pytest.CaptureFixture[str], while_they: str
 ) -> None:
-    rows = tmp_path / "sweep/sweep.jsonl"
 
     def interrupt() -> None:
         while len(multiprocessing.active_children()) < 2:
             time.sleep(0.01)
         time.sleep(0.5)  # Python itself has started, and imports what it needs
-        while while_they == "train" and not rows.read_text():
+        while while_they == "train" and not rows_in(tmp_path / "sweep"):
             time.sleep(0.01)
         for child in multiprocessing.active_children():
             os.kill(child.pid, signal.SIGINT)  # as a terminal does
@@ -267,8 +278,7 @@ def test_terminal_that_goes_away_ends_all_processes_of_a_sweep(
     """It sends SIGHUP to all of them, also to the one that multiprocessing starts."""
     flags = ("--mode=sweep", "--experiment=x_and_o", "--train_examples=640", "--validation_examples=100", "--jobs=2")
     process = started_run(*flags, "--sweep=epochs=1,1000000", "--workdir=sweep", start_new_session=True)
-    rows = tmp_path / "sweep/sweep.jsonl"
-    while not (rows.exists() and rows.read_text()):
+    while not rows_in(tmp_path / "sweep"):
         assert process.poll() is None
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGHUP)
