@@ -20,7 +20,6 @@ from jax import lax
 from cnn_jax import compilation
 from cnn_jax.models import summary
 from cnn_jax.models.graph import Node, trace_graph
-from cnn_jax.models.layers import MaxPool
 
 Pair = tuple[int, int]  # (rows, columns)
 
@@ -86,10 +85,9 @@ def computed(module: nn.Module, inputs: Any) -> dict[str, Field]:
 def window(module: nn.Module, shape: Sequence[int]) -> Window | None:
     """The window of a map [H, W, C] that a unit of this layer reads; None where it is not known.
 
-    A convolution is any layer with a `kernel_size`; strides, padding and kernel_dilation are read where it has them.
+    A convolution or pooling is any layer with a `kernel_size`; strides, padding and kernel_dilation are read where it
+    has them.
     """
-    if isinstance(module, MaxPool):
-        return Window((2, 2), (2, 2))
     if not hasattr(module, "kernel_size") or len(shape) != 3:
         return None
     size, stride, dilation = (
