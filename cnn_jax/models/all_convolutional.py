@@ -1,4 +1,4 @@
-"""A network of convolutions alone: strides take the place of pooling, and a mean over positions that of dense layers."""
+"""A network of convolutions alone: strides take the place of pooling, and a mean that of the dense layers."""
 
 import functools
 from typing import Annotated, Any
@@ -27,9 +27,9 @@ class AllConvolutional(nn.Module):
         tuple[int, int], About("filters of the convolutions before and after the first stride", at_least=1)
     ] = (96, 192)
     input_dropout: Annotated[float, About("share of the inputs that dropout removes", at_least=0.0, at_most=1.0)] = 0.2
-    dropout: Annotated[
-        float, About("share of what dropout removes behind each stride", at_least=0.0, at_most=1.0)
-    ] = 0.5
+    dropout: Annotated[float, About("share of what dropout removes behind each stride", at_least=0.0, at_most=1.0)] = (
+        0.5
+    )
     dtype: Any = jnp.float32
 
     @nn.compact

@@ -48,9 +48,7 @@ class Conv(nn.Module):
         if pooled:
             outputs = operators.convolution_max_pool(*operands)
         else:
-            outputs = operators.convolution(
-                *operands, stride=self.strides, padding=self.padding, groups=self.groups
-            )
+            outputs = operators.convolution(*operands, stride=self.strides, padding=self.padding, groups=self.groups)
         if not self.use_bias:
             return outputs
         bias = self.param("bias", nn.initializers.zeros, (self.features,))

@@ -78,7 +78,7 @@ class Subsampling(nn.Module):
 
 
 class PartialConv(nn.Module):
-    """Unpadded 5 x 5 convolution in which a map reads some of the six maps alone: [N, H, W, 6] to [N, H - 4, W - 4, 16].
+    """Unpadded 5 x 5 convolution in which each map reads only some of the six: [N, H, W, 6] to [N, H - 4, W - 4, 16].
 
     Its parameters are 60 filters of one channel, one for each connection, and 16 biases.
     """

@@ -17,7 +17,7 @@ _he_normal = nn.initializers.he_normal()
 
 
 class ResNet(nn.Module):
-    """A convolution, three stages of residual blocks with 16, 32 and 64 filters, the mean over positions, a dense layer.
+    """A convolution, three stages of residual blocks with 16, 32 and 64 filters, the mean of each, a dense layer.
 
     He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition" (2016), section 4.2. Shortcuts have no
     parameters (option A). Initial weights: He et al., "Delving Deep into Rectifiers" (2015). GroupNorm: Wu and He

@@ -23,7 +23,8 @@ class SeparableCNN(nn.Module):
 
     classes: int
     widths: Annotated[
-        tuple[int, ...], About("filters of the first convolution and of each pair of blocks", at_least=1, at_most=65_536)
+        tuple[int, ...],
+        About("filters of the first convolution and of each pair of blocks", at_least=1, at_most=65_536),
     ] = (32, 64, 128)
     dtype: Any = jnp.float32
 

@@ -8,9 +8,9 @@ equal within float32 rounding:
   shifts    one filter for each channel: shifted images, each times one number of the filter
   direct    everything else: XLA's convolution, with gradients that are written as plain NHWC convolutions
 
-A kernel with fewer channels than the images have is one for groups of channels. Tiles and patches work on blocks of images whose intermediate values stay in the processor's cache. Optimization
-barriers hold what is read more than once: XLA would otherwise recompute it inside of every reader. Numbers:
-docs/performance.md.
+A kernel with fewer channels than the images is one for groups of them. Tiles and patches work on blocks of images whose
+intermediate values stay in the processor's cache. Optimization barriers hold what is read more than once: XLA would
+otherwise recompute it inside of every reader. Numbers: docs/performance.md.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,14 +53,14 @@ def _chosen(images: tuple[int, ...], kernel: tuple[int, ...], stride: int, pads:
     tiles = ceil(height / 2) * ceil(width / 2)
     if has_tiles(kernel) and stride == 1 and 16 * tiles < 0.6 * 9 * height * width:
         return _convolve_tiles, _tiles_gradients
-    if has_few_products(kernel) or 4 * height * width * prod(kernel[:3]) <= 64 * 1024:
+    if has_few_products(kernel) or 4 * height * width * prod(kernel[:3]) <= 48 * 1024:
         return _convolve_patches, _patches_gradients
     return _convolve_directly, direct_gradients
 
 
 def has_tiles(kernel: tuple[int, ...]) -> bool:
     """Whether tiles are worth it: with fewer channels the transforms cost more than the products that they save."""
-    return kernel[:2] == (3, 3) and min(kernel[2:]) >= 16
+    return kernel[:2] == (3, 3) and min(kernel[2:]) >= 16 and prod(kernel[2:]) >= 512
 
 
 def has_few_products(kernel: tuple[int, ...]) -> bool:

@@ -126,6 +126,4 @@ def _convolution(
             images, kernel, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers,
             feature_group_count, precision=precision,
         )  # fmt: skip
-    return operators.convolution(
-        images, kernel, stride=window_strides[0], padding=padding, groups=feature_group_count
-    )
+    return operators.convolution(images, kernel, stride=window_strides[0], padding=padding, groups=feature_group_count)
