@@ -53,6 +53,8 @@ def _chosen(images: tuple[int, ...], kernel: tuple[int, ...], stride: int, pads:
     tiles = ceil(height / 2) * ceil(width / 2)
     if has_tiles(kernel) and stride == 1 and 16 * tiles < 0.6 * 9 * height * width:
         return _convolve_tiles, _tiles_gradients
+    if has_few_products(kernel) and prod(kernel) > 2048:  # many features: only the gradients of XLA's form are slower
+        return _convolve_directly, _patches_gradients
     if has_few_products(kernel) or 4 * height * width * prod(kernel[:3]) <= 48 * 1024:
         return _convolve_patches, _patches_gradients
     return _convolve_directly, direct_gradients

@@ -88,7 +88,7 @@ def test_residual_network_has_the_layers_that_its_depth_says(norm: str, depth: i
 
 @pytest.mark.parametrize("depth", [21, 25])
 def test_depth_that_a_residual_network_cannot_have_is_refused(depth: int) -> None:
-    with pytest.raises(InputError, match=rf"^--depth={depth}: must be 6n \+ 2, as 20 or 26.$"):
+    with pytest.raises(InputError, match=rf"^--depth={depth}: must be 6n \+ 2, as 20 or 26\."):
         build(Experiment().vary(model="resnet", depth=depth))
 
 

@@ -127,6 +127,7 @@ def test_kernel_that_is_not_for_these_groups_is_refused(kernel, groups):
 # One shape for each form that the CPU may choose, at the lecture's sizes and where these do not divide evenly.
 SHAPES = {
     "one channel": ((8, 28, 28, 1), (3, 3, 1, 32)),
+    "few channels to many": ((2, 12, 11, 3), (3, 3, 3, 80)),
     "few products": ((3, 5, 5, 64), (3, 3, 64, 128)),
     "even tiles": ((8, 13, 13, 32), (3, 3, 32, 64)),
     "odd tiles": ((3, 12, 11, 16), (3, 3, 16, 32)),
