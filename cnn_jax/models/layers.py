@@ -58,13 +58,13 @@ class Conv(nn.Module):
         height, width, channels = images.shape[-3:]
         if channels % self.groups or self.features % self.groups:
             raise InputError(
-                f"{self.name}: {self.groups} groups divide neither its {channels} channels nor its {self.features} "
-                "features into equal parts. Use a number that divides both."
+                f"{self.name}: its {channels} channels and {self.features} features cannot be divided into "
+                f"{self.groups} equal groups. Use a number that divides both."
             )
-        size, least = (height, width), self.kernel_size + 1 if pooled else self.kernel_size
-        if not isinstance(self.padding, str):
-            size = tuple(pixels + sum(zeros) for pixels, zeros in zip(size, self.padding, strict=True))
-        if self.padding != "SAME" and least > min(size):
+        zeros = ((0, 0), (0, 0)) if isinstance(self.padding, str) else self.padding
+        least = self.kernel_size + 1 if pooled else self.kernel_size
+        size = min(height + sum(zeros[0]), width + sum(zeros[1]))
+        if self.padding != "SAME" and least > size:
             needed = "too small for its filters and its pooling" if pooled else "smaller than its filters"
             raise InputError(
                 f"{self.name}: receives images of {height} x {width} pixels, {needed} of {self.kernel_size} x "

@@ -66,7 +66,7 @@ def computed(module: nn.Module, inputs: Any) -> dict[str, Field]:
 
     inputs: as in `summary.layers`. The image is the first input that has height and width; layers that do not depend on
     it are left out. A layer with an unknown window is assumed to see the whole map before it, unless its output has the
-    same height and width.
+    same height and width: what a GroupNorm sees for its statistics does not count.
     """
     graph = trace_graph(module, inputs)
     modules = {layer.name: layer.module for layer in summary.layers(module, inputs)}

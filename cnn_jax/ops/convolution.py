@@ -14,7 +14,7 @@ otherwise recompute it inside of every reader. Numbers: docs/performance.md.
 """
 
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import partial, reduce
 from math import ceil, prod
 
 import jax
@@ -92,7 +92,7 @@ def _convolve_directly(images: Array, kernel: Array, stride: int, pads: Padding)
 
 
 def _stock_gradients(images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding) -> tuple[Array, Array]:
-    return jax.vjp(lambda *operands: _convolve_directly(*operands, stride, pads), images, kernel)[1](gradient)
+    return jax.vjp(partial(_convolve_directly, stride=stride, pads=pads), images, kernel)[1](gradient)
 
 
 def direct_gradients(images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding) -> tuple[Array, Array]:
@@ -108,14 +108,14 @@ def direct_gradients(images: Array, kernel: Array, gradient: Array, stride: int,
     images_gradient = lax.conv_general_dilated(
         gradient, turned, (1, 1), margins, lhs_dilation=(stride, stride), dimension_numbers=_NHWC
     )
-    margins = [
+    kernel_margins = [
         (before[axis], kernel.shape[axis] - 1 + spread[axis] - images.shape[axis + 1] - before[axis]) for axis in (0, 1)
     ]
     kernel_gradient = lax.conv_general_dilated(
         images.transpose(3, 1, 2, 0),
         gradient.transpose(1, 2, 0, 3),
         (1, 1),
-        margins,
+        kernel_margins,
         rhs_dilation=(stride, stride),
         dimension_numbers=_NHWC,
     )

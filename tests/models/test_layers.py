@@ -59,8 +59,8 @@ def test_strided_convolution_in_groups_computes_in_bfloat16_and_keeps_float32_pa
 @pytest.mark.parametrize(
     ("layer", "complaint"),
     [
-        (Conv(4, groups=3), "3 groups divide neither its 4 channels nor its 4 features"),
-        (Conv(6, groups=4), "4 groups divide neither"),
+        (Conv(4, groups=3), "4 channels and 4 features cannot be divided into 3 equal groups"),
+        (Conv(6, groups=4), "cannot be divided into 4 equal groups"),
         (Conv(4, 9), "receives images of 9 x 8 pixels, smaller than its filters of 9 x 9"),
         (Conv(4, 11, padding=((1, 1), (1, 1))), "smaller than its filters of 11 x 11"),
     ],
