@@ -67,8 +67,9 @@ class ResidualBlock(nn.Module):
         x = Conv(self.features, **common)(x)
         x = _norm(self.norm, self.dtype, train=train)(x)
         shortcut = images[:, :: self.strides, :: self.strides]
-        new_channels = self.features - images.shape[-1]
-        return nn.relu(x + jnp.pad(shortcut, ((0, 0), (0, 0), (0, 0), (0, new_channels))))
+        if new_channels := self.features - images.shape[-1]:
+            shortcut = jnp.pad(shortcut, ((0, 0), (0, 0), (0, 0), (0, new_channels)))
+        return nn.relu(x + shortcut)
 
 
 def _norm(name: str, dtype: Any, *, train: bool) -> nn.Module:
