@@ -149,7 +149,10 @@ def _shifts_gradients(images: Array, kernel: Array, gradient: Array, stride: int
     spread = lax.pad(gradient, jnp.zeros((), gradient.dtype), margins)
     images_gradient = _convolve_shifts(spread, lax.rev(kernel, (0, 1)), 1, NO_PADS)
     shifted = window_views(lax.optimization_barrier(padded_images(images, pads)), kernel.shape[:2], stride)
-    kernel_gradient = jnp.stack([jnp.sum(view * gradient, (0, 1, 2)) for view in shifted])
+    # Inside a loop XLA runs a reduction on one core; these additions of rows are element-wise, and run on all.
+    rows = range(gradient.shape[1])
+    added = [reduce(jnp.add, [view[:, row] * gradient[:, row] for row in rows]) for view in shifted]
+    kernel_gradient = jnp.stack([jnp.sum(row, (0, 1)) for row in lax.optimization_barrier(added)])
     return images_gradient, kernel_gradient.reshape(kernel.shape)
 
 
