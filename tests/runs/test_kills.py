@@ -20,6 +20,7 @@ TRAINING_BEGINS = "compiled in"  # a run prints a line with these words, and the
 SHRUNK = {
     "rgb200": ("--widths=4,8,8", "--train_examples=100", "--batch_size=8", "--epochs=3"),
     "x_and_o": ("--train_examples=5000", "--epochs=3"),
+    "resnet": ("--depth=8", "--train_examples=1280", "--epochs=3"),
 }
 
 
