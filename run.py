@@ -8,6 +8,7 @@ import dataclasses
 import importlib
 import itertools
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -72,6 +73,7 @@ _DATA = ("dataset_dir", "data_dir", "manual_dir", "compilation_cache")
 _WRITES = ("workdir", "overwrite")
 _SEEDS = ("seeds", "seed_strategy", "progress")
 _PROCESSES = ("coordinator", "num_processes", "process_id", "join_timeout")
+_SWEEP = ("sweep", "samples", "jobs", "trials", "claim_timeout")
 _MEASURES = ("batch_sizes", "dtypes", "repeats", "seconds", "baseline", "tolerance", "profile")
 
 MODES: Mapping[str, Mode] = {
@@ -94,14 +96,14 @@ MODES: Mapping[str, Mode] = {
     "compare": Mode(
         "cnn_jax.studies.compare.run",
         "compare models (--experiments) or finished runs (--runs), with intervals and tests",
-        (*_WRITES, *_DATA, *_SEEDS, "experiment", "runs"),
+        (*_WRITES, *_DATA, *_SEEDS, "experiment", "runs", "print_commands"),
         takes="list",
         trains=True,
     ),
     "sweep": Mode(
         "cnn_jax.studies.sweep.run",
         "try many settings (--sweep) on held-out images, and score the best one on the test images",
-        (*_WRITES, *_DATA, "seeds", "progress", "sweep", "samples", "jobs"),
+        (*_WRITES, *_DATA, "seeds", "progress", *_SWEEP, "print_commands"),
         trains=True,
     ),
     "overfitting": Mode(
@@ -211,6 +213,15 @@ def _address(text: str) -> Any:
     return Address.read(text)
 
 
+def _ranges(text: str) -> tuple[range, ...]:
+    """Reads whole numbers and ranges of them, which include both ends, as in 1-4,7."""
+    parts = [part.partition("-") for part in text.removesuffix(",").split(",")]
+    ranges = tuple(range(int(low), int(high if dash else low) + 1) for low, dash, high in parts)
+    if not all(ranges):
+        raise ValueError("the second number is below the first")
+    return ranges
+
+
 def _integer(help: str) -> Flag:
     return Flag(int, "N", help, "a whole number")
 
@@ -297,6 +308,9 @@ MODE_FLAGS: Mapping[str, Flag] = {
     ),
     "samples": _integer("try this many random settings instead of all combinations"),
     "jobs": _integer("use this many processes, on a CPU; default 1"),
+    "trials": Flag(_ranges, "N,N-M", "run these trials alone, by their numbers", "numbers and ranges, as in 1-4,7"),
+    "claim_timeout": _time("take over a trial whose process gave no sign of life for so long; default 2m"),
+    "print_commands": _switch(False, "print a command for each trial or seed that is not finished, and end"),
     "format": Flag(str, "NAME", "npz: the parameters (default); stablehlo: the whole model", "a name"),
     "output": _path("the file (export, new) or folder (predict, evaluate) to write; default: in the run's folder"),
     "runs": Flag(
@@ -359,7 +373,7 @@ def define_flags() -> flags.FlagValues:
     values = flags.FlagValues()
     flags.DEFINE_string("mode", "train", "what to do", flag_values=values)
     for name, field in FIELDS.items():
-        flags.DEFINE(_FieldParser(name), name, None, field.about.help, flag_values=values)
+        flags.DEFINE(_FieldParser(name), name, None, field.about.help, values, flags.ArgumentSerializer())
     for name, flag in _FLAGS.items():
         if callable(flag.read):
             flags.DEFINE_string(name, None, flag.help, flag_values=values)
@@ -591,15 +605,15 @@ def _called(
     processes: Processes,
 ) -> Any:
     """Calls the command with the experiments and options that the flags name. given: the flags that were given."""
-    run = importlib.import_module(mode.module).run
+    module = importlib.import_module(mode.module)
     if mode is _CATALOG:
-        return run(experiments.descriptions(), resolve(values, {})[0])
+        return module.run(experiments.descriptions(), resolve(values, {})[0])
     others = [name for name in (*mode.flags, "config") if name not in _PROCESSES]
     arguments = {name: _read(name, values) for name in others if values[name].present}
     if "experiment" in arguments:  # the parts of finished runs
         arguments["experiment"] = experiments.load(arguments["experiment"])
     if mode.takes == "none":
-        return run(_options(arguments, (), command_line, processes), **arguments)
+        return module.run(_options(arguments, (), command_line, processes), **arguments)
     names = _read("experiments", values) if mode.takes == "list" and values["experiments"].present else ()
     if mode.takes == "one" or names:
         resolved = [resolve_named(name, values, typed) for name in names] or [resolve(values, typed)]
@@ -608,7 +622,22 @@ def _called(
         own = [name for name in given if name in _INIT or (name in FIELDS and name not in mode.flags)]
         chosen, changed = [], (*own, *typed)
     options = _options(arguments, changed, command_line, processes)
-    return run(chosen[0] if mode.takes == "one" else chosen, options, **arguments)
+    prints_commands = arguments.pop("print_commands", False)
+    first = chosen[0] if mode.takes == "one" else chosen
+    if not prints_commands:
+        return module.run(first, options, **arguments)
+    for changes in module.commands(first, options, **arguments):
+        print(shlex.join(_command(values, typed, changes)))
+    return None
+
+
+def _command(values: flags.FlagValues, typed: Typed, changes: Mapping[str, Any]) -> list[str]:
+    """The words of a command like this one, with other flags: those of `changes`, of which None stands for no flag."""
+    changes = {"print_commands": None, **changes}
+    kept = [values[name].serialize() for name in values if values[name].present and name not in changes]
+    settings = [f"--{name}" if text is None else f"--{name}={text}" for name, text in typed.items()]
+    changed = [f"--{name}={value}" for name, value in changes.items() if value is not None]
+    return [*program.words(), *kept, *settings, *changed]
 
 
 def _import_jax() -> None:
@@ -734,7 +763,7 @@ def _run(command_line: list[str]) -> Mode | None:
         raise unknown_name("--mode", name, "mode", MODES)
     mode = _CATALOG if values.list else MODES[name]
     call(mode, values, typed, command_line)
-    return mode
+    return dataclasses.replace(mode, only_prints=True) if values.print_commands else mode
 
 
 def _unwritten(error: OSError, mode: Mode | None) -> int:

@@ -94,6 +94,17 @@ class Config:
     dataset: Part = _field(Part("mnist"), "the images and labels")
     train_examples: int | None = _field(None, "train on the first N training images; none means all", at_least=1)
     validation_examples: int = _field(0, "hold out the last N training images and report them each epoch", at_least=0)
+    keep: str = _field(
+        "last",
+        "score the parameters after the last epoch, or those of the best epoch on held-out images",
+        choices=("last", "best"),
+    )
+    monitor: str = _field(
+        "accuracy", "the number on held-out images by which an epoch is the best", choices=("accuracy", "loss")
+    )
+    patience: int | None = _field(
+        None, "end training after N epochs that are no better on held-out images; none means never", at_least=1
+    )
     augment: tuple[Part, ...] = _field((), "change the training images at random in these ways, in this order")
     task: Part = _field(Part("plain"), "how images are given to the model, and what it is asked")
 
@@ -143,6 +154,11 @@ class Config:
     def __post_init__(self) -> None:
         for name in FIELDS:
             object.__setattr__(self, name, _checked(name, getattr(self, name)))
+
+    @property
+    def chooses_epochs(self) -> bool:
+        """Whether held-out images decide which epoch's parameters are scored, or when training ends."""
+        return self.keep == "best" or self.patience is not None
 
     def parts(self) -> dict[str, Part]:
         """All parts by the names that flags have for them: `model`, `optimizer`, `augment.shift`, and so on."""

@@ -490,6 +490,7 @@ def build(experiment: Experiment, spec: Spec | None = None, *, fused: bool = Tru
     the fault is in the user's code, when the parts do not fit each other or the images.
     """
     config, spec = experiment.config, spec or experiment.spec
+    _require_held_out(config)
     metrics = {part.name: experiment.make(f"metrics.{part}") for part in config.metrics or ()}
     learner = Learner(
         module=build_module(experiment, len(spec.classes), fused=fused),
@@ -521,6 +522,13 @@ def build(experiment: Experiment, spec: Spec | None = None, *, fused: bool = Tru
     if experiment.init:
         checks.require_initial_fits(learner, experiment.init)
     return learner
+
+
+def _require_held_out(config: Config) -> None:
+    """Raises InputError where epochs are to be chosen without held-out images: the test images must not choose."""
+    if config.chooses_epochs and not config.validation_examples:
+        flag = f"--keep={config.keep}" if config.keep == "best" else f"--patience={config.patience}"
+        raise InputError(f"{flag}: held-out images decide. Hold out some with --validation_examples=N.")
 
 
 def _require_inputs(experiment: Experiment, learner: Learner) -> None:

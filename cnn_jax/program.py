@@ -1,5 +1,7 @@
 """What this program is called where it runs: in its errors, on its pages and in the commands that it suggests."""
 
+import shutil
+import sys
 from pathlib import Path
 
 
@@ -12,3 +14,10 @@ def command() -> str:
 def name() -> str:
     """Its name, as in front of an error."""
     return command().removeprefix("python ")
+
+
+def words() -> list[str]:
+    """The words that start it in any folder of this machine, with the Python that runs now."""
+    if command() == "cnn-jax":
+        return [shutil.which("cnn-jax", path=Path(sys.executable).parent) or "cnn-jax"]
+    return [sys.executable, str(Path(__file__).parents[1] / "run.py")]

@@ -20,19 +20,22 @@ def _is_time(name: str) -> bool:
 def differences(one: Path, other: Path, experiment: Experiment | None = None) -> Iterator[str]:
     """Yields a line for each difference between two finished runs, and nothing where they are equal.
 
-    It compares the rows and the result without their times, the test logits, and the last checkpoint: params, the
-    module's state, the average, optimizer state, key and metric sums. experiment: has the runs' parts, where they are
-    a user's.
+    It compares the rows and the result without their times, the test logits, and the last checkpoint and the one that
+    was scored: params, the module's state, the average, optimizer state, key and metric sums. experiment: has the runs'
+    parts, where they are a user's.
     """
     if _rows(one) != _rows(other):
         yield "the rows of metrics.jsonl"
-    mine, theirs = (vars(RunDirectory(path).finished_result()) for path in (one, other))
+    results = [RunDirectory(path).finished_result() for path in (one, other)]
+    mine, theirs = map(vars, results)
     yield from (f"{name} in result.json" for name in mine if not _is_time(name) and mine[name] != theirs[name])
     if (one / "predictions.npz").read_bytes() != (other / "predictions.npz").read_bytes():
         yield "the logits in predictions.npz"
-    if mine["steps"] == theirs["steps"]:
-        arrays, others = (_arrays(path, mine["steps"], experiment) for path in (one, other))
-        yield from (f"{name} in the last checkpoint" for name in arrays if not _same(arrays[name], others[name]))
+    scored, last = ({result.scored_step for result in results}, {result.steps for result in results})
+    for step in sorted(scored | last) if len(scored) == len(last) == 1 else ():
+        which = "last" if step in last else "scored"
+        arrays, others = (_arrays(path, step, experiment) for path in (one, other))
+        yield from (f"{name} in the {which} checkpoint" for name in arrays if not _same(arrays[name], others[name]))
 
 
 def _rows(run: Path) -> list[dict]:

@@ -72,6 +72,19 @@ def programs_are_compiled_once(
     exchange_programs()
 
 
+@pytest.fixture(scope="module")
+def compiled_quickly() -> Iterator[None]:
+    """Leaves out what LLVM does to programs of this process: it takes most of the time, and no operation away.
+
+    For modules that show what commands say and write. Those of bits, of references and of speed compile as users do.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compilation, "_CPU_OPTIONS", compilation._CPU_OPTIONS | compilation._RUN_ONCE_OPTIONS)
+        compilation.compiler_options.cache_clear()
+        yield
+    compilation.compiler_options.cache_clear()
+
+
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only this machine can be reached."""

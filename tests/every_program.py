@@ -34,7 +34,7 @@ EXAMPLES, BATCH_SIZE, SEEDS = 10, 4, 2
 # programs of the others have the same loops and barriers.
 MOST = "x_and_o"
 # Its network is lecture_cnn's, behind a permutation of the pixels: that is compiled before a small network.
-SHRUNK = {"permuted_pixels": {"widths": (8,)}}
+SHRUNK = {"permuted_pixels": {"widths": (8,)}, "resnet": {"depth": 8}}
 
 
 class Compiled:

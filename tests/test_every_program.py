@@ -13,8 +13,8 @@ from tests.conftest import PROJECT
 
 # Groups that take about the same time; together all of them. Each is a process, whose start takes seconds.
 GROUPS = (
-    ("x_and_o", "dense", "logistic", "lecture_cnn_no_pooling", "permuted_pixels"),
-    ("lecture_cnn", "smoke", "two_inputs_two_outputs", "rgb200"),
+    ("x_and_o", "dense", "logistic", "lecture_cnn_no_pooling", "permuted_pixels", "lenet5"),
+    ("lecture_cnn", "smoke", "two_inputs_two_outputs", "rgb200", "resnet"),
 )
 
 

@@ -28,6 +28,8 @@ SHRUNK: dict[str, dict] = {
     "lecture_cnn_no_pooling": _FEW | {"widths": (8, 8, 16)},
     "permuted_pixels": _FEW | {"widths": (8, 16)},
     "two_inputs_two_outputs": _FEW | {"widths": (8, 16)},
+    "lenet5": _FEW | {"epochs": 8},  # its weights start small
+    "resnet": _FEW | {"epochs": 6, "depth": 8},  # in larger batches
     "rgb200": {"widths": (8, 8, 16), "train_examples": 16, "batch_size": 16, "epochs": 16},
 }
 # These are also ended and resumed. The others take minutes for that: tests/runs/test_kills.py has them.

@@ -18,6 +18,8 @@ from cnn_jax.config import read_config
 from cnn_jax.errors import InputError
 from tests.browser import Browser, require_sound
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 KINDS = ("png", "jpg", "webp", "bmp", "gif", "tiff")

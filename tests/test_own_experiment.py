@@ -21,6 +21,8 @@ from cnn_jax.runs.options import RunOptions
 from cnn_jax.user_code import load_module
 from tests.browser import Browser, require_sound
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 MINE = '''"""My experiment."""

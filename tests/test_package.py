@@ -194,7 +194,10 @@ def test_installed_command_sweeps_own_file_in_several_processes_beside_modules_n
     (tmp_path / "run.py").write_text("EPOCHS = 1\n")
     (tmp_path / "experiments.py").write_text("WIDTHS = (4, 8)\n")
     sweep = "--mode=sweep --sweep=learning_rate=0.001,0.01 --seeds=1 --jobs=2"
-    assert "trial 2/2" in succeeded(installed(f"cnn-jax --experiment=mine.py {sweep}"))
+    _, second = succeeded(installed(f"cnn-jax --experiment=mine.py {sweep} --print_commands")).splitlines()
+    assert "trial 2/2" in succeeded(installed(second))
+    said = succeeded(installed(f"cnn-jax --experiment=mine.py {sweep}"))
+    assert "1 trial already finished" in said and "trial 1/2" in said
 
 
 @pytest.mark.slow

@@ -32,7 +32,9 @@ from cnn_jax.data.arrays import NAMES
 from cnn_jax.experiment import TABLES, Experiment
 from cnn_jax.report import estimates
 from cnn_jax.report.format import percent_estimate
+from cnn_jax.runs import checkpoint
 from cnn_jax.runs.options import RunOptions
+from tests.conftest import first_quick
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 PROJECT = Path(__file__).parents[1]
@@ -63,7 +65,7 @@ def test_h_is_help(run_py: Run) -> None:
     assert (run_py("-h").returncode, run_py("-h").stdout) == (0, run_py("--help").stdout)
 
 
-@pytest.mark.parametrize("switch", ["-P", "-I"])
+@pytest.mark.parametrize("switch", first_quick(["-P", "-I"]))
 def test_python_that_leaves_out_the_programs_folder_runs_it_too(
     command_environment: dict[str, str], tmp_path: Path, switch: str
 ) -> None:
@@ -138,6 +140,27 @@ def test_training_prints_test_numbers_and_a_second_start_prints_them_again(run_p
     assert second.returncode == 0
     assert printed in second.stdout
     assert "--overwrite" in second.stderr
+
+
+@pytest.mark.slow
+def test_best_epoch_is_printed_and_is_what_evaluate_and_export_read(run_py: Run, tmp_path: Path) -> None:
+    best = ("--keep=best", "--patience=1", "--validation_examples=100", "--learning_rate=0.03", "--workdir=run")
+    first = run_py(*SHORT, "--model=dense", "--epochs=20", *best)
+    assert (first.returncode, first.stderr) == (0, "")
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    epoch, epochs = result["best_epoch"], result["epochs"]
+    assert epoch == epochs - 1 < 19
+    printed = f"scored epoch {epoch} of {epochs}, the best on held-out images: validation loss "
+    assert f"ends after epoch {epochs} of 20: the last 1 epoch had no better validation accuracy" in first.stdout
+    assert printed in first.stdout and printed in run_py(*SHORT, "--model=dense", "--epochs=20", *best).stdout
+    assert run_py("--mode=evaluate", "--workdir=run", "--output=again").returncode == 0
+    [model] = json.loads((tmp_path / "again/evaluation.json").read_text())["runs"]
+    [scored] = model["seeds"]
+    assert [result["test_loss"], result["test_accuracy"]] == [scored["loss"], scored["accuracy"]]
+    assert run_py("--mode=export", "--workdir=run").returncode == 0
+    best_one = checkpoint.load_variables(tmp_path / "run/checkpoints", result["best_step"])
+    with np.load(next(tmp_path.rglob("parameters.npz")), allow_pickle=False) as exported:
+        np.testing.assert_array_equal(exported["Dense_0/kernel"], best_one["params"]["Dense_0"]["kernel"])
 
 
 def test_many_seeds_print_mean_and_interval_and_more_can_be_added(run_py: Run, tmp_path: Path) -> None:
@@ -354,6 +377,16 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--epochs=1.5"], "--epochs=1.5: must be a whole number"),
         (["--epochs=0"], "--epochs=0: must be at least 1"),
         (["--epochs"], "Missing value for flag --epochs"),
+        (["--patience=0", "--validation_examples=9"], "--patience=0: must be at least 1"),
+        (["--patience=3"], "--patience=3: held-out images decide. Hold out some with --validation_examples=N."),
+        (["--keep=best"], "--keep=best: held-out images decide"),
+        (["--keep=first"], "--keep=first: must be one of last, best"),
+        (["--monitor=recall"], "--monitor=recall: must be one of accuracy, loss"),
+        (["--mode=check", "--keep=best"], "--keep=best: held-out images decide"),
+        (
+            ["--mode=overfitting", "--experiments=dense", "--patience=2", "--validation_examples=9"],
+            "--patience=2: --mode=overfitting compares runs of fixed lengths. Use --patience=none.",
+        ),
         (["--batch_size=0"], "must be at least 1"),
         (["--learning_rate=-1"], "must be above 0"),
         (["--learning_rate=nan"], "must be a finite number"),
@@ -546,6 +579,28 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         ),
         (["--mode=sweep", "--sweep=epochs=1,2", "--seed=4294967291"], "The largest possible seed is 4,294,967,295"),
         (["--mode=sweep", "--sweep=epochs=1,2", "--jobs=0"], "--jobs=0: must be at least 1"),
+        (["--mode=sweep", "--sweep=epochs=1,2", "--trials=7"], "--trials=7: this sweep has 6 trials, from 1 on"),
+        (["--mode=sweep", "--sweep=epochs=1,2", "--trials=0-3"], "--trials=0: this sweep has 6 trials"),
+        (["--mode=sweep", "--sweep=epochs=1,2", "--trials=3-1"], "--trials=3-1: must be numbers and ranges, as in 1-4"),
+        (["--mode=sweep", "--sweep=epochs=1,2", "--trials=two"], "--trials=two: must be numbers and ranges, as in 1-4"),
+        (["--mode=sweep", "--sweep=epochs=1,2", "--trials=1", "--overwrite"], "--trials: cannot be used with --over"),
+        (["--mode=sweep", "--sweep=epochs=1,2", "--claim_timeout=0"], "--claim_timeout=0: must be at least 1 second"),
+        (["--mode=sweep", "--sweep=epochs=1,2", "--claim_timeout=inf"], "--claim_timeout=inf: must be at least 1 sec"),
+        (["--mode=sweep", "--sweep=epochs=1,2", "--claim_timeout=soon"], "--claim_timeout=soon: must be a time as in"),
+        (["--mode=sweep", "--print_commands"], "--sweep: names no field"),
+        (["--mode=sweep", "--sweep=epochs=1,2", "--print_commands", "--trials=9"], "--trials=9: this sweep has 6"),
+        (["--mode=sweep", "--sweep=epochs=1,2", "--print_commands", "--overwrite"], "--overwrite would be in every"),
+        (["--mode=sweep", "--sweep=epochs=1,2", "--print_commands", "--workdir=full"], "holds files, but no sweep"),
+        (["--mode=sweep", "--sweep=kernel_size=3,29", "--print_commands"], "too small for its filters"),
+        (["--print_commands"], "--print_commands: has no meaning with --mode=train"),
+        (["--trials=1"], "--trials: has no meaning with --mode=train"),
+        (["--mode=compare", "--print_commands"], "name two experiments or more"),
+        (["--mode=compare", "--print_commands", "--runs=full,full"], "finished runs need no command"),
+        (
+            ["--mode=compare", "--print_commands", "--experiments=dense,logistic", "--seed_strategy=vmap"],
+            "each command trains one seed",
+        ),
+        (["--mode=compare", "--print_commands", "--experiments=dense,logistic", "--seeds=0"], "--seeds=0: must be"),
         (["--mode=sweep", "--sweep=epochs=1,2", "--workdir=full"], "holds files, but no sweep"),
         (["--mode=sweep", "--sweep=epochs=1,2", "--workdir=words.txt"], "is a file"),
         (["--mode=sweep", "--sweep=epochs=1,2", "--manual_dir=not_there"], "no such folder"),
@@ -615,7 +670,11 @@ def test_divergence_exits_3_and_names_epoch_and_step(run_py: Run, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long)]
+    ("number", "code"),
+    [
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long),
+    ],
 )
 def test_signal_ends_the_run_with_its_rows_kept(
     started_run: Start, tmp_path: Path, number: signal.Signals, code: int
@@ -654,6 +713,7 @@ def test_signal_saves_and_the_same_command_goes_on(run_py: Run, started_run: Sta
     assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_compiling_ends_the_run_too(started_run: Start, tmp_path: Path) -> None:
     process = started_run(*ENDLESS, "--widths=5,6", "--nocompilation_cache")
     wait_for((tmp_path / "run/config.json").exists, process)
@@ -685,13 +745,13 @@ def test_progress_bar_moves_on_a_terminal(started_run: Start) -> None:
 
 
 @pytest.mark.slow
-def test_deterministic_run_says_its_price_and_leaves_a_record(run_process: Run, run_py: Run, tmp_path: Path) -> None:
+def test_deterministic_run_says_its_price_and_leaves_a_record(run_process: Run, tmp_path: Path) -> None:
     finished = run_process(*SHORT, "--deterministic", "--workdir=run")
     assert (finished.returncode, finished.stderr) == (
         *(0, "--deterministic: cpu needs no setting for it, and it costs no speed.\n"),
     )
     assert "--xla_gpu_deterministic_ops=true" in json.loads((tmp_path / "run/machine.json").read_text())["xla_flags"]
-    run_py(*SHORT, "--workdir=other")
+    run_process(*SHORT, "--workdir=other")
     assert (tmp_path / "run/predictions.npz").read_bytes() == (tmp_path / "other/predictions.npz").read_bytes()
 
 
@@ -752,6 +812,8 @@ def test_real_mnist_from_its_four_files_and_predictions_name_each_images_place_i
 @pytest.mark.parametrize("name", run.MODES)
 def test_each_mode_takes_the_flags_that_its_command_has(name: str) -> None:
     mode, options = run.MODES[name], {field.name for field in dataclasses.fields(RunOptions)}
-    parameters = set(inspect.signature(importlib.import_module(mode.module).run).parameters)
-    configs = {"one": {"experiment"}, "list": {"experiments"}, "none": set()}[mode.takes]
-    assert parameters == configs | {"options"} | (set(mode.flags) - options - set(run._PROCESSES))
+    module, configs = importlib.import_module(mode.module), {"one": {"experiment"}, "list": {"experiments"}}
+    others = options | {"print_commands", *run._PROCESSES}
+    flags = configs.get(mode.takes, set()) | {"options"} | (set(mode.flags) - others)
+    for function in (module.run, *([module.commands] if "print_commands" in mode.flags else [])):
+        assert set(inspect.signature(function).parameters) == flags

@@ -6,11 +6,13 @@ in `dtype`. The layers call the operators of `cnn_jax/ops/operators.py`: a faste
 
 import functools
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.nn.initializers import Initializer
 
 from cnn_jax.errors import InputError
 from cnn_jax.ops import operators
@@ -19,37 +21,55 @@ Dense = functools.partial(nn.Dense, kernel_init=nn.initializers.glorot_uniform()
 
 
 class Conv(nn.Module):
-    """Convolution with bias: [N, H, W, C] to [N, H - kernel_size + 1, W - kernel_size + 1, features].
+    """Convolution: [N, H, W, C] to [N, H', W', features].
 
-    padding: "VALID" pads nothing; "SAME" pads with zeros, so that the outputs have the height and width of the images.
-    pooled: also apply `MaxPool`, without computing the values that it drops. Raises InputError where the filters are
-    larger than the images.
+    padding: "VALID" pads nothing; "SAME" pads with zeros, so that the outputs have the height and width of the images
+    over `strides`, rounded up; or the zeros before and after rows and columns. groups: so many groups of channels have
+    filters of their own; as many as there are channels make a depthwise convolution. pooled: also apply `MaxPool`,
+    without computing the values that it drops; only where padding, strides and groups have their defaults. Raises
+    InputError where the filters are larger than the images, or where the groups do not divide the channels.
     """
 
     features: int
     kernel_size: int = 3
     dtype: Any = jnp.float32
-    padding: str = "VALID"
+    padding: str | Sequence[tuple[int, int]] = "VALID"
+    strides: int = 1
+    groups: int = 1
+    use_bias: bool = True
+    kernel_init: Initializer = nn.initializers.glorot_uniform()
 
     @nn.compact
     def __call__(self, images: jax.Array, *, pooled: bool = False) -> jax.Array:
-        height, width, channels = images.shape[-3:]
-        least = self.kernel_size + 1 if pooled else self.kernel_size
-        if self.padding == "VALID" and least > min(height, width):
-            needed = "too small for its filters and its pooling" if pooled else "smaller than its filters"
-            raise InputError(
-                f"--kernel_size={self.kernel_size}: {self.name} receives images of {height} x {width} pixels, "
-                f"{needed}. Use smaller filters or fewer layers."
-            )
-        shape = (self.kernel_size, self.kernel_size, channels, self.features)
-        kernel = self.param("kernel", nn.initializers.glorot_uniform(), shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        self._require_fitting(images, pooled=pooled)
+        shape = (self.kernel_size, self.kernel_size, images.shape[-1] // self.groups, self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
         operands = images.astype(self.dtype), kernel.astype(self.dtype)
         if pooled:
             outputs = operators.convolution_max_pool(*operands)
         else:
-            outputs = operators.convolution(*operands, padding=self.padding)
+            outputs = operators.convolution(*operands, stride=self.strides, padding=self.padding, groups=self.groups)
+        if not self.use_bias:
+            return outputs
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
         return outputs + jnp.reshape(bias.astype(self.dtype), (1, 1, 1, -1))
+
+    def _require_fitting(self, images: jax.Array, *, pooled: bool) -> None:
+        height, width, channels = images.shape[-3:]
+        if channels % self.groups or self.features % self.groups:
+            raise InputError(
+                f"{self.name}: its {channels} channels and {self.features} features cannot be divided into "
+                f"{self.groups} equal groups. Use a number that divides both."
+            )
+        zeros = ((0, 0), (0, 0)) if isinstance(self.padding, str) else self.padding
+        least = self.kernel_size + 1 if pooled else self.kernel_size
+        size = min(height + sum(zeros[0]), width + sum(zeros[1]))
+        if self.padding != "SAME" and least > size:
+            needed = "too small for its filters and its pooling" if pooled else "smaller than its filters"
+            raise InputError(
+                f"{self.name}: receives images of {height} x {width} pixels, {needed} of {self.kernel_size} x "
+                f"{self.kernel_size}. Use larger images, smaller filters or fewer layers."
+            )
 
 
 class MaxPool(nn.Module):
@@ -58,9 +78,23 @@ class MaxPool(nn.Module):
     An odd last row or column is dropped, as in Keras.
     """
 
+    kernel_size: ClassVar[int] = 2
+    strides: ClassVar[int] = 2
+
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         return operators.max_pool(images)
+
+
+class GlobalAveragePool(nn.Module):
+    """The mean of each channel over all positions: [N, H, W, C] to [N, C].
+
+    Lin, Chen and Yan, "Network In Network" (2013), section 3.2.
+    """
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        return jnp.mean(images, (1, 2))
 
 
 class Flatten(nn.Module):

@@ -20,7 +20,6 @@ from jax import lax
 from cnn_jax import compilation
 from cnn_jax.models import summary
 from cnn_jax.models.graph import Node, trace_graph
-from cnn_jax.models.layers import MaxPool
 
 Pair = tuple[int, int]  # (rows, columns)
 
@@ -67,7 +66,7 @@ def computed(module: nn.Module, inputs: Any) -> dict[str, Field]:
 
     inputs: as in `summary.layers`. The image is the first input that has height and width; layers that do not depend on
     it are left out. A layer with an unknown window is assumed to see the whole map before it, unless its output has the
-    same height and width.
+    same height and width: what a GroupNorm sees for its statistics does not count.
     """
     graph = trace_graph(module, inputs)
     modules = {layer.name: layer.module for layer in summary.layers(module, inputs)}
@@ -86,10 +85,9 @@ def computed(module: nn.Module, inputs: Any) -> dict[str, Field]:
 def window(module: nn.Module, shape: Sequence[int]) -> Window | None:
     """The window of a map [H, W, C] that a unit of this layer reads; None where it is not known.
 
-    A convolution is any layer with a `kernel_size`; strides, padding and kernel_dilation are read where it has them.
+    A convolution or pooling is any layer with a `kernel_size`; strides, padding and kernel_dilation are read where it
+    has them.
     """
-    if isinstance(module, MaxPool):
-        return Window((2, 2), (2, 2))
     if not hasattr(module, "kernel_size") or len(shape) != 3:
         return None
     size, stride, dilation = (

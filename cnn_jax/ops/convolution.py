@@ -1,21 +1,23 @@
 """Convolution and its gradients in the forms that XLA's CPU backend runs fast, also inside a compiled loop.
 
-`operators.py` calls these functions on a CPU. There are three forms; shapes decide which is used, and the results are
+`operators.py` calls these functions on a CPU. There are four forms; shapes decide which is used, and the results are
 equal within float32 rounding:
 
   tiles     3 x 3 kernels: Winograd's minimal filtering F(2 x 2, 3 x 3), 16 products where the definition needs 36
   patches   small inputs: every window copied to a row, then one matrix product
+  shifts    one filter for each channel: shifted images, each times one number of the filter
   direct    everything else: XLA's convolution, with gradients that are written as plain NHWC convolutions
 
-Tiles and patches work on blocks of images whose intermediate values stay in the processor's cache. Optimization
-barriers hold what is read more than once: XLA would otherwise recompute it inside of every reader. Numbers:
-docs/performance.md.
+A kernel with fewer channels than the images is one for groups of them. Tiles and patches work on blocks of images whose
+intermediate values stay in the processor's cache. Optimization barriers hold what is read more than once: XLA would
+otherwise recompute it inside of every reader. Numbers: docs/performance.md.
 """
 
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import partial, reduce
 from math import ceil, prod
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
@@ -30,7 +32,7 @@ _NHWC = ("NHWC", "HWIO", "NHWC")
 
 
 def convolve(images: Array, kernel: Array, stride: int, pads: Padding) -> Array:
-    """Cross-correlation: [N, H, W, C] and [KH, KW, C, F] to [N, H', W', F]."""
+    """Cross-correlation: [N, H, W, C] and [KH, KW, C / groups, F] to [N, H', W', F]."""
     form, _ = _chosen(images.shape, kernel.shape, stride, pads)
     return form(images, kernel, stride, pads)
 
@@ -42,20 +44,25 @@ def gradients(images: Array, kernel: Array, gradient: Array, stride: int, pads: 
 
 
 def _chosen(images: tuple[int, ...], kernel: tuple[int, ...], stride: int, pads: Padding) -> tuple[Callable, Callable]:
+    if kernel[2] != images[3]:
+        is_depthwise = kernel[2] == 1 and kernel[3] == images[3]
+        return (_convolve_shifts, _shifts_gradients) if is_depthwise else (_convolve_directly, _stock_gradients)
     if not isinstance(images[0], int):  # an exported program is for any number of images: no blocks can be cut
         return _convolve_directly, direct_gradients
     height, width = output_size(images, kernel, stride, pads)
     tiles = ceil(height / 2) * ceil(width / 2)
     if has_tiles(kernel) and stride == 1 and 16 * tiles < 0.6 * 9 * height * width:
         return _convolve_tiles, _tiles_gradients
-    if has_few_products(kernel) or 4 * height * width * prod(kernel[:3]) <= 64 * 1024:
+    if has_few_products(kernel) and prod(kernel) > 2048:  # many features: only the gradients of XLA's form are slower
+        return _convolve_directly, _patches_gradients
+    if has_few_products(kernel) or 4 * height * width * prod(kernel[:3]) <= 48 * 1024:
         return _convolve_patches, _patches_gradients
     return _convolve_directly, direct_gradients
 
 
 def has_tiles(kernel: tuple[int, ...]) -> bool:
     """Whether tiles are worth it: with fewer channels the transforms cost more than the products that they save."""
-    return kernel[:2] == (3, 3) and min(kernel[2:]) >= 16
+    return kernel[:2] == (3, 3) and min(kernel[2:]) >= 16 and prod(kernel[2:]) >= 512
 
 
 def has_few_products(kernel: tuple[int, ...]) -> bool:
@@ -78,7 +85,14 @@ def padded_images(images: Array, pads: Sequence[tuple[int, int]]) -> Array:
 
 
 def _convolve_directly(images: Array, kernel: Array, stride: int, pads: Padding) -> Array:
-    return lax.conv_general_dilated(images, kernel, (stride, stride), pads, dimension_numbers=_NHWC)
+    groups = images.shape[3] // kernel.shape[2]
+    return lax.conv_general_dilated(
+        images, kernel, (stride, stride), pads, dimension_numbers=_NHWC, feature_group_count=groups
+    )
+
+
+def _stock_gradients(images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding) -> tuple[Array, Array]:
+    return jax.vjp(partial(_convolve_directly, stride=stride, pads=pads), images, kernel)[1](gradient)
 
 
 def direct_gradients(images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding) -> tuple[Array, Array]:
@@ -89,25 +103,57 @@ def direct_gradients(images: Array, kernel: Array, gradient: Array, stride: int,
     images, gradient = lax.optimization_barrier((images, gradient))
     before = [low for low, _ in pads]
     spread = [(size - 1) * stride + 1 for size in gradient.shape[1:3]]
-    margins = [
-        (kernel.shape[axis] - 1 - before[axis], images.shape[axis + 1] - spread[axis] + before[axis]) for axis in (0, 1)
-    ]
+    margins = _gradient_margins(images, kernel, gradient, stride, pads)
     turned = lax.rev(kernel, (0, 1)).swapaxes(2, 3)
     images_gradient = lax.conv_general_dilated(
         gradient, turned, (1, 1), margins, lhs_dilation=(stride, stride), dimension_numbers=_NHWC
     )
-    margins = [
+    kernel_margins = [
         (before[axis], kernel.shape[axis] - 1 + spread[axis] - images.shape[axis + 1] - before[axis]) for axis in (0, 1)
     ]
     kernel_gradient = lax.conv_general_dilated(
         images.transpose(3, 1, 2, 0),
         gradient.transpose(1, 2, 0, 3),
         (1, 1),
-        margins,
+        kernel_margins,
         rhs_dilation=(stride, stride),
         dimension_numbers=_NHWC,
     )
     return images_gradient, kernel_gradient.transpose(1, 2, 0, 3)
+
+
+def _gradient_margins(images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding) -> Padding:
+    """The zeros around the outputs' gradient, spread by the stride, from which the images' is computed."""
+    (top, bottom), (left, right) = (
+        (
+            kernel.shape[axis] - 1 - pads[axis][0],
+            images.shape[axis + 1] - (gradient.shape[axis + 1] - 1) * stride - 1 + pads[axis][0],
+        )
+        for axis in (0, 1)
+    )
+    return (top, bottom), (left, right)
+
+
+# Shifts ---------------------------------------------------------------------------------------------------------------
+
+
+def _convolve_shifts(images: Array, kernel: Array, stride: int, pads: Padding) -> Array:
+    shifted = window_views(lax.optimization_barrier(padded_images(images, pads)), kernel.shape[:2], stride)
+    return reduce(jnp.add, map(jnp.multiply, shifted, kernel.reshape(-1, 1, 1, 1, kernel.shape[3])))
+
+
+def _shifts_gradients(images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding) -> tuple[Array, Array]:
+    images, gradient = lax.optimization_barrier((images, gradient))
+    (top, bottom), (left, right) = _gradient_margins(images, kernel, gradient, stride, pads)
+    margins = ((0, 0, 0), (top, bottom, stride - 1), (left, right, stride - 1), (0, 0, 0))
+    spread = lax.pad(gradient, jnp.zeros((), gradient.dtype), margins)
+    images_gradient = _convolve_shifts(spread, lax.rev(kernel, (0, 1)), 1, NO_PADS)
+    shifted = window_views(lax.optimization_barrier(padded_images(images, pads)), kernel.shape[:2], stride)
+    # Inside a loop XLA runs a reduction on one core; these additions of rows are element-wise, and run on all.
+    rows = range(gradient.shape[1])
+    added = [reduce(jnp.add, [view[:, row] * gradient[:, row] for row in rows]) for view in shifted]
+    kernel_gradient = jnp.stack([jnp.sum(row, (0, 1)) for row in lax.optimization_barrier(added)])
+    return images_gradient, kernel_gradient.reshape(kernel.shape)
 
 
 # Patches --------------------------------------------------------------------------------------------------------------
@@ -115,14 +161,18 @@ def direct_gradients(images: Array, kernel: Array, gradient: Array, stride: int,
 
 def window_rows(images: Array, size: tuple[int, ...], stride: int) -> Array:
     """Every window as a row: [N, H, W, C] to [N, H', W', size[0] * size[1] * C]."""
+    return lax.concatenate(window_views(images, size, stride), 3)
+
+
+def window_views(images: Array, size: tuple[int, ...], stride: int) -> list[Array]:
+    """The members of every window, in row-major order: size[0] * size[1] views [N, H', W', C]."""
     batch, height, width, channels = images.shape
     bottom, right = height - size[0] + 1, width - size[1] + 1
-    views = [
+    return [
         lax.slice(images, (0, row, column, 0), (batch, row + bottom, column + right, channels), (1, stride, stride, 1))
         for row in range(size[0])
         for column in range(size[1])
     ]
-    return lax.concatenate(views, 3)
 
 
 def _patches_bytes(images: Array, kernel: Array, stride: int, pads: Padding) -> int:

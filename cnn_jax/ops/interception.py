@@ -120,10 +120,10 @@ def _convolution(
 ) -> Array:
     """`lax.conv_general_dilated` by our operators, where they have the form that is asked for."""
     is_plain = images.ndim == 4 and dimension_numbers == _NHWC and len(set(window_strides)) == 1
-    is_dense = feature_group_count == 1 and {*lhs_dilation, *rhs_dilation} == {1} and precision is None
+    is_dense = {*lhs_dilation, *rhs_dilation} == {1} and precision is None
     if not (is_plain and is_dense and jnp.issubdtype(images.dtype, jnp.floating)):
         return lax.conv_general_dilated(
             images, kernel, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers,
             feature_group_count, precision=precision,
         )  # fmt: skip
-    return operators.convolution(images, kernel, stride=window_strides[0], padding=padding)
+    return operators.convolution(images, kernel, stride=window_strides[0], padding=padding, groups=feature_group_count)

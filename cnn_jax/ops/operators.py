@@ -20,14 +20,22 @@ from cnn_jax.ops.convolution import Padding, convolve, gradients
 
 
 def convolution(
-    images: Array, kernel: Array, *, stride: int = 1, padding: str | Sequence[tuple[int, int]] = "VALID"
+    images: Array,
+    kernel: Array,
+    *,
+    stride: int = 1,
+    padding: str | Sequence[tuple[int, int]] = "VALID",
+    groups: int = 1,
 ) -> Array:
     """Cross-correlates images with a kernel, as every deep-learning library's "convolution" does.
 
-    images: float [N, H, W, C]. kernel: the same dtype, [KH, KW, C, F]. padding: "VALID", "SAME" (zeros, as in
-    TensorFlow), or the zeros before and after rows and columns. Returns [N, H', W', F]. Only first derivatives in
-    reverse mode are defined. Raises ValueError where the kernel is larger than the padded images.
+    images: float [N, H, W, C]. kernel: the same dtype, [KH, KW, C / groups, F]; each group of channels gives F / groups
+    of the features. padding: "VALID", "SAME" (zeros, as in TensorFlow), or the zeros before and after rows and columns.
+    Returns [N, H', W', F]. Only first derivatives in reverse mode are defined. Raises ValueError where the kernel is
+    larger than the padded images or has not the channels of a group.
     """
+    if kernel.shape[2] * groups != images.shape[3] or kernel.shape[3] % groups:
+        raise ValueError(f"a kernel {kernel.shape} is not one for {groups} groups of {images.shape[3]} channels")
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(images.shape[1:3], kernel.shape[:2], (stride, stride), padding)
     (top, bottom), (left, right) = padding
@@ -69,8 +77,10 @@ def _cast(array: Array, *, of: jnp.dtype, to: jnp.dtype) -> Array:
 
 
 def _stock_convolution(images: Array, kernel: Array, stride: int, pads: Padding) -> Array:
-    layout = ("NHWC", "HWIO", "NHWC")
-    return lax.conv_general_dilated(images, kernel, (stride, stride), pads, dimension_numbers=layout)
+    layout, groups = ("NHWC", "HWIO", "NHWC"), images.shape[3] // kernel.shape[2]
+    return lax.conv_general_dilated(
+        images, kernel, (stride, stride), pads, dimension_numbers=layout, feature_group_count=groups
+    )
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))

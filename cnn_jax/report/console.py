@@ -126,6 +126,11 @@ class Console:
         """Prints a finished run's numbers. result: as in `result.json`."""
         outputs = {name: (by["test_loss"], by["test_accuracy"]) for name, by in (result["outputs"] or {}).items()}
         loss, accuracy, examples = (result[f"test_{name}"] for name in ("loss", "accuracy", "examples"))
+        if result["best_epoch"]:
+            self.line(
+                f"scored epoch {result['best_epoch']} of {result['epochs']}, the best on held-out images: validation "
+                f"loss {result['best_validation_loss']:.4f}  accuracy {percent(result['best_validation_accuracy'])}"
+            )
         self.score(result["dataset"], loss, accuracy, examples, outputs)
         metrics = result["test_metrics"] or {}
         is_the_loss = metrics.get("cross_entropy") == loss

@@ -94,14 +94,17 @@ def setting_text(value: Any) -> str:
 
 def seeds_table(title: str, seeds: Sequence[Mapping[str, Any]]) -> Table:
     """The results of several seeds. seeds: as in their common `result.json`; a seed that diverged has no scores."""
+    has_best = any(seed["best_epoch"] for seed in seeds)
     rows = [
         [
             str(seed["seed"]),
             seed["status"],
+            *([f"{seed['best_epoch'] or MISSING} of {seed['epochs']}"] if has_best else []),
             MISSING if seed["test_loss"] is None else loss(seed["test_loss"]),
             MISSING if seed["test_accuracy"] is None else percent(seed["test_accuracy"]),
             duration(seed["train_seconds"]),
         ]
         for seed in seeds
     ]
-    return Table(title, ["seed", "status", "test loss", "test accuracy", "training time"], rows)
+    best = ["best epoch"] if has_best else []
+    return Table(title, ["seed", "status", *best, "test loss", "test accuracy", "training time"], rows)

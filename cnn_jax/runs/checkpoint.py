@@ -15,7 +15,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -65,11 +65,21 @@ class Writer:
     """Writes checkpoints in a thread of its own, one at a time, and keeps the newest few.
 
     folders: of one run, or of each seed that trains together. note: receives what the user should know, once.
+    best_step: of these rows, the step of the best epoch. Each checkpoint that is kept keeps the best one before it.
     processes: those that train together; all of them call this.
     """
 
-    def __init__(self, folders: Sequence[Path], keep: int, note: Callable[[str], None], processes: Processes = ALONE):
-        self.folders, self.keep, self.note, self.processes = folders, keep, note, processes
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        keep: int,
+        note: Callable[[str], None],
+        best_step: Callable[[Rows], int | None] = lambda rows: None,
+        processes: Processes = ALONE,
+    ):
+        self.folders, self.keep, self.note, self.best_step = folders, keep, note, best_step
+        self.processes = processes
+        self._held: dict[Path, _Item] = {}
         self._noted: set[str] = set()
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._pending: Future | None = None
@@ -91,20 +101,39 @@ class Writer:
         """Seconds since the last checkpoint, or since the beginning."""
         return time.monotonic() - self._last
 
+    def hold(self, folder: Path, progress: Progress, rows: Rows) -> None:
+        """Keeps a copy of the best epoch of one seed, which is written together with the next checkpoint.
+
+        A kill before that loses both; the run reaches them again. A better epoch takes its place.
+        """
+        self._held[folder] = _Item(folder, progress.step, *_content(progress, rows))
+
     def save(self, progress: Progress, rows: Sequence[Rows]) -> None:
         """Stores where training stands. rows: of each folder. Copies the arrays, because the next chunk donates them.
 
         Raises MachineError if an earlier checkpoint could not be written.
         """
-        self.finish()
+        self._wait()
         items = [
-            _Item(folder, *_content(progress.of_seed(index), rows[index])) for index, folder in enumerate(self.folders)
+            _Item(folder, progress.step, *_content(progress.of_seed(index), rows[index]))
+            for index, folder in enumerate(self.folders)
         ]
         self._last = time.monotonic()
-        self._pending = self._thread.submit(_write_all, items, progress.step, self.keep, self.processes)
+        self._write([item for item in self._held.values() if item.step != progress.step] + items)
 
     def finish(self) -> None:
         """Waits until everything is on disk. Raises MachineError if it cannot be written."""
+        self._wait()
+        if self._held:
+            self._write([*self._held.values()])
+            self._wait()
+
+    def _write(self, items: Sequence["_Item"]) -> None:
+        """Has these checkpoints written: the best ones first, so that the newest is never without its best one."""
+        self._held = {}
+        self._pending = self._thread.submit(_write_all, items, self.keep, self.best_step, self.processes)
+
+    def _wait(self) -> None:
         pending, self._pending = self._pending, None
         for text in pending.result() if pending is not None else ():
             if text not in self._noted:
@@ -117,6 +146,7 @@ class _Item:
     """A checkpoint to write. record: the content of `progress.json`."""
 
     folder: Path
+    step: int
     arrays: tuple[TrainState, MetricSums]
     record: dict[str, Any]
 
@@ -128,16 +158,27 @@ def _content(progress: Progress, rows: Rows) -> tuple[tuple[TrainState, MetricSu
     return arrays, record
 
 
-def _write_all(items: Sequence[_Item], step: int, keep: int, processes: Processes) -> list[str]:
+def _write_all(
+    items: Sequence[_Item], keep: int, best_step: Callable[[Rows], int | None], processes: Processes
+) -> list[str]:
     """Writes the checkpoints, and gives notes for the user.
 
     The oldest are deleted only after all are written, so that all seeds have one step.
     """
     for item in items:
-        _write(item, step, processes)
+        _write(item, processes)
     if not processes.is_first:
         return []
-    return [note for item in items if (note := _discard(item.folder, steps(item.folder)[:-keep]))]
+    last = {item.folder: item.record["rows"] for item in items}
+    old = {folder: _old(steps(folder), keep, rows, best_step) for folder, rows in last.items()}
+    return [note for folder, steps_of in old.items() if (note := _discard(folder, steps_of))]
+
+
+def _old(found: Sequence[int], keep: int, rows: Rows, best_step: Callable[[Rows], int | None]) -> list[int]:
+    """The steps whose checkpoints are needed no more: neither among the newest, nor the best one before one of them."""
+    newest = found[-keep:]
+    best = {best_step([row for row in rows if row["step"] <= step]) for step in newest}
+    return [step for step in found if step not in best.union(newest)]
 
 
 def _discard(folder: Path, old: Sequence[int]) -> str:
@@ -161,9 +202,10 @@ def _put_aside(path: Path) -> None:
     path.rename(path.with_name(f"{_DISCARDED}{uuid.uuid4().hex}"))
 
 
-def _write(item: _Item, step: int, processes: Processes = ALONE) -> None:
+def _write(item: _Item, processes: Processes = ALONE) -> None:
     """Writes one checkpoint, its manifest last. All processes write the arrays, and process 0 all else."""
-    folder, path = item.folder, item.folder / str(step)
+    folder, step = item.folder, item.step
+    path = folder / str(step)
     with _errors_named(path):
         is_there = processes.is_first and _is_there(folder, step)
         if processes.exchange(is_there, topic="checkpoints")[0]:
@@ -300,6 +342,18 @@ def load_step(folder: Path, step: int, abstract_state: AbstractState) -> Checkpo
     """The checkpoint of a step. Raises InputError if there is none, MachineError if it is damaged."""
     _require_whole(folder, step)
     return _read(folder, step, abstract_state)
+
+
+def require_best(folder: Path, row: Mapping[str, float]) -> None:
+    """Raises InputError if there is no checkpoint of a run's best epoch so far, MachineError if it is damaged."""
+    step, epoch = int(row["step"]), row["epoch"]
+    try:
+        _require_whole(folder, step)
+    except (InputError, MachineError) as error:
+        raise type(error)(
+            f"{error} Step {step} ended epoch {epoch}, the best one so far, which --keep=best scores. Go back to a "
+            "step before it with --resume_from, or name another --workdir."
+        ) from None
 
 
 def load_variables(folder: Path, step: int) -> dict[str, Any]:

@@ -91,8 +91,9 @@ class RunDirectory:
         if not self.is_run():
             return None
         require_same(self, experiment)
-        result, epochs = self.result(), self.config().epochs
-        return result if result and result.status == "done" and epochs == experiment.config.epochs else None
+        result = self.result()
+        has_grown = bool(experiment.differences(self.config()))
+        return result if result and result.status == "done" and not has_grown else None
 
     def start(self, experiment: Experiment, machine: dict) -> None:
         """Makes the directory, deletes the files of an earlier run in it, and writes what is known at the start."""
@@ -297,21 +298,26 @@ def seed_folders(path: Path) -> dict[int, Path]:
 
 
 def require_same(run: RunDirectory, experiment: Experiment) -> None:
-    """Raises InputError if the run cannot be resumed by the experiment. Only epochs may be added."""
+    """Raises InputError if the run cannot be resumed by the experiment. Only epochs and patience may grow."""
     changed, config = experiment.differences(run.config()), experiment.config
-    if changed.keys() == {"epochs"} and config.epochs > changed["epochs"][0]:
-        if experiment.planned_parts:
-            raise InputError(
-                f"--epochs={config.epochs}: this run was planned for {changed['epochs'][0]} epochs, and its "
-                f"{experiment.planned_parts[0]} depends on their number. Name another --workdir, or use --overwrite to "
-                "delete that run."
-            )
-    elif changed:
+    if "epochs" in changed and experiment.planned_parts and all(map(_is_longer, changed, changed.values())):
+        raise InputError(
+            f"--epochs={config.epochs}: this run was planned for {changed['epochs'][0]} epochs, and its "
+            f"{experiment.planned_parts[0]} depends on their number. Name another --workdir, or use --overwrite to "
+            "delete that run."
+        )
+    if not all(map(_is_longer, changed, changed.values())):
         raise InputError(
             f"--workdir={run.path}: holds a run of another config ({differences_in_words(changed)}). "
             "Name another --workdir, or use --overwrite to delete that run."
         )
     require_same_code(run, experiment)
+
+
+def _is_longer(name: str, values: tuple[Any, Any]) -> bool:
+    """Whether a setting changes to one with which a run trains at least as long, and the same until then."""
+    before, now = (math.inf if value is None else value for value in values)  # None: a patience without an end
+    return name in ("epochs", "patience") and bool(now > before)
 
 
 def require_same_code(run: RunDirectory, experiment: Experiment) -> None:

@@ -4,6 +4,7 @@ Several seeds that train together are a run for each of them.
 """
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from cnn_jax import compilation
 from cnn_jax.config import Config, differences_in_words
@@ -20,18 +20,20 @@ from cnn_jax.data.dataset import Dataset
 from cnn_jax.errors import DivergedError, InputError, Interrupted
 from cnn_jax.experiment import Experiment
 from cnn_jax.report.console import Console
+from cnn_jax.report.format import counted
 from cnn_jax.report.tensorboard import EventWriter
 from cnn_jax.runs import checkpoint, machine, signals
-from cnn_jax.runs.checkpoint import Checkpoint, Writer
+from cnn_jax.runs.checkpoint import Checkpoint, Rows, Writer
 from cnn_jax.runs.directory import RunDirectory, input_errors, require_same_code
 from cnn_jax.runs.events import write_test
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.read_only import run_directory
-from cnn_jax.runs.result import Result
+from cnn_jax.runs.result import BEST, Result
+from cnn_jax.runs.selection import is_patience_over, kept_row
 from cnn_jax.runs.session import Session, open_session, require_other_folder
 from cnn_jax.training.compiled import CompiledFunctions, Training
 from cnn_jax.training.loop import Clock, Progress, diverged, fit, initial_progress, progress_at
-from cnn_jax.training.mesh import by_seed, place, replicated
+from cnn_jax.training.mesh import place, replicated, stacked
 from cnn_jax.training.metrics import Score
 
 
@@ -117,6 +119,8 @@ def _open(
         return None
     for experiment, directory, saved in zip(experiments, directories, checkpoints, strict=True):
         directory.require_same_origin(experiment.config, record, session.console.note)
+        if best := kept_row(experiment.config, saved.rows):
+            checkpoint.require_best(directory.checkpoints, best)
         _say_what_is_undone(session, experiment, directory, saved)
     for experiment, directory, saved in zip(experiments, directories, checkpoints, strict=True):
         directory.resume(experiment, record, saved.rows, saved.step)
@@ -183,15 +187,15 @@ def _start(
     if training.num_seeds is None:
         state, sums = place((first.state, first.sums), replicated(training.mesh))
         return progress_at(training, state, sums, first.clock)
-    state, sums = _stacked([(saved.state, saved.sums) for saved in checkpoints], training)
+    state, sums = stacked([(saved.state, saved.sums) for saved in checkpoints], training.mesh)
     return progress_at(training, state, sums, Clock.of_all([saved.clock for saved in checkpoints]))
 
 
 def _train(session: Session, runs: Sequence[Run], progress: Progress) -> Progress:
-    """Trains until the epochs are finished or the time is over. Writes `result.json` if something else ends it."""
+    """Trains until the epochs, the patience or the time are over. Writes `result.json` if something else ends it."""
     folders, rows = [run.directory.checkpoints for run in runs], [run.rows for run in runs]
-    options = session.options
-    with Writer(folders, options.keep_checkpoints, session.console.note, options.processes) as writer:
+    options, best_step = session.options, functools.partial(_kept_step, session.config)
+    with Writer(folders, options.keep_checkpoints, session.console.note, best_step, options.processes) as writer:
         try:
             for latest in _chunks(session, runs, progress, writer):
                 progress = latest
@@ -209,26 +213,24 @@ def _train(session: Session, runs: Sequence[Run], progress: Progress) -> Progres
         progress = _settled(runs[0].functions.training, progress)
         writer.save(progress, rows)
         writer.finish()
+    session.options.processes.exchange("saved")  # all read the best epoch from the disk
     return progress
 
 
+def _kept_step(config: Config, rows: Rows) -> int | None:
+    row = kept_row(config, rows)
+    return None if row is None else int(row["step"])
+
+
 def _is_at_end(runs: Sequence[Run], progress: Progress) -> bool:
-    return progress.finished_epochs >= runs[0].functions.training.epochs
+    """Whether nothing is left to train. Only a run that trains alone has patience."""
+    is_over = len(runs) == 1 and is_patience_over(runs[0].config, runs[0].rows)
+    return is_over or progress.finished_epochs >= runs[0].functions.training.epochs
 
 
 def _settled(training: Training, progress: Progress) -> Progress:
     """The end of training, its state ready to be scored."""
-    if training.num_seeds is None:
-        return dataclasses.replace(progress, state=training.settled(progress.state))
-    if not progress.state.average:
-        return progress
-    states = [training.settled(progress.of_seed(index).state) for index in range(training.num_seeds)]
-    return dataclasses.replace(progress, state=_stacked(states, training))
-
-
-def _stacked(trees: Sequence[Any], training: Training) -> Any:
-    """The trees of several seeds as one, with an axis of seeds in front."""
-    return place(jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees), by_seed(training.mesh))
+    return dataclasses.replace(progress, state=training.settled(progress.state))
 
 
 def _chunks(session: Session, runs: Sequence[Run], start: Progress, writer: Writer) -> Iterator[Progress]:
@@ -236,6 +238,8 @@ def _chunks(session: Session, runs: Sequence[Run], start: Progress, writer: Writ
     functions = runs[0].functions
     epochs, epoch_steps = functions.training.epochs, functions.training.epoch_steps
     session.agree()
+    if _is_at_end(runs, start):
+        return
     with session.console.bar(epochs, epoch_steps) as show:
         for progress in fit(functions.training, start, functions.validation, session.agreed_steps):
             train = progress.train
@@ -246,10 +250,9 @@ def _chunks(session: Session, runs: Sequence[Run], start: Progress, writer: Writ
                 session.console.row(progress.row, epochs)
             yield progress
             agreement = session.agree(is_due=_is_due(session, progress, writer), is_busy=True)
-            if agreement.is_over:
+            if agreement.is_over or _is_at_end(runs, progress):
                 return
-            if agreement.saves and not _is_at_end(runs, progress):  # the last step's: see `_train`
-                _save(runs, progress, writer)
+            _save(runs, progress, writer, is_asked=agreement.saves)
 
 
 def _record(runs: Sequence[Run], progress: Progress) -> None:
@@ -277,18 +280,29 @@ def _is_due(session: Session, progress: Progress, writer: Writer) -> bool:
     return writer.seconds_since_last >= every and not writer.is_busy if every else bool(progress.rows)
 
 
-def _save(runs: Sequence[Run], progress: Progress, writer: Writer) -> None:
+def _save(runs: Sequence[Run], progress: Progress, writer: Writer, *, is_asked: bool) -> None:
+    """Holds what is the best so far, and saves if that is asked for."""
     start = time.perf_counter()
-    writer.save(progress, [run.rows for run in runs])
+    _hold_best(runs, progress, writer)
+    if is_asked:
+        writer.save(progress, [run.rows for run in runs])
     progress.clock.saving += time.perf_counter() - start
+
+
+def _hold_best(runs: Sequence[Run], progress: Progress, writer: Writer) -> None:
+    """Holds the state of each seed whose best epoch has just ended."""
+    for index, (run, row) in enumerate(zip(runs, progress.rows, strict=False)):
+        if row and kept_row(run.config, run.rows) is run.rows[-1]:
+            writer.hold(run.directory.checkpoints, progress.of_seed(index), run.rows)
 
 
 def _score_and_store(run: Run, progress: Progress, *, is_alone: bool) -> Result:
     """Scores the test set once and stores the result. is_alone: raise DivergedError if the run has diverged."""
     if progress.diverged_at != (None,):
         return _write_result(run, "diverged", progress)
-    start = time.perf_counter()
-    logits, targets = run.functions.test.logits(progress.state.variables), run.functions.test.targets
+    _say_if_patience_is_over(run, progress)
+    variables, start = _kept_variables(run, progress), time.perf_counter()
+    logits, targets = run.functions.test.logits(variables), run.functions.test.targets
     test = run.functions.test.measures.score(logits, targets)
     seconds = time.perf_counter() - start
     if not math.isfinite(test.loss):
@@ -298,7 +312,7 @@ def _score_and_store(run: Run, progress: Progress, *, is_alone: bool) -> Result:
         return result
     run.directory.write_predictions(logits, targets, run.session.original_index)
     write_test(run.events, progress.step, test, logits, targets, run.session)
-    status = "done" if progress.finished_epochs >= run.config.epochs else "stopped"
+    status = "done" if _is_at_end([run], progress) else "stopped"
     result = dataclasses.replace(
         _result(run, status, progress),
         test_loss=test.loss,
@@ -311,6 +325,25 @@ def _score_and_store(run: Run, progress: Progress, *, is_alone: bool) -> Result:
     )
     run.directory.write_result(result)
     return result
+
+
+def _say_if_patience_is_over(run: Run, progress: Progress) -> None:
+    """Says why training has ended before its last epoch, and what trains on."""
+    config, epochs = run.config, progress.finished_epochs
+    if epochs < config.epochs and is_patience_over(config, run.rows):
+        run.session.console.line(
+            f"ends after epoch {epochs} of {config.epochs}: the last {counted(config.patience or 0, 'epoch')} had no "
+            f"better validation {config.monitor}; a larger --patience trains on"
+        )
+
+
+def _kept_variables(run: Run, progress: Progress) -> dict[str, Any]:
+    """The variables that are scored: those of the best epoch as they are stored, or the newest ones."""
+    best = kept_row(run.config, run.rows)
+    if best is None:
+        return progress.state.variables
+    abstract_state = run.session.learner.abstract_state
+    return checkpoint.load_step(run.directory.checkpoints, int(best["step"]), abstract_state).state.variables
 
 
 def _of_output(score: Score) -> dict[str, float]:
@@ -340,6 +373,7 @@ def _result(run: Run, status: str, progress: Progress) -> Result:
     """What is known of a run after its last chunk, without the test set."""
     config, [train], [end] = run.config, progress.scores, progress.diverged_at
     steps = progress.step if end is None else end - 1
+    best: Mapping[str, Any] = kept_row(config, run.rows) or {}
     return Result(
         status=status,
         experiment=config.experiment,
@@ -351,6 +385,7 @@ def _result(run: Run, status: str, progress: Progress) -> Result:
         steps=steps,
         train_loss=train.loss if train else None,
         train_accuracy=train.accuracy if train else None,
+        **{f"best_{name}": best.get(name) for name in BEST},
         compile_seconds=run.functions.compile_seconds,
         train_seconds=progress.clock.total,
         host_seconds=progress.clock.host,

@@ -70,12 +70,12 @@ def _with_data(experiment: Experiment, machine: Mapping[str, Any], dataset_dir: 
 
 
 def load_variables(run: RunDirectory, experiment: Experiment) -> dict:
-    """The variables at the end of a finished run, as `module.apply` takes them; the average where one is kept.
+    """The variables that a finished run has scored, as `module.apply` takes them; the average where one is kept.
 
     Raises InputError if it is not finished or its checkpoint is missing, MachineError if the checkpoint is damaged.
     """
-    steps = run.finished_result().steps
-    return checkpoint.load_step(run.checkpoints, steps, build(experiment).abstract_state).state.variables
+    step = run.finished_result().scored_step
+    return checkpoint.load_step(run.checkpoints, step, build(experiment).abstract_state).state.variables
 
 
 def _is_finished(run: RunDirectory) -> bool:

@@ -3,7 +3,6 @@
 import functools
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +14,14 @@ from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment, build, load_experiment
 from cnn_jax.files import local_path
 from cnn_jax.report.console import Console
+from cnn_jax.runs import selection
 from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.finished import experiment_of, load_variables
 from cnn_jax.runs.options import RunOptions
+from cnn_jax.runs.selection import kept_row
 from cnn_jax.runs.session import open_session
 from cnn_jax.training.compiled import INFERENCE_BATCH, compile_all
-from cnn_jax.training.loop import Row, fit, initial_progress
+from cnn_jax.training.loop import Progress, Row
 
 OnEpoch = Callable[[Row], Any]
 
@@ -30,7 +31,7 @@ class TrainedRun:
     """A trained model. variables: as `module.apply` takes them. history: a row for each epoch.
 
     test_loss, test_accuracy: over all test images, which are scored once. test_metrics: the cross-entropy and the
-    experiment's own metrics.
+    experiment's own metrics. best_epoch: with `keep="best"`, the epoch whose variables these are.
     """
 
     experiment: Experiment
@@ -39,6 +40,7 @@ class TrainedRun:
     test_loss: float
     test_accuracy: float
     test_metrics: dict[str, float]
+    best_epoch: int | None = None
 
     @property
     def params(self) -> dict[str, Any]:
@@ -110,20 +112,20 @@ def _trained(experiment: Experiment, options: RunOptions, console: Console, on_e
     learner, splits = session.learner, session.splits
     learner.require_initial()
     functions = compile_all(learner, splits.train, splits.validation, splits.dataset.test)
-    history = list[Row]()
     training = functions.training
-    with ExitStack() as stack:
-        show = stack.enter_context(console.bar(config.epochs, training.epoch_steps))
-        for latest in fit(training, initial_progress(training, config.seed), functions.validation):
+    with console.bar(config.epochs, training.epoch_steps) as show:
+
+        def is_enough(latest: Progress) -> bool:
             assert latest.train is not None, "a chunk has at least one step"
             show(latest.step, latest.train, latest.images_per_second or 0.0)
-            history += latest.rows
-            if latest.row and on_epoch and on_epoch(latest.row) == "stop":
-                break
-    variables = jax.device_get(training.settled(latest.state).variables)
+            return bool(latest.row and on_epoch and on_epoch(latest.row) == "stop")
+
+        trained = selection.train(config, training, functions.validation, is_enough)
+    variables = jax.device_get(trained.kept.state.variables)
     test = functions.test.score(variables)
     metrics = {"cross_entropy": test.cross_entropy, **test.metrics}
-    return TrainedRun(session.experiment, variables, history, test.loss, test.accuracy, metrics)
+    best_epoch = trained.kept.epoch if kept_row(config, trained.rows) else None
+    return TrainedRun(session.experiment, variables, trained.rows, test.loss, test.accuracy, metrics, best_epoch)
 
 
 def load_run(path: str | os.PathLike[str], experiment: Experiment | str | os.PathLike[str] | None = None) -> TrainedRun:
@@ -138,6 +140,5 @@ def load_run(path: str | os.PathLike[str], experiment: Experiment | str | os.Pat
     with numerics.fixed():
         variables = jax.device_get(load_variables(run, found))
     assert result.test_loss is not None and result.test_accuracy is not None, "a finished run has its test numbers"
-    return TrainedRun(
-        found, variables, run.rows(), result.test_loss, result.test_accuracy, dict(result.test_metrics or {})
-    )
+    metrics = dict(result.test_metrics or {})
+    return TrainedRun(found, variables, run.rows(), result.test_loss, result.test_accuracy, metrics, result.best_epoch)

@@ -42,4 +42,4 @@ def _scored(run: Path) -> dict[str, Any]:
     result = directory.result()
     if result is None or result.status not in ("done", "stopped"):
         raise InputError("this run is not finished. Run it to its end first.")
-    return checkpoint.load_variables(directory.checkpoints, result.steps)
+    return checkpoint.load_variables(directory.checkpoints, result.scored_step)

@@ -67,7 +67,9 @@ def with_history(now: Mapping[str, Any], before: Mapping[str, Any], step: int | 
     earlier = before.get("history")
     others = {name: value for name, value in before.items() if name in now and now[name] != value}
     until = {} if step is None else {"until_step": step}
-    entries = [*(earlier if isinstance(earlier, list) else ()), *([until | others] if others else ())]
+    entries = list(earlier) if isinstance(earlier, list) else []
+    if others and until | others not in entries:  # several machines that work on one folder take turns
+        entries.append(until | others)
     return {**now, **({"history": entries} if entries else {})}
 
 

@@ -12,6 +12,7 @@ from cnn_jax.errors import InputError
 from cnn_jax.files import read_json
 
 STATUSES = ("done", "stopped", "interrupted", "diverged")
+BEST = ("epoch", "step", "validation_loss", "validation_accuracy")  # what a result has of the best epoch's row
 LARGEST_FILE = 1 << 20  # bytes; a result is under one kilobyte
 
 
@@ -21,11 +22,13 @@ class Result:
 
     status: `done`, `stopped` (by `--max_time`), `interrupted` (by a signal) or `diverged`. The test numbers are None
     unless the status is `done` or `stopped`. The training numbers are those of the last epoch so far, and None before
-    the first step. test_metrics: by name, the cross-entropy, also where the loss is another, and the experiment's own
-    metrics; one that is no number is left out. outputs: `test_loss`, `test_accuracy` and `test_cross_entropy` of each
-    output if there are several; main_output: the one for the dataset's classes. images_per_second
-    counts training alone, without compilation and evaluation. host_seconds: the part of train_seconds during which the
-    device waited for the host; saving_seconds: the part of host_seconds that went into checkpoints.
+    the first step. best_epoch, best_step, best_validation_loss, best_validation_accuracy: with `--keep=best`, the best
+    epoch so far, whose parameters are those that are scored. test_metrics: by name, the cross-entropy, also where the
+    loss is another, and the experiment's own metrics; one that is no number is left out. outputs: `test_loss`,
+    `test_accuracy` and `test_cross_entropy` of each output if there are several; main_output: the one for the dataset's
+    classes. images_per_second counts training alone, without compilation and evaluation. host_seconds: the part of
+    train_seconds during which the device waited for the host; saving_seconds: the part of host_seconds that went into
+    checkpoints.
     """
 
     status: str
@@ -38,6 +41,10 @@ class Result:
     steps: int
     train_loss: float | None
     train_accuracy: float | None
+    best_epoch: int | None = None
+    best_step: int | None = None
+    best_validation_loss: float | None = None
+    best_validation_accuracy: float | None = None
     test_loss: float | None = None
     test_accuracy: float | None = None
     test_examples: int | None = None
@@ -51,6 +58,11 @@ class Result:
     evaluate_seconds: float | None = None
     images_per_second: float | None
     device: str
+
+    @property
+    def scored_step(self) -> int:
+        """The step whose parameters were scored on the test images."""
+        return self.steps if self.best_step is None else self.best_step
 
     @property
     def main(self) -> tuple[float, float]:
@@ -90,7 +102,10 @@ def result_from_mapping(values: dict) -> Result:
         raise ValueError("main_output")
     if result.status in ("done", "stopped") and "cross_entropy" not in (result.test_metrics or {}):
         raise ValueError("test_metrics")
-    optional = ("outputs", "main_output", "test_metrics")
+    best = [f"best_{name}" for name in BEST]
+    if len({getattr(result, name) is None for name in best}) > 1:
+        raise ValueError("best_epoch")
+    optional = ("outputs", "main_output", "test_metrics", *best)
     if result.status in ("done", "stopped") and None in (v for k, v in vars(result).items() if k not in optional):
         raise ValueError(f"the status is {result.status}, but numbers are missing")
     return result

@@ -39,7 +39,7 @@ def execute_seeds(
     before anything is written, Interrupted after everything is saved.
     """
     require_other_folder(experiment, options.folder)
-    seeds = _seeds(experiment.config, options)
+    seeds = seed_range(experiment.config, options)
     directory = seeds_directory(options.folder, options.processes)
     directory.exists()  # raises InputError before a lock is made in a folder of something else
     results = {} if options.overwrite else directory.completed(experiment, seeds)
@@ -65,7 +65,7 @@ def execute_seeds(
         return _stored(directory, results, len(seeds))
 
 
-def _seeds(config: Config, options: RunOptions) -> range:
+def seed_range(config: Config, options: RunOptions) -> range:
     """The seeds to train. Raises InputError on options that make no sense."""
     number, largest = options.seeds or 0, LARGEST_SEED
     require_number_of_seeds(number)
@@ -75,6 +75,11 @@ def _seeds(config: Config, options: RunOptions) -> range:
         raise unknown_name("--seed_strategy", _strategy(options), "strategy", STRATEGIES)
     if _strategy(options) == "loop" and (options.mesh or {}).get("seed", 1) > 1:
         raise InputError("--mesh: with --seed_strategy=loop, one seed trains at a time. Use vmap, or data alone.")
+    if config.patience is not None and _strategy(options) == "vmap":
+        raise InputError(
+            f"--patience={config.patience}: seeds that train together end together, but each has its own patience. Use "
+            "--seed_strategy=loop."
+        )
     if options.resume_from is not None:
         raise InputError("--resume_from: has no meaning with --seeds: each seed resumes from its newest checkpoint.")
     return range(config.seed, config.seed + number)
@@ -147,7 +152,7 @@ def _train(session: Session, directory: SeedsDirectory, seeds: Sequence[int], re
 def _groups(session: Session, directory: SeedsDirectory, seeds: Sequence[int]) -> list[Group]:
     """The seeds that train together: unfinished groups, and with `vmap` also those that have not begun."""
     begun = [group for group in _unfinished_groups(directory) if set(group) & set(seeds)]
-    strategy, reason = ("vmap", "as they began") if begun else _chosen(session.options)
+    strategy, reason = ("vmap", "as they began") if begun else _chosen(session.config, session.options)
     session.console.line(f"{len(seeds)} seeds with --seed_strategy={strategy}: {reason}")
     if strategy == "loop":
         return []
@@ -156,10 +161,12 @@ def _groups(session: Session, directory: SeedsDirectory, seeds: Sequence[int]) -
     return [*begun, fresh] if fresh else begun
 
 
-def _chosen(options: RunOptions) -> tuple[str, str]:
+def _chosen(config: Config, options: RunOptions) -> tuple[str, str]:
     """The strategy, and the reason for it. docs/performance.md has the measurements."""
     if _strategy(options) != "auto":
         return _strategy(options), "as asked"
+    if config.patience is not None:
+        return "loop", "each seed has its own patience"
     if (options.mesh or {}).get("seed", 1) > 1:
         return "vmap", "--mesh shares out the seeds"
     if jax.default_backend() == "cpu":

@@ -133,6 +133,13 @@ class SeedsDirectory:
         return read_seeds_result(file) if file.exists() else None
 
     def write_result(self, result: SeedsResult) -> None:
-        """Stores the result of all seeds, completely or not at all."""
+        """Stores the result of all seeds, completely or not at all.
+
+        The other shared files are the first seed's where commands of a single seed have trained all of them.
+        """
         with machine_errors(self.path / "result.json") as file:
+            for name in ("config.json", "machine.json"):
+                first = self.run(result.seeds[0].seed).path / name
+                if not (self.path / name).exists() and first.exists():
+                    write_atomic(self.path / name, first.read_text(encoding="utf-8"))
             write_atomic(file, result.to_json())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,8 @@ from cnn_jax.training.mesh import (
     padded,
     place,
     replicated,
+    stacked,
+    whole,
 )
 from cnn_jax.training.metrics import Measures, MetricSums, Score
 from cnn_jax.training.state import TrainState
@@ -90,13 +93,20 @@ class Training:
         return self.learning_rate * float(self.learner.factor(self.epochs * self.epoch_steps)(step))
 
     def settled(self, state: TrainState) -> TrainState:
-        """The state of one seed, ready to be scored.
+        """The state of one seed, or of `num_seeds` seeds, ready to be scored.
 
         Where an average of the parameters is kept, the module's state that goes with it is computed over a fixed list
         of training images: the statistics of a BatchNorm were taken with other parameters.
         """
         if not state.average or not state.model_state:
             return state
+        if self.num_seeds is None:
+            return self._settled(state)
+        of_seeds = [jax.tree.map(operator.itemgetter(index), whole(state)) for index in range(self.num_seeds)]
+        return stacked([self._settled(of_seed) for of_seed in of_seeds], self.mesh)
+
+    def _settled(self, state: TrainState) -> TrainState:
+        """The state of one seed with the module's state that goes with its average."""
         mesh = all_along_data(self.mesh)
         rows = padded(min(self.learner.batch_size, self.examples), mesh)
         order = np.random.default_rng(0).permutation(self.examples)[: max(rows, STATISTICS_IMAGES // rows * rows)]

@@ -251,12 +251,16 @@ def _chunks(
 
 
 def _with_rows(progress: Progress, training: Training, validation: Inference | None) -> Progress:
-    """The same at the end of an epoch. The clock does not count the scoring of held-out images."""
+    """The same at the end of an epoch. The clock does not count the scoring of held-out images.
+
+    Where there are any, the state is settled: what is scored can be stored, and training goes on from it all the same.
+    """
     held_out: list[Score | None] = [None] * len(progress.scores)
     if validation is not None:
         progress.clock.count_host()
+        progress = dataclasses.replace(progress, state=training.settled(progress.state))
         held_out = [
-            validation.score(training.settled(progress.of_seed(index).state).variables) if train else None
+            validation.score(progress.of_seed(index).state.variables) if train else None
             for index, train in enumerate(progress.scores)
         ]
         progress.clock.lap()

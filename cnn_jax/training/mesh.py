@@ -107,3 +107,8 @@ def padded(batch_size: int, mesh: Mesh, microbatches: int = 1) -> int:
     """The smallest number of rows that holds a batch, and whose equal parts the devices along `data` share evenly."""
     parts = microbatches * mesh.shape[DATA]
     return math.ceil(batch_size / parts) * parts
+
+
+def stacked(trees: Sequence[Any], mesh: Mesh) -> Any:
+    """The trees of several seeds as one, with an axis of seeds in front, which is laid along `seed`."""
+    return place(jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees), by_seed(mesh))

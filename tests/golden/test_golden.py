@@ -238,6 +238,7 @@ def test_sweep_goes_on_with_all_its_trials_and_trains_nothing(command: Command, 
     assert winner["test"]["mean"]["test_accuracy"] == EXPECTED["sweep"]["test_accuracy"]
 
 
+@pytest.mark.slow
 def test_benchmark_is_compared_with_the_stored_one(command: Command, stored: Path) -> None:
     ended = command(*BENCHMARK, "--model=logistic")
     assert ended.code in (0, 1), ended.err  # 1: slower than the machine was then

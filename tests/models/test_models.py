@@ -13,6 +13,9 @@ from cnn_jax.config import Config, Part
 from cnn_jax.data.tasks import TASKS
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment, build, build_module
+from cnn_jax.models import summary
+from cnn_jax.ops.interception import stock_layers
+from tests.conftest import first_quick
 
 MNIST = (28, 28, 1)
 
@@ -34,11 +37,59 @@ def size(params: dict) -> int:
         ({"model": "logistic"}, 784 * 10 + 10),
         ({"widths": (4,), "kernel_size": 5}, 25 * 4 + 4 + 24 * 24 * 4 * 10 + 10),
         ({"model": "dense", "widths": ()}, 784 * 10 + 10),
+        # C1, S2, C3, S4, C5, F6 as section II.B of the paper counts them; then 84 units for ten classes.
+        ({"model": "lenet5"}, 156 + 12 + 1_516 + 32 + 48_120 + 10_164 + 850),
+        # Pooling learns nothing, and C3 reads six maps everywhere.
+        ({"model": "lenet5", "modern": True}, 156 + 16 * (6 * 25 + 1) + 48_120 + 10_164 + 850),
+        # Weights of the convolutions, their norms (scale and bias), and the dense layer.
+        (
+            {"model": "separable"},
+            (9 * 32 + 9 * (32 + 64 + 64 + 128) + 32 * 64 + 64 * 64 + 64 * 128 + 128 * 128)
+            + 2 * (32 + (32 + 64) + (64 + 64) + (64 + 128) + (128 + 128))
+            + 128 * 10 + 10,
+        ),
     ],
-)
+)  # fmt: skip
 def test_parameter_counts(settings: dict, parameters: int) -> None:
     module = build_module(Experiment().vary(settings), 10)
     assert size(jax.eval_shape(lambda: initial(module))) == parameters
+
+
+@pytest.mark.parametrize(
+    ("settings", "parameters"),
+    [
+        # Springenberg et al.: "about 1.4 M" for All-CNN-C, table 1.
+        (
+            {"model": "all_convolutional"},
+            (3 * 96 + 2 * 96 * 96 + 96 * 192 + 3 * 192 * 192) * 9 + 192 * 192 + 192 * 10 + 3 * 96 + 5 * 192 + 10,
+        ),
+    ],
+)
+def test_parameter_counts_on_rgb_images(settings: dict, parameters: int) -> None:
+    module = build_module(Experiment().vary(settings), 10)
+    assert size(jax.eval_shape(lambda: initial(module, (32, 32, 3)))) == parameters
+
+
+# He et al., table 6: 0.27, 0.46 and 0.66 M.
+@pytest.mark.parametrize(("depth", "parameters"), first_quick([(20, 269_722), (32, 464_154), (44, 658_586)]))
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_residual_network_has_the_layers_that_its_depth_says(norm: str, depth: int, parameters: int) -> None:
+    module = build_module(Experiment().vary(model="resnet", depth=depth, norm=norm), 10)
+    params = jax.eval_shape(lambda: initial(module, (32, 32, 3)))
+    assert size(params) == parameters
+    assert (
+        sum("kernel" in jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)) == depth
+    )
+    # The first convolution, 2n in each stage, and the dense layer; two numbers of a norm behind each convolution.
+    n = (depth - 2) // 6
+    convolutions = 27 * 16 + 9 * (2 * n * 16**2 + 16 * 32 + (2 * n - 1) * 32**2 + 32 * 64 + (2 * n - 1) * 64**2)
+    assert parameters == convolutions + 2 * (16 + 2 * n * (16 + 32 + 64)) + 64 * 10 + 10
+
+
+@pytest.mark.parametrize("depth", [21, 25])
+def test_depth_that_a_residual_network_cannot_have_is_refused(depth: int) -> None:
+    with pytest.raises(InputError, match=rf"^--depth={depth}: must be 6n \+ 2, as 20 or 26\."):
+        build(Experiment().vary(model="resnet", depth=depth))
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (19, 33, 2)])
@@ -46,8 +97,8 @@ def test_parameter_counts(settings: dict, parameters: int) -> None:
 def test_any_input_size_and_channel_count_gives_logits(name: str, shape: tuple[int, int, int]) -> None:
     task = getattr(models.MODELS[name], "tasks", ["plain"])[0]
     module, see = build_module(Experiment().vary(model=name, task=task), 7), TASKS[task]().inputs
-    params = jax.eval_shape(lambda: module.init(jax.random.key(0), see(jnp.zeros((1, *shape))))["params"])
-    logits = jax.eval_shape(lambda p: module.apply({"params": p}, see(jnp.ones((5, *shape)))), params)
+    variables = jax.eval_shape(lambda: module.init(jax.random.key(0), see(jnp.zeros((1, *shape)))))
+    logits = jax.eval_shape(lambda variables: module.apply(variables, see(jnp.ones((5, *shape)))), variables)
     for output, classes in zip(jax.tree.leaves(logits), (7, 2), strict=False):
         assert output.shape == (5, classes)
         assert output.dtype == jnp.float32
@@ -67,6 +118,58 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters() -> None:
     assert {output.dtype for output in outputs.values()} == {jnp.dtype("bfloat16")}
     assert outputs["MaxPool_1"].shape == (2, 5, 5, 64)
     assert logits.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("name", ["lenet5", "all_convolutional", "separable", "resnet"])
+def test_published_models_compute_in_bfloat16_and_keep_float32_parameters(name: str) -> None:
+    depth = {"depth": 8} if name == "resnet" else {}
+    module = build_module(Experiment().vary(model=name, dtype="bfloat16", **depth), 10)
+    images = jnp.ones((2, *MNIST))
+    variables = jax.eval_shape(functools.partial(module.init, jax.random.key(0)), images)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    outputs = jax.eval_shape(functools.partial(summary.layer_outputs, module), variables, images)
+    convolutions = [output.dtype for layer, output in outputs.items() if "Dropout" not in layer]
+    assert {*convolutions} == {jnp.dtype("bfloat16")}
+    assert jax.eval_shape(module.apply, variables, images).dtype == jnp.float32
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    first_quick(
+        [
+            ("separable", {"widths": (4, 6)}),
+            ("lenet5", {}),
+            ("all_convolutional", {"widths": (4, 6)}),
+            ("resnet", {"depth": 8}),
+            ("resnet", {"depth": 8, "norm": "group"}),
+        ]
+    ),
+)
+def test_gradients_of_several_seeds_together_are_those_of_each_alone(name: str, settings: dict) -> None:
+    module = build_module(Experiment().vary(model=name, **settings), 10)
+    images = jax.random.uniform(jax.random.key(1), (3, 16, 16, 1))
+    train = summary.train_argument(module, is_training=True)
+
+    def gradients(seed: jax.Array) -> dict:
+        variables = dict(module.init(jax.random.key(seed), images))
+        params = variables.pop("params")
+
+        def loss(params: dict) -> jax.Array:
+            rngs = {"dropout": jax.random.key(seed)}
+            logits, _ = module.apply({"params": params, **variables}, images, rngs=rngs, mutable=True, **train)
+            return jnp.sum(jnp.square(logits))
+
+        with stock_layers():
+            return jax.grad(loss)(params)
+
+    together, alone = (compilation.jit(f, runs_once=True) for f in (jax.vmap(gradients), gradients))
+    found = together(jnp.arange(2))
+    for seed in range(2):
+        jax.tree.map(
+            functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-3),
+            jax.tree.map(lambda leaf, seed=seed: leaf[seed], found),
+            alone(seed),
+        )
 
 
 def test_kernels_start_glorot_uniform_and_biases_zero() -> None:

@@ -62,6 +62,29 @@ def test_computed_fields_are_the_measured_ones(settings: dict, shape: tuple[int,
     assert agree(build_module(Experiment().vary(settings), 10), images(*shape))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "shape"),
+    [
+        ({"model": "separable", "widths": (3, 4)}, (12, 13, 1)),
+        ({"model": "all_convolutional", "widths": (3, 4)}, (13, 12, 1)),
+        ({"model": "lenet5"}, (24, 20, 1)),
+        ({"model": "resnet", "depth": 8}, (12, 13, 2)),
+    ],
+)
+def test_computed_fields_of_published_models_are_the_measured_ones(settings: dict, shape: tuple[int, ...]) -> None:
+    assert agree(build_module(Experiment().vary(settings), 10), images(*shape))
+
+
+def test_residual_network_sees_what_its_strides_and_windows_say() -> None:
+    fields = computed(build_module(Experiment().vary(model="resnet", depth=8), 10), images(32, 32, 3))
+    # 3 pixels, and 2 more at each convolution, times the strides before it.
+    assert fields["ResidualBlock_0/Conv_1"].size == (7, 7)
+    assert fields["ResidualBlock_1/Conv_1"].size == (7 + 2 + 4, 7 + 2 + 4)
+    assert fields["ResidualBlock_2/Conv_1"].size == (13 + 4 + 8, 13 + 4 + 8)
+    assert fields["ResidualBlock_2/Conv_1"].jump == (4, 4)
+
+
 def test_rows_that_pooling_drops_are_seen_by_nothing() -> None:
     fields = computed(build_module(Experiment(), 10), images(28, 28, 1))
     assert fields["Dense_0"].size == (26, 26)  # 11 x 11 is pooled to 5 x 5, and the last row of the image is lost

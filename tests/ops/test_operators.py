@@ -28,9 +28,11 @@ def ranks_must_be_spelled_out():
         yield
 
 
-def stock_convolution(images, kernel, *, stride=1, padding="VALID"):
+def stock_convolution(images, kernel, *, stride=1, padding="VALID", groups=1):
     layout = ("NHWC", "HWIO", "NHWC")
-    return lax.conv_general_dilated(images, kernel, (stride, stride), padding, dimension_numbers=layout)
+    return lax.conv_general_dilated(
+        images, kernel, (stride, stride), padding, dimension_numbers=layout, feature_group_count=groups
+    )
 
 
 def stock_max_pool(images, *, window=2):
@@ -51,8 +53,11 @@ def tied(seed, shape, dtype="float32"):
     return jnp.asarray(np.random.default_rng(seed).integers(-1, 2, shape), dtype)
 
 
-def value_and_gradients(operator, *operands, options=None):
-    """The operator's output and, for one random output gradient, the gradients for all operands."""
+def value_and_gradients(operator, *operands, options=QUICKLY):
+    """The operator's output and, for one random output gradient, the gradients for all operands.
+
+    options: of the compiler; None for what LLVM makes of the program too.
+    """
 
     @partial(jax.jit, compiler_options=options)
     def run(operands, gradient):
@@ -93,19 +98,46 @@ def test_convolution_and_its_gradients_equal_stock(shape, dtype):
 
     assert_close(
         value_and_gradients(partial(convolution, **options), *operands),
+        value_and_gradients(partial(stock_convolution, **options), *operands),
+    )
+
+
+@few
+@given(
+    st.sampled_from([(6, 6, 6), (6, 3, 6), (6, 2, 4), (4, 4, 8)]),
+    st.sampled_from((1, 2, 3, 5)),
+    st.integers(1, 3),
+    st.sampled_from(("VALID", "SAME", ((0, 2), (1, 0)))),
+    st.sampled_from(DTYPES),
+)
+def test_convolution_in_groups_and_its_gradients_equal_stock(channels, size, stride, padding, dtype):
+    of_images, groups, features = channels
+    operands = normal(0, (3, 7, 6, of_images), dtype), normal(1, (size, size, of_images // groups, features), dtype)
+    options = {"stride": stride, "padding": padding, "groups": groups}
+
+    assert_close(
+        value_and_gradients(partial(convolution, **options), *operands, options=QUICKLY),
         value_and_gradients(partial(stock_convolution, **options), *operands, options=QUICKLY),
     )
+
+
+@pytest.mark.parametrize(("kernel", "groups"), [((3, 3, 2, 4), 1), ((3, 3, 4, 4), 2), ((3, 3, 2, 3), 2)])
+def test_kernel_that_is_not_for_these_groups_is_refused(kernel, groups):
+    with pytest.raises(ValueError, match="is not one for"):
+        convolution(normal(0, (1, 5, 5, 4)), normal(1, kernel), groups=groups)
 
 
 # One shape for each form that the CPU may choose, at the lecture's sizes and where these do not divide evenly.
 SHAPES = {
     "one channel": ((8, 28, 28, 1), (3, 3, 1, 32)),
+    "few channels to many": ((2, 12, 11, 3), (3, 3, 3, 80)),
     "few products": ((3, 5, 5, 64), (3, 3, 64, 128)),
     "even tiles": ((8, 13, 13, 32), (3, 3, 32, 64)),
-    "odd tiles": ((3, 12, 11, 16), (3, 3, 16, 24)),
+    "odd tiles": ((3, 12, 11, 16), (3, 3, 16, 32)),
     "many blocks": ((19, 24, 24, 64), (3, 3, 64, 128)),
     "wide kernel": ((3, 20, 20, 12), (5, 5, 12, 16)),
 }
+DEPTHWISE = (8, 14, 14, 16), (3, 3, 1, 16)
 
 
 @pytest.mark.parametrize("padding", ["VALID", "SAME"])
@@ -114,19 +146,20 @@ def test_convolution_equals_stock_in_every_form_that_the_cpu_chooses(images, ker
     operands = normal(0, images), normal(1, kernel)
 
     assert_close(
-        value_and_gradients(partial(convolution, padding=padding), *operands),
-        value_and_gradients(partial(stock_convolution, padding=padding), *operands, options=QUICKLY),
+        value_and_gradients(partial(convolution, padding=padding), *operands, options=None),
+        value_and_gradients(partial(stock_convolution, padding=padding), *operands),
     )
 
 
+@pytest.mark.parametrize("options", first_quick([QUICKLY, None]), ids=["quickly", "as LLVM makes it"])
 @pytest.mark.parametrize(("images", "kernel"), SHAPES.values(), ids=SHAPES)
-def test_convolution_with_pooling_equals_the_two_stock_operators(images, kernel):
+def test_convolution_with_pooling_equals_the_two_stock_operators(images, kernel, options):
     # Whole numbers keep the sums exact, so that ties are the same ties whatever the order of the additions.
     operands = tied(0, images), tied(1, kernel)
 
     assert_close(
-        value_and_gradients(convolution_max_pool, *operands),
-        value_and_gradients(stock_pair, *operands, options=QUICKLY),
+        value_and_gradients(convolution_max_pool, *operands, options=options),
+        value_and_gradients(stock_pair, *operands),
     )
 
 
@@ -136,7 +169,7 @@ def test_convolution_with_pooling_holds_in_bfloat16(shape):
 
     assert_close(
         value_and_gradients(convolution_max_pool, *operands),
-        value_and_gradients(stock_pair, *operands, options=QUICKLY),
+        value_and_gradients(stock_pair, *operands),
     )
 
 
@@ -151,7 +184,7 @@ def test_max_pool_and_its_gradient_equal_stock_with_ties_and_odd_sizes(shape, wi
     images = draw(0, shape, dtype)
 
     actual = value_and_gradients(partial(max_pool, window=window), images)
-    expected = value_and_gradients(partial(stock_max_pool, window=window), images, options=QUICKLY)
+    expected = value_and_gradients(partial(stock_max_pool, window=window), images)
 
     for left, right in zip(actual, expected, strict=True):
         np.testing.assert_array_equal(np.asarray(left, np.float32), np.asarray(right, np.float32))
@@ -171,7 +204,7 @@ def test_nan_reaches_the_output_of_max_pool_and_keeps_its_windows_gradient(place
     assert float(jax.grad(lambda images: max_pool(images)[0, 0, 0, 0])(images).sum()) == 1.0
 
 
-@pytest.mark.parametrize("channels", [(1, 5), pytest.param((16, 16), marks=pytest.mark.slow)], ids=["patches", "tiles"])
+@pytest.mark.parametrize("channels", [(1, 5), pytest.param((16, 32), marks=pytest.mark.slow)], ids=["patches", "tiles"])
 @pytest.mark.parametrize("axes", [(0, None), (None, 0)], ids=["images", "kernels"])
 def test_operators_hold_under_vmap(axes, channels):
     def both(images, kernel):
@@ -187,8 +220,8 @@ def test_operators_hold_under_vmap(axes, channels):
     ]
 
     assert_close(
-        value_and_gradients(jax.vmap(both, axes), *operands, options=QUICKLY),
-        value_and_gradients(jax.vmap(stock, axes), *operands, options=QUICKLY),
+        value_and_gradients(jax.vmap(both, axes), *operands),
+        value_and_gradients(jax.vmap(stock, axes), *operands),
     )
 
 
@@ -280,6 +313,31 @@ def test_a_batch_that_is_split_over_devices_is_never_gathered():
     text = parted.as_text()
     assert "all-reduce" in text
     assert not any(word in text for word in ("all-gather", "all-to-all", "collective-permute")), text
+
+
+def test_depthwise_convolution_and_its_gradients_hold_under_vmap_over_kernels():
+    images, kernel = DEPTHWISE
+    operands = normal(0, images), normal(1, (3, *kernel))
+    ours, stock = (
+        jax.vmap(partial(operator, padding="SAME", groups=images[-1]), (None, 0))
+        for operator in (convolution, stock_convolution)
+    )
+
+    assert_close(
+        value_and_gradients(ours, *operands, options=QUICKLY), value_and_gradients(stock, *operands, options=QUICKLY)
+    )
+
+
+def test_depthwise_convolution_on_cpu_is_no_convolution_of_xla():
+    """XLA computes it, and its gradients, with a scalar loop."""
+    images, kernel = DEPTHWISE
+
+    def loss(images, kernel):
+        return jnp.sum(jnp.square(convolution(images, kernel, padding="SAME", groups=images.shape[-1])))
+
+    lowered = jax.jit(jax.grad(loss, (0, 1))).lower(normal(0, images), normal(1, kernel))
+
+    assert "convolution(" not in lowered.compile(NO_YNN).as_text()
 
 
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])

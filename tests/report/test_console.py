@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+import run
 from cnn_jax.report.console import Console, fits
 from cnn_jax.report.tables import Table
 from tests.conftest import first_quick
@@ -75,9 +76,9 @@ def test_progress_is_one_line_of_the_terminal_that_disappears(columns: int) -> N
     assert [line for line in drawn if "is done" in line] == [f"epoch {epoch} is done" for epoch in (1, 2, 3)]
 
 
-def test_progress_does_nothing_without_a_terminal() -> None:
-    finished = subprocess.run([sys.executable, "-c", PROGRESS], capture_output=True, text=True, timeout=60)
-    assert (finished.stdout, finished.stderr) == ("".join(f"epoch {epoch} is done\n" for epoch in (1, 2, 3)), "")
+def test_progress_does_nothing_without_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    exec(PROGRESS, {})
+    assert capfd.readouterr() == ("".join(f"epoch {epoch} is done\n" for epoch in (1, 2, 3)), "")
 
 
 @pytest.mark.parametrize("columns", [30, 80, 200])
@@ -108,7 +109,10 @@ def test_table_fits_into_as_many_columns_as_it_takes(row: list[str], capsys: pyt
 
 @pytest.mark.parametrize(
     ("variables", "unwanted"),
-    [({"NO_COLOR": "1"}, r"\x1b\[[0-9;]*m"), ({"TERM": "dumb"}, r"\x1b| left"), ({"TERM": "unknown"}, r"\x1b| left")],
+    [
+        ({"NO_COLOR": "1"}, r"\x1b\[[0-9;]*m"),
+        *first_quick(({"TERM": terminal}, r"\x1b| left") for terminal in ("dumb", "unknown")),
+    ],
     ids=str,
 )
 def test_terminal_without_colours_gets_none_and_one_that_moves_no_cursor_gets_no_bar(
@@ -122,9 +126,10 @@ def test_terminal_without_colours_gets_none_and_one_that_moves_no_cursor_gets_no
     assert not re.search(unwanted, written)
 
 
-def test_help_and_list_fit_into_80_columns_with_whole_words() -> None:
+def test_help_and_list_fit_into_80_columns_with_whole_words(capsys: pytest.CaptureFixture[str]) -> None:
     for flag in ("--help", "--list"):
-        plain = subprocess.run([sys.executable, "run.py", flag], capture_output=True, text=True, timeout=60).stdout
+        run.main([flag])
+        plain = capsys.readouterr().out
         shown = on_terminal(f"import run; run.main([{flag!r}])", 80)
         assert max(map(len, shown.splitlines())) <= 80
         assert shown.split() == plain.split()

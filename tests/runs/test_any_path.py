@@ -20,14 +20,16 @@ from cnn_jax.report.console import Console
 from cnn_jax.runs import checkpoint
 from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.finished import experiment_of
+from tests.conftest import first_quick
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 SHORT = ("--experiment=logistic", "--dataset=x_and_o", "--train_examples=300")
-NAMES = [
-    *("a[1]", "[a-z]{b}!c", "back\\slash", "st*r?", "new\nline\x1b[31m", "co:lon", "per%20cent#&", "=,;'\"`$(x)"),
-    *("привет 世界", os.fsdecode(b"\xff\xfe"), " a ", "-x", "~", "x" * 255),
-]
+PRINTED = (
+    *("-x", "~", " a ", "a[1]", "[a-z]{b}!c", "back\\slash", "st*r?", "new\nline\x1b[31m", "co:lon", "per%20cent#&"),
+    *("=,;'\"`$(x)", "привет 世界"),
+)
+NAMES = [*first_quick(["".join(PRINTED), *PRINTED]), os.fsdecode(b"\xff\xfe"), "x" * 255]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -65,6 +65,7 @@ def test_disk_that_fills_up_while_saving_keeps_the_last_good_checkpoint(run_py: 
     assert "resumes from step 10," in again.stdout
 
 
+@pytest.mark.slow
 def test_disk_that_is_full_while_writing_rows_ends_the_run(on_full_disk: Run) -> None:
     full = on_full_disk(*SHORT, "--epochs=40", "--checkpoint_every=1h", largest_file=2 * 1024)
     assert full.returncode == 4, full.stderr

@@ -189,6 +189,7 @@ def test_other_classes_need_a_new_last_layer(pretrained: Path, run_py: Run, tmp_
     assert "frozen parameters" in again.stdout
 
 
+@pytest.mark.slow
 def test_letters_start_from_digits(run_py: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On archives in EMNIST's format, of which the digits have ten classes and the letters 26."""
     made = {split: archives.make("emnist", tmp_path / split, split=split).source for split in ("digits", "letters")}

@@ -20,6 +20,7 @@ TRAINING_BEGINS = "compiled in"  # a run prints a line with these words, and the
 SHRUNK = {
     "rgb200": ("--widths=4,8,8", "--train_examples=100", "--batch_size=8", "--epochs=3"),
     "x_and_o": ("--train_examples=5000", "--epochs=3"),
+    "resnet": ("--depth=8", "--train_examples=1280", "--epochs=3"),
 }
 
 
@@ -78,3 +79,13 @@ def test_run_killed_20_times_at_random_moments_comes_to_the_same_bits(
 ) -> None:
     shrunk = SHRUNK.get(name, ("--train_examples=6400", "--epochs=3"))
     require_same_bits_after_kills(Program((f"--experiment={name}", *shrunk), command_environment, tmp_path), tmp_path)
+
+
+@pytest.mark.long
+def test_run_that_keeps_its_best_epoch_comes_to_the_same_bits_after_20_kills(
+    command_environment: dict[str, str], tmp_path: Path
+) -> None:
+    best = ("--keep=best", "--monitor=loss", "--patience=4", "--validation_examples=500", "--keep_checkpoints=1")
+    shrunk = ("--train_examples=1280", "--epochs=30", "--optimizer=adam", "--learning_rate=0.01")
+    flags = ("--experiment=lecture_cnn", *best, *shrunk)
+    require_same_bits_after_kills(Program(flags, command_environment, tmp_path), tmp_path)

@@ -44,7 +44,8 @@ def test_pipeline_is_cut_anywhere_and_reaches_the_same_bits(augment: tuple[str, 
 @pytest.mark.slow
 @pytest.mark.devices(4)
 def test_devices_share_an_augmented_batch() -> None:
-    alone, shared = trained(training(EVERY)), trained(training(EVERY, devices=4))
+    unmixed = tuple(name for name in EVERY if name != "mixup")  # a mixture sees how far a batch is filled up
+    alone, shared = trained(training(unmixed)), trained(training(unmixed, devices=4))
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, atol=1e-4), alone, shared)
 
 

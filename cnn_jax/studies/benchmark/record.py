@@ -22,7 +22,10 @@ LARGEST_FILE = 1 << 22  # bytes; a record has about 10,000
 Case = tuple[Any, ...]
 _CASE = ("what", "dtype", "batch_size")  # what two measurements must have in common to be compared
 # A baseline may differ in these fields: a benchmark sets the first three itself, the others do not change the speed.
-_MAY_DIFFER = {"batch_size", "dtype", "matmul_precision", "seed", "dataset.seed", "epochs", "experiment"}
+_MAY_DIFFER = {
+    *("batch_size", "dtype", "matmul_precision", "seed", "dataset.seed", "epochs", "experiment"),
+    *("keep", "monitor", "patience"),
+}
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,20 @@ from typing import Any
 import numpy as np
 
 from cnn_jax import compilation
-from cnn_jax.config import run_name, short_name
+from cnn_jax.config import Config, run_name, short_name
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.files import numbered, require_free, write_files
 from cnn_jax.models import summary
 from cnn_jax.report.console import Console
+from cnn_jax.report.format import counted
 from cnn_jax.runs.comparable import require_comparable, trained_seeds
 from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.finished import experiment_of, finished_seeds
 from cnn_jax.runs.options import RUNS, RunOptions
 from cnn_jax.runs.result import Result
+from cnn_jax.runs.seeds import seed_range
+from cnn_jax.runs.seeds_directory import SeedsDirectory
 from cnn_jax.runs.session import load_dataset
 from cnn_jax.studies.compare.numbers import NUMBERS, Variant, comparison_record, variant_names
 from cnn_jax.studies.compare.page import console_tables, images_shown, remarks, render_page, sentences, timing_note
@@ -59,26 +62,73 @@ def run(
     """
     if options.workdir:
         require_free(options.workdir, "compare.json", overwrite=options.overwrite)
+    _require_one_kind(experiments, runs, experiment)
+    return compare(_trained(experiments, options) if experiments else _finished(runs, experiment, options), options)
+
+
+def commands(
+    experiments: Sequence[Experiment],
+    options: RunOptions,
+    *,
+    runs: Sequence[Path] = (),
+    experiment: Experiment | None = None,
+) -> list[dict[str, Any]]:
+    """The flags that a command for each unfinished seed has instead of those given; writes nothing.
+
+    Each command trains one seed, in the folder where `run` looks for it. Notes how many are finished. The arguments are
+    those of `run`. Raises InputError.
+    """
+    _require_one_kind(experiments, runs, experiment)
+    if runs:
+        raise InputError("--print_commands: finished runs need no command. Name experiments with --experiments.")
+    if options.seed_strategy == "vmap":
+        raise InputError("--print_commands: each command trains one seed. Leave out --seed_strategy=vmap.")
+    compilation.start(persistent_cache=False)
+    _require_experiments(experiments)
+    return [changes for one in experiments for changes in _commands_of(one, _of_model(one, options))]
+
+
+def _commands_of(experiment: Experiment, options: RunOptions) -> list[dict[str, Any]]:
+    """The same of one experiment. options: of its seeds."""
+    seeds, directory, config = seed_range(experiment.config, options), SeedsDirectory(options.folder), experiment.config
+    known = directory.completed(experiment, seeds)
+    Console().note(f"{directory.path}: {len(known):,} of {counted(len(seeds), 'seed')} finished")
+    changes = {"mode": "train", **dict.fromkeys(("experiments", "seeds", "seed_strategy", "overwrite"))}
+    changes["experiment"] = experiment.code.path if experiment.code else config.experiment
+    if config.dataset.name == Config.dataset.name and "dataset" not in options.changed:
+        changes["dataset"] = config.dataset.name  # else training would turn to glyphs where it is out of reach
+    folders = {seed: directory.run(seed).path.absolute() for seed in seeds if seed not in known}
+    return [changes | {"seed": seed, "workdir": folder} for seed, folder in folders.items()]
+
+
+def _require_one_kind(experiments: Sequence[Experiment], runs: Sequence[Path], experiment: Experiment | None) -> None:
+    """Raises InputError when both experiments and finished runs are named."""
     if experiments and runs:
         raise InputError("--mode=compare: name experiments to train, or finished runs, not both.")
     if experiments and experiment:
         raise InputError("--experiment: can only be used with --runs, for their parts, not with --experiments.")
-    return compare(_trained(experiments, options) if experiments else _finished(runs, experiment, options), options)
+
+
+def _require_experiments(experiments: Sequence[Experiment]) -> None:
+    """Raises InputError when these experiments cannot be trained to be compared."""
+    if len(experiments) < 2:
+        raise InputError("--mode=compare: name two experiments or more with --experiments=NAME,NAME.")
+    require_comparable(experiments)
+
+
+def _of_model(experiment: Experiment, options: RunOptions) -> RunOptions:
+    """The options for the seeds of one experiment."""
+    folder = RUNS / run_name(experiment.config, options.changed, many_seeds=True)
+    seeds = SEEDS if options.seeds is None else options.seeds
+    return dataclasses.replace(options, workdir=folder, seeds=seeds, overwrite=False)
 
 
 def _trained(experiments: Sequence[Experiment], options: RunOptions) -> list[Model]:
     """The experiments with their runs, which are trained. Raises InputError when they cannot be compared."""
-    if len(experiments) < 2:
-        raise InputError("--mode=compare: name two experiments or more with --experiments=NAME,NAME.")
     compilation.start(persistent_cache=options.compilation_cache)
-    require_comparable(experiments)
-    console, seeds = Console(progress=options.progress), SEEDS if options.seeds is None else options.seeds
-    models = []
-    for experiment in experiments:
-        folder = RUNS / run_name(experiment.config, options.changed, many_seeds=True)
-        of_model = dataclasses.replace(options, workdir=folder, seeds=seeds, overwrite=False)
-        models.append(Model(experiment, trained_seeds(experiment, of_model, console)))
-    return models
+    _require_experiments(experiments)
+    console = Console(progress=options.progress)
+    return [Model(one, trained_seeds(one, _of_model(one, options), console)) for one in experiments]
 
 
 def _finished(folders: Sequence[Path], experiment: Experiment | None, options: RunOptions) -> list[Model]:

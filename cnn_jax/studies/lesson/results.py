@@ -38,7 +38,10 @@ _CRITICAL_Z = 1.96  # the two-sided 5 % point of the normal distribution
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run. rows: the metrics of each epoch. logits, labels: of the test images, [N, classes] and [N]."""
+    """A finished run. rows: the metrics of each epoch. logits, labels: of the test images, [N, classes] and [N].
+
+    best_epoch: the one whose parameters were scored; None means the last.
+    """
 
     name: str
     rows: Sequence[Mapping[str, float]]
@@ -47,6 +50,7 @@ class Run:
     parameters: int
     logits: np.ndarray
     labels: np.ndarray
+    best_epoch: int | None = None
 
 
 def compute(runs: Sequence[Run], images: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
@@ -71,6 +75,7 @@ def _facts(run: Run, images: np.ndarray, classes: int) -> dict[str, Any]:
     return {
         "name": run.name,
         "rows": run.rows,
+        "scored_epoch": run.best_epoch or len(run.rows),
         "test_loss": run.test_loss,
         "test_accuracy": run.test_accuracy,
         "parameters": run.parameters,
@@ -161,7 +166,7 @@ def _curves(runs: Sequence[Record]) -> Figure:
     return Figure(
         figures.compose(f"Training curves. {accuracies}.", paint, size=(9.0, 4.2)),
         "Mean loss and accuracy. Filled points: training images, during each epoch. Large open points: test images, "
-        "after the last epoch.",
+        "after the epoch whose parameters were scored.",
     )
 
 
@@ -171,8 +176,8 @@ def _curve(axes: Axes, run: Record, metric: str, scale: float, index: int) -> No
     epochs = [row["epoch"] for row in run["rows"]]
     values = [scale * row[f"train_{metric}"] for row in run["rows"]]
     axes.plot(epochs, values, markersize=5, label=f"{run['name']}: training images", **style)
-    test = [scale * run[f"test_{metric}"]]
-    axes.plot(epochs[-1:], test, markersize=10, fillstyle="none", linestyle="none", label="test images", **style)
+    test = [run["scored_epoch"]], [scale * run[f"test_{metric}"]]
+    axes.plot(*test, markersize=10, fillstyle="none", linestyle="none", label="test images", **style)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 

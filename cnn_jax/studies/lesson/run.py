@@ -110,7 +110,7 @@ def _finished_run(directory: RunDirectory, name: str, dataset: Dataset) -> Run:
     if not np.array_equal(labels, dataset.test.labels):
         raise InputError(f"--runs={directory.path}: was scored on other test images than {dataset.spec.name} has now.")
     rows = directory.rows()
-    return Run(name, rows, *result.main, result.parameters, logits, labels)
+    return Run(name, rows, *result.main, result.parameters, logits, labels, result.best_epoch)
 
 
 def _write(folder: Path, records: Mapping[str, Any], page: str) -> None:

@@ -19,7 +19,7 @@ VERDICTS = ("smaller", "larger", statistics.NO_DIFFERENCE)
 class DataSizeResult:
     """A model trained on the first N training images with several seeds.
 
-    scores: float [seeds] for each of `MEASURES`, at the end of training. epochs, steps: of each seed.
+    scores: float [seeds] for each of `MEASURES`, of the parameters that a run has scored. epochs, steps: of each seed.
     """
 
     name: str

@@ -71,6 +71,11 @@ def _require_models(experiments: Sequence[Experiment], options: RunOptions) -> N
         raise InputError("--mode=overfitting: name the models with --experiments=NAME,NAME.")
     if "train_examples" in options.changed:
         raise InputError("--train_examples: --mode=overfitting varies it. Give the numbers of images with --sizes=N,N.")
+    for config in (experiment.config for experiment in experiments):
+        if config.patience is not None:
+            raise InputError(
+                f"--patience={config.patience}: --mode=overfitting compares runs of fixed lengths. Use --patience=none."
+            )
     require_comparable(experiments)
 
 

@@ -73,8 +73,14 @@ def _winner_sentence(record: Record) -> str:
         f"{setting_words(best['settings'])}, with an accuracy of {percent(accuracy['mean'])} on "
         f"{counted(search['validation_examples'], 'held-out training image')} ({shown}n = {accuracy['n']})."
     )
-    bias = " The best of many tries looks better than it is, so it is trained again." if number > 1 else ""
+    is_best_of_many = number > 1 or record["base"]["keep"] == "best"
+    bias = " The best of many tries looks better than it is, so it is trained again." if is_best_of_many else ""
     return f"{sentence}{bias} The test images were not used to choose it."
+
+
+def _chooses_epochs(record: Record) -> bool:
+    """Whether held-out images choose the epochs of every run."""
+    return record["base"]["keep"] == "best" or record["base"]["patience"] is not None
 
 
 def _edge_sentence(name: str, best: Record) -> str:
@@ -92,6 +98,8 @@ def _test_sentence(record: Record) -> str:
     kind = "95 % CI" if accuracy["interval"] else "no interval"
     examples = (record["base"] | record["winner"]["settings"])["train_examples"]
     images = "all training images" if examples is None else f"the first {examples:,} training images"
+    if examples is None and _chooses_epochs(record):
+        images = "the training images that are not held out"
     diverged = [str(seed["seed"]) for seed in found["seeds"] if seed["status"] == "diverged"]
     return (
         f"The winner was trained again on {images} with seeds {seeds}, which no trial had used, and each of these runs "

@@ -32,6 +32,7 @@ _NOT_SWEPT: Mapping[str, str] = {
     "experiment": "all settings start from it; --mode=compare compares experiments",
     "init_hash": "all settings start from the same parameters, those of --init_from",
     **dict.fromkeys(("dataset", "task", "validation_examples"), _OTHER_IMAGES),
+    **dict.fromkeys(("keep", "monitor", "patience"), "it chooses epochs by the images that score the settings"),
 }
 
 

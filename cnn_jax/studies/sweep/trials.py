@@ -1,7 +1,7 @@
 """The trials of a sweep: each setting with each seed, trained and scored on held-out images.
 
-They run in one process or in several. Test images are never used. Trials that differ only in learning rate and seed
-share their compiled functions.
+They run in one process or in several, which may be on several machines. Each claims a trial before it runs it. Test
+images are never used. Trials that differ only in learning rate and seed share their compiled functions.
 """
 
 import dataclasses
@@ -10,7 +10,8 @@ import itertools
 import math
 import multiprocessing
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection
 from typing import Any
@@ -23,18 +24,23 @@ from cnn_jax.experiment import Experiment, build
 from cnn_jax.output import lasting_output
 from cnn_jax.report.console import Console
 from cnn_jax.report.format import duration, loss, percent
-from cnn_jax.runs import signals
+from cnn_jax.runs import selection, signals
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.session import load_dataset
 from cnn_jax.runs.signals import SignalFlags
+from cnn_jax.studies.sweep.claims import Claim
 from cnn_jax.studies.sweep.directory import NUMBERS, Row, SweepDirectory
 from cnn_jax.studies.sweep.space import Setting, setting_words
 from cnn_jax.training.compiled import Inference, Training, compile_inference, compile_training
-from cnn_jax.training.loop import Progress, diverged, train
+from cnn_jax.training.loop import Progress, diverged
 from cnn_jax.training.mesh import make_mesh
 
 _POLL_SECONDS = 0.5  # between two checks for signals; about as long as a chunk of steps
 _SHUTDOWN_SECONDS = 30.0  # for a process to end by itself: it may be compiling
+_LOOKS = 4  # at the claims of others, within the time after which they are taken over
+_LONGEST_PAUSE = 5.0  # seconds between two looks
+
+Functions = Callable[[Config], tuple[Training, Inference]]
 
 
 @dataclass(frozen=True)
@@ -48,13 +54,17 @@ class Trial:
 
 @dataclass(frozen=True)
 class Workload:
-    """The trials of an experiment that processes are to run. total: those of the sweep, including finished ones."""
+    """The trials of an experiment that processes are to run. total: those of the sweep, including finished ones.
+
+    claim_timeout: seconds without a sign of life after which the trial of another process is free.
+    """
 
     experiment: Experiment
     trials: Sequence[Trial]
     total: int
     directory: SweepDirectory
     options: RunOptions
+    claim_timeout: float
 
 
 def all_trials(base: Experiment, settings: Sequence[Setting], seeds: int) -> list[Trial]:
@@ -78,31 +88,70 @@ def compiled_config(experiment: Experiment) -> Config:
 
 
 def run_trials(workload: Workload, dataset: Dataset, jobs: int, console: Console) -> None:
-    """Runs the trials, in `jobs` processes, and appends a row for each to `sweep.jsonl`.
+    """Runs the trials, in `jobs` processes, and stores a row for each in the directory.
 
-    A trial that diverges is recorded too. Raises Interrupted; an unfinished trial has no row and starts again when the
-    sweep is resumed. Raises MachineError when another process dies.
+    Trials that other commands run are waited for. A trial that diverges is recorded too. Raises Interrupted; an
+    unfinished trial has no row and starts again when the sweep is resumed. Raises MachineError when another process
+    dies.
     """
     jobs = min(jobs, len(workload.trials))
     with signals.deferred() as flags, compilation.memory_errors_named():
         if jobs > 1:
             _run_in_processes(workload, jobs, flags)
-        else:
-            _work(workload, workload.trials, dataset, console, flags.raise_if_ending)
+        functions, is_said = _functions(workload, dataset), False
+        while claims := _run_free(workload, functions, console, flags.raise_if_ending):
+            if not is_said:
+                console.line(_waiting(claims))
+            is_said = True
+            _pause(min(workload.claim_timeout / _LOOKS, _LONGEST_PAUSE), flags)
 
 
-def _work(
-    workload: Workload, trials: Iterable[Trial], dataset: Dataset, console: Console, check: Callable[[], None]
-) -> None:
-    """Runs these trials of the workload. check: called after each chunk; raises when the sweep is to end."""
-    compiled = functools.lru_cache(maxsize=1)(functools.partial(_compiled, workload.experiment, dataset))
-    for trial in trials:
+def _run_free(
+    workload: Workload, functions: Functions, console: Console, check: Callable[[], None]
+) -> list[tuple[Trial, Claim]]:
+    """Runs the trials that have no row and that no other process has claimed; gives the claims of the others.
+
+    check: called after each chunk; raises when the sweep is to end.
+    """
+    claims = []
+    for trial in workload.trials:
         check()
-        functions = compiled(compiled_config(workload.experiment.with_config(trial.config)))
-        row = {"settings": dict(trial.settings), "seed": trial.config.seed}
-        row |= _numbers(trial.config, *functions, console, check)
-        workload.directory.append(row)
-        console.line(_line(trial, row, workload.total))
+        if workload.directory.row_file(trial.config).exists():
+            continue
+        with workload.directory.claimed(trial.config, workload.claim_timeout) as claim:
+            if claim:
+                claims.append((trial, claim))
+            elif not workload.directory.row_file(trial.config).exists():  # its row may have come just before the claim
+                _run(workload, trial, functions, console, check)
+    return claims
+
+
+def _run(workload: Workload, trial: Trial, functions: Functions, console: Console, check: Callable[[], None]) -> None:
+    """Runs a trial and stores its row."""
+    training, validation = functions(compiled_config(workload.experiment.with_config(trial.config)))
+    row = {"settings": dict(trial.settings), "seed": trial.config.seed}
+    row |= _numbers(trial.config, training, validation, console, check)
+    workload.directory.write_row(trial.config, row)
+    console.line(_line(trial, row, workload.total))
+
+
+def _waiting(claims: Sequence[tuple[Trial, Claim]]) -> str:
+    """That other commands run trials, as a line of the console."""
+    trial, claim = claims[0]
+    others = f", and {len(claims) - 1} more" if len(claims) > 1 else ""
+    return f"waiting for trial {trial.number}, claimed by {claim.holder} (renewed {duration(claim.age)} ago){others}"
+
+
+def _pause(seconds: float, flags: SignalFlags) -> None:
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        flags.raise_if_ending()
+        time.sleep(min(left, _POLL_SECONDS))
+
+
+def _functions(workload: Workload, dataset: Dataset) -> Functions:
+    """The compiled functions by `compiled_config`; the last ones are kept."""
+    return functools.lru_cache(maxsize=1)(functools.partial(_compiled, workload.experiment, dataset))
 
 
 def _compiled(experiment: Experiment, dataset: Dataset, config: Config) -> tuple[Training, Inference]:
@@ -121,13 +170,16 @@ def _numbers(
     try:
         with console.bar(config.epochs, training.epoch_steps) as show:
 
-            def on_progress(progress: Progress) -> None:
+            def is_enough(progress: Progress) -> bool:
                 assert progress.train is not None, "a chunk has at least one image"
                 show(progress.step, progress.train, progress.images_per_second or 0.0)
                 check()
+                return False
 
-            last, _ = train(training, config.seed, on_progress)
-        scores = validation.score(training.settled(last.state).variables), last.train
+            each_epoch = validation if config.chooses_epochs else None  # at the end is enough, and takes less time
+            trained = selection.train(config, training, each_epoch, is_enough)
+        last, kept = trained.last, trained.kept
+        scores = validation.score(kept.state.variables), kept.train
         if scores[1] is None or not math.isfinite(scores[0].loss):
             raise diverged(last.epoch, last.step)
         main = training.learner.task.main_output
@@ -158,11 +210,9 @@ def _line(trial: Trial, row: Row, total: int) -> str:
 
 
 def _run_in_processes(workload: Workload, jobs: int, flags: SignalFlags) -> None:
-    """Runs the trials in several processes, until they are done, a signal arrives, or one of the processes dies."""
+    """Runs free trials in several processes, until none is left, a signal arrives, or one of the processes dies."""
     context = multiprocessing.get_context("spawn")
-    with signals.blocked():  # multiprocessing starts a process of its own that watches over the number
-        next_index = context.Value("q", 0)
-    arguments = (workload, next_index, compilation.settings())
+    arguments = (workload, compilation.settings())
     processes = [context.Process(target=_process, args=arguments, daemon=True) for _ in range(jobs)]
     try:
         _start(processes)
@@ -196,8 +246,8 @@ def _end(processes: Sequence[Any]) -> None:
         process.join()
 
 
-def _process(workload: Workload, next_index: Any, jax_settings: Mapping[str, Any]) -> None:
-    """The main function of each of several processes. next_index: a number that all of them share."""
+def _process(workload: Workload, jax_settings: Mapping[str, Any]) -> None:
+    """The main function of each of several processes."""
     compilation.apply_jax_config(jax_settings)
     parent = multiprocessing.parent_process()
     assert parent is not None, "another process started this one"
@@ -211,20 +261,9 @@ def _process(workload: Workload, next_index: Any, jax_settings: Mapping[str, Any
         with lasting_output(), signals.deferred() as flags, compilation.memory_errors_named():
             console = Console(progress=False)
             dataset = load_dataset(workload.experiment, workload.options, console)
-            _work(workload, _shared_out(workload.trials, next_index), dataset, console, check)
+            _run_free(workload, _functions(workload, dataset), console, check)
     except ProjectError as error:
         if error.exit_code < 128:  # an interruption needs no message
             with lasting_output():
                 print(f"{program.name()}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-
-
-def _shared_out(trials: Sequence[Trial], next_index: Any) -> Iterator[Trial]:
-    """Gives each trial to one of the processes that iterate. next_index: of the first trial that none has taken."""
-    while True:
-        with next_index.get_lock():
-            index = next_index.value
-            next_index.value += 1
-        if index >= len(trials):
-            return
-        yield trials[index]

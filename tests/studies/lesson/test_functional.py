@@ -11,6 +11,8 @@ from cnn_jax.data.dataset import Dataset
 from cnn_jax.studies.lesson import functional
 from tests.studies.lesson.sections import require_described_figures, require_documented_arrays, tables, words
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 
 @pytest.fixture(scope="module")
 def record(drawn_digits: Dataset) -> Iterator[dict[str, Any]]:

@@ -38,7 +38,9 @@ def swept(drawn_data_dir: Path, tmp_path: Path) -> Swept:
         text: str = RATES, *, base: Experiment = TINY, samples: int | None = None, jobs: int = 1, **options: Any
     ) -> dict[str, Any]:
         options = {"seeds": 2, "workdir": tmp_path / "sweep", "data_dir": drawn_data_dir, "progress": False} | options
-        return run_sweep(base, RunOptions(**options), sweep=text, samples=samples, jobs=jobs)
+        record = run_sweep(base, RunOptions(**options), sweep=text, samples=samples, jobs=jobs)
+        assert record is not None
+        return record
 
     return run
 
@@ -63,6 +65,7 @@ def test_winner_is_chosen_on_held_out_images_and_trained_again_with_other_seeds(
     assert best["validation_accuracy"]["mean"] == means[0]
     rows = [json.loads(line) for line in (tmp_path / "sweep/sweep.jsonl").read_text().splitlines()]
     assert len(rows) == 12 and not any("test" in name for row in rows for name in row)
+    assert [row["seed"] for row in rows] == [0, 1] * 6  # in the order of the trials
     config = json.loads((tmp_path / "sweep/winner/config.json").read_text())
     assert (config["seed"], config["validation_examples"]) == (2, 0)
     assert {name: config[name] for name in best["settings"]} == best["settings"]
@@ -80,6 +83,24 @@ def test_one_sixth_of_the_training_images_is_held_out_by_default(swept: Swept) -
     assert record["base"]["validation_examples"] == record["search"]["validation_examples"] == 1_000
 
 
+def test_winner_whose_best_epoch_is_kept_has_held_out_images_too(swept: Swept, tmp_path: Path) -> None:
+    record = swept("learning_rate=1e-2", base=TINY.replace(keep="best", patience=1, epochs=3, train_examples=None))
+    config = json.loads((tmp_path / "sweep/winner/config.json").read_text())
+    assert (config["seed"], config["validation_examples"]) == (2, 100)
+    assert all(seed["best_epoch"] for seed in record["winner"]["test"]["seeds"])
+    page = (tmp_path / "sweep/sweep.html").read_text()
+    assert "trained again on the training images that are not held out with seeds 2 and 3" in page
+    assert "The best of many tries looks better than it is" in page
+
+
+@pytest.mark.parametrize("text", ["keep=last,best", "monitor=loss,accuracy", "patience=1,2"])
+def test_what_chooses_epochs_by_the_held_out_images_cannot_be_swept(swept: Swept, tmp_path: Path, text: str) -> None:
+    """The best epoch is never worse than the last one on the images that choose it."""
+    with pytest.raises(InputError, match="cannot be swept: it chooses epochs by the images that score the settings"):
+        swept(text)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_more_settings_may_win_and_the_earlier_winner_stays(swept: Swept, tmp_path: Path) -> None:
     first = swept("learning_rate=1e-5", base=TINY.replace(epochs=3))
@@ -91,7 +112,7 @@ def test_more_settings_may_win_and_the_earlier_winner_stays(swept: Swept, tmp_pa
     assert [row["seeds"] for row in more["settings"]] == [[0, 1], [0, 1]]
     anew = swept("learning_rate=1e-2", base=TINY, overwrite=True)
     assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == [
-        *(".lock", "base.json", "machine.json", "sweep.html", "sweep.json", "sweep.jsonl", "winner")
+        *("base.json", "machine.json", "sweep.html", "sweep.json", "sweep.jsonl", "trials", "winner")
     ]
     assert anew["base"]["epochs"] == 1
 
@@ -153,7 +174,8 @@ def test_killed_sweep_resumes_and_gives_the_same_record(
     process.kill()
     process.wait()
     assert not (tmp_path / "killed/sweep.json").exists()
-    again, whole = run_py(*command, "--workdir=killed"), run_py(*command, "--workdir=whole")
+    resumed = (*command, "--workdir=killed", "--claim_timeout=1s")
+    again, whole = run_py(*resumed), run_py(*command, "--workdir=whole")
     assert (again.returncode, whole.returncode) == (0, 0), again.stderr + whole.stderr
     assert " already finished" in again.stdout
     assert "trial 1/6" not in again.stdout and "trial 6/6" in again.stdout

@@ -1,10 +1,11 @@
 """A trial gives the same numbers as a run of its own config, no trial runs twice, and no row is lost."""
 
+import contextlib
 import dataclasses
 import json
 import multiprocessing
 import os
-import resource
+import shutil
 import signal
 import subprocess
 import threading
@@ -20,9 +21,9 @@ from cnn_jax.data.dataset import Dataset, split_training_images
 from cnn_jax.errors import InputError, Interrupted, MachineError
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.report.console import Console
-from cnn_jax.runs import machine
+from cnn_jax.runs import machine, selection
+from cnn_jax.runs.execute import execute
 from cnn_jax.runs.options import RunOptions
-from cnn_jax.studies.sweep import trials as sweep_trials
 from cnn_jax.studies.sweep.directory import Row, SweepDirectory
 from cnn_jax.studies.sweep.space import grid, parse_dimensions
 from cnn_jax.studies.sweep.trials import Workload, all_trials, run_trials
@@ -35,6 +36,7 @@ BASE = Experiment().vary(
     experiment="tiny", model="dense", widths=(8,), train_examples=100, validation_examples=50, batch_size=20, epochs=1
 )
 RATES = "learning_rate=1e-3,1e-2"
+CLAIM_TIMEOUT = 1.0
 
 Try = Callable[..., list[Row]]
 
@@ -61,15 +63,12 @@ def tried(dataset: Dataset, drawn_data_dir: Path, tmp_path: Path) -> Try:
             SweepDirectory(tmp_path / folder),
             all_trials(base, grid(parse_dimensions(text, base)), seeds),
         )
-        with directory.locked(print):
-            directory.begin(
-                base, machine.describe([]) | {"data_fingerprint": images.fingerprint}, print, overwrite=False
-            )
-            known = directory.finished_rows(base)
-            left = [trial for trial in trials if trial.config not in known]
-            workload = Workload(base, left, len(trials), directory, RunOptions(data_dir=drawn_data_dir))
-            run_trials(workload, images, jobs, Console(progress=False))
-            known = directory.finished_rows(base)
+        directory.begin(base, machine.describe([]) | {"data_fingerprint": images.fingerprint}, print)
+        known = directory.finished_rows(base)
+        left = [trial for trial in trials if trial.config not in known]
+        workload = Workload(base, left, len(trials), directory, RunOptions(data_dir=drawn_data_dir), CLAIM_TIMEOUT)
+        run_trials(workload, images, jobs, Console(progress=False))
+        known = directory.finished_rows(base)
         return [known[trial.config] for trial in trials]
 
     return run
@@ -88,6 +87,11 @@ def without_times(rows: list[Row]) -> list[Row]:
     return [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in rows]
 
 
+def rows_in(folder: Path) -> list[Path]:
+    """The files of finished trials."""
+    return [*(folder / "trials").glob("*.json")]
+
+
 def test_trial_equals_a_run_of_its_own_config_to_the_bit(tried: Try, dataset: Dataset) -> None:
     rows = tried(RATES)
     assert [(row["settings"], row["seed"]) for row in rows] == [
@@ -102,6 +106,22 @@ def test_trial_equals_a_run_of_its_own_config_to_the_bit(tried: Try, dataset: Da
     assert (rows[3]["validation_loss"], rows[3]["validation_accuracy"]) == (validation.loss, validation.accuracy)
     assert (rows[3]["train_loss"], rows[3]["steps"], rows[3]["epochs"]) == (last.train.loss, 5, 1)
     assert len({row["validation_loss"] for row in rows}) == 4
+
+
+@pytest.mark.parametrize("changes", first_quick([{"keep": "best", "patience": 2}, {"keep": "best"}, {"patience": 1}]))
+def test_trial_reports_the_epoch_that_a_run_keeps(
+    tried: Try, dataset: Dataset, drawn_data_dir: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    base = BASE.replace(**changes, epochs=6, learning_rate=0.02)
+    [row] = tried("batch_size=20", seeds=1, base=base)
+    place = RunOptions(workdir=tmp_path / "run", data_dir=drawn_data_dir)
+    result = execute(base, place, Console(progress=False), dataset)
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    kept = rows[(result.best_epoch or result.epochs) - 1]
+    names = ("validation_loss", "validation_accuracy", "train_loss", "train_accuracy")
+    assert [row[name] for name in names] == [kept[name] for name in names]
+    assert (row["epochs"], row["steps"]) == (result.epochs, result.steps)
+    assert row["epochs"] < 6 or "patience" not in changes
 
 
 def test_learning_rates_seeds_and_epochs_share_compiled_functions(tried: Try, compilations: list[None]) -> None:
@@ -137,14 +157,16 @@ def test_more_settings_and_seeds_run_only_what_is_new(tried: Try, capsys: pytest
 def test_trial_with_an_incomplete_row_is_run_again(
     tried: Try, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Earlier versions appended all rows to one file."""
     whole = tried(RATES)
-    file = tmp_path / "sweep/sweep.jsonl"
-    file.write_text(file.read_text()[:-10])
+    rows = "".join(json.dumps(row) + "\n" for row in whole)
+    (tmp_path / "sweep/sweep.jsonl").write_text(rows[:-10])
+    shutil.rmtree(tmp_path / "sweep/trials")
     capsys.readouterr()
     again = tried(RATES)
     assert capsys.readouterr().out.count("trial ") == 1
     assert without_times(again) == without_times(whole)
-    assert len(file.read_text().splitlines()) == 4
+    assert again[:3] == whole[:3]
 
 
 @pytest.mark.parametrize(
@@ -166,12 +188,12 @@ def test_trial_with_an_incomplete_row_is_run_again(
 )
 def test_damaged_rows_are_refused(tmp_path: Path, line: str) -> None:
     directory = SweepDirectory(tmp_path)
-    directory.begin(BASE, machine.describe([]) | {"data_fingerprint": "f"}, print, overwrite=False)
+    directory.begin(BASE, machine.describe([]) | {"data_fingerprint": "f"}, print)
     numbers = ("validation_loss", "validation_accuracy", "train_loss", "train_accuracy", "seconds", "images_per_second")
     row: dict[str, Any] = {"settings": {}, "seed": 0, "status": "done", "epochs": 1, "steps": 5} | dict.fromkeys(
         numbers, 1
     )
-    directory.append(row)
+    directory.write_rows([row])
     assert directory.finished_rows(BASE) == {BASE.config: row}
     if line.startswith("CHANGED"):
         _, name, value = line.split(" ", 2)
@@ -181,34 +203,41 @@ def test_damaged_rows_are_refused(tmp_path: Path, line: str) -> None:
         stream.write(line + "\n")
     with pytest.raises(InputError, match="not the rows of a sweep"):
         directory.finished_rows(BASE)
+    (tmp_path / "sweep.jsonl").unlink()
+    (tmp_path / "trials/some.json").write_text(line)
+    with pytest.raises(InputError, match=r"some\.json: not the row of a sweep .* Delete it"):
+        directory.finished_rows(BASE)
 
 
-def test_row_that_does_not_fit_on_the_disk_is_reported_and_dropped(tmp_path: Path) -> None:
-    directory, limits = SweepDirectory(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
-    directory.begin(BASE, machine.describe([]) | {"data_fingerprint": "f"}, print, overwrite=False)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (5, limits[1]))  # a file takes five bytes, as on a disk that is full
-    try:
-        with pytest.raises(MachineError, match=r"sweep\.jsonl: cannot be written: No space left"):
-            directory.append({"seed": 0})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert (tmp_path / "sweep.jsonl").read_text() == '{"see'
-    directory.begin(BASE, machine.describe([]) | {"data_fingerprint": "f"}, print, overwrite=False)
-    assert (tmp_path / "sweep.jsonl").read_text() == ""
+def test_row_or_claim_that_does_not_fit_on_the_disk_is_reported_and_dropped(
+    tmp_path: Path, full_disk: Callable[[int], contextlib.AbstractContextManager[None]]
+) -> None:
+    directory = SweepDirectory(tmp_path)
+    directory.begin(BASE, machine.describe([]) | {"data_fingerprint": "f"}, print)
+    with full_disk(5):
+        with pytest.raises(MachineError, match=r"\.json: cannot be written: File too large"):
+            directory.write_row(BASE.config, {"seed": 0})
+        with (
+            pytest.raises(MachineError, match=r"trials: cannot be written: File too large"),
+            directory.claimed(BASE.config, CLAIM_TIMEOUT),
+        ):
+            pass
+    assert not list((tmp_path / "trials").iterdir())
 
 
 def test_signal_ends_the_sweep_with_its_rows_kept(tried: Try, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def signalled(training: Any, seed: int, on_progress: Callable) -> Any:
-        if (tmp_path / "sweep/sweep.jsonl").read_text().count("\n") == 2:
+    def signalled(*arguments: Any) -> Any:
+        if len(rows_in(tmp_path / "sweep")) == 2:
             signal.raise_signal(signal.SIGTERM)
-        return loop.train(training, seed, on_progress)
+        return train(*arguments)
 
+    train = selection.train
     with monkeypatch.context() as patch:
-        patch.setattr(sweep_trials, "train", signalled)
+        patch.setattr(selection, "train", signalled)
         with pytest.raises(Interrupted) as ended:
             tried(RATES)
     assert ended.value.exit_code == 143
-    assert (tmp_path / "sweep/sweep.jsonl").read_text().count("\n") == 2
+    assert len([*(tmp_path / "sweep/trials").iterdir()]) == len(rows_in(tmp_path / "sweep")) == 2
     assert without_times(tried(RATES)) == without_times(tried(RATES, folder="other"))
 
 
@@ -221,13 +250,12 @@ def test_several_processes_run_the_same_trials(tried: Try) -> None:
 def test_signal_ends_all_processes_without_a_traceback(
     tried: Try, tmp_path: Path, capfd: pytest.CaptureFixture[str], while_they: str
 ) -> None:
-    rows = tmp_path / "sweep/sweep.jsonl"
 
     def interrupt() -> None:
         while len(multiprocessing.active_children()) < 2:
             time.sleep(0.01)
         time.sleep(0.5)  # Python itself has started, and imports what it needs
-        while while_they == "train" and not rows.read_text():
+        while while_they == "train" and not rows_in(tmp_path / "sweep"):
             time.sleep(0.01)
         for child in multiprocessing.active_children():
             os.kill(child.pid, signal.SIGINT)  # as a terminal does
@@ -250,8 +278,7 @@ def test_terminal_that_goes_away_ends_all_processes_of_a_sweep(
     """It sends SIGHUP to all of them, also to the one that multiprocessing starts."""
     flags = ("--mode=sweep", "--experiment=x_and_o", "--train_examples=640", "--validation_examples=100", "--jobs=2")
     process = started_run(*flags, "--sweep=epochs=1,1000000", "--workdir=sweep", start_new_session=True)
-    rows = tmp_path / "sweep/sweep.jsonl"
-    while not (rows.exists() and rows.read_text()):
+    while not rows_in(tmp_path / "sweep"):
         assert process.poll() is None
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGHUP)
