@@ -67,16 +67,16 @@ HANGS = """import sys, time
 import run
 from cnn_jax.training.loop import Clock
 
-laps = []
-count_host = Clock.count_host
+chunks = []
+count_device = Clock.count_device
 
 def hang(self):
-    laps.append(1)
-    while len(laps) > 3:
+    chunks.append(1)
+    while len(chunks) > 20:
         time.sleep(1)
-    count_host(self)
+    return count_device(self)
 
-Clock.count_host = hang
+Clock.count_device = hang
 sys.exit(run.main(sys.argv[1:]))
 """
 
@@ -197,7 +197,7 @@ def test_two_processes_train_as_one(start: Start, run_py: Callable, tmp_path: Pa
 def test_two_and_four_processes_have_the_losses_of_one(
     start: Start, mnist_data_dir: Path, tmp_path: Path, model: str
 ) -> None:
-    """To 1e-5 over the first 50 steps; as many test images are named right; and again the same bits."""
+    """To 1e-5 over the first 50 steps, of a loss above 1 as a share; the same test count; and again the same bits."""
     (tmp_path / "normalized.py").write_text(NORMALIZED)
     (tmp_path / "first_steps.py").write_text(FIRST_STEPS)
 
@@ -210,7 +210,7 @@ def test_two_and_four_processes_have_the_losses_of_one(
     assert alone.shape == (STEPS,)
     for number in (2, 4):
         first, again = (losses(number, f"{folder}{number}") for folder in ("first", "again"))
-        np.testing.assert_allclose(first, alone, rtol=0, atol=1e-5)
+        np.testing.assert_array_less(np.abs(first - alone), 1e-5 * np.maximum(1, alone))
         np.testing.assert_array_equal(first, again)
         assert result(tmp_path / f"first{number}")["test_accuracy"] == result(tmp_path / "alone")["test_accuracy"]
         assert predictions(tmp_path / f"first{number}") == predictions(tmp_path / f"again{number}")
@@ -375,7 +375,8 @@ def test_second_job_on_one_port_is_sent_away(start: Start, run_process: Callable
     address = free_address()
     training = start(2, *ENDLESS, address=address)
     training.wait_for_rows()
-    assert listening(int(address.rpartition(":")[2])) == {"0100007F"}
+    loopback = "0100007F"
+    assert listening(int(address.rpartition(":")[2])) <= {loopback, f"0000000000000000FFFF0000{loopback}"}
     for index in (0, 1):
         said = refused(
             run_process, "--workdir=other", f"--coordinator={address}", "--num_processes=2", f"--process_id={index}"
