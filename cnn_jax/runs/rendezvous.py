@@ -58,15 +58,12 @@ def _received(address: Address, processes: int, machine: str, deadline: float, t
         server = stack.enter_context(_listening(address))
         while len(machines) < processes and (left := deadline - time.monotonic()) > 0:
             server.settimeout(left)
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # whoever came, it was none of ours
+            with contextlib.suppress(TimeoutError):
                 connection = stack.enter_context(server.accept()[0])
-                connection.settimeout(_LINE_SECONDS)
-                said = _line(connection)
-                if refusal := _refusal(said, processes, machines):
-                    _answer([connection], {"refused": refusal})
-                else:
-                    machines[said["process"]] = str(said["machine"])
+                if _has_joined(connection, processes, machines):
                     waiting.append(connection)
+                else:
+                    connection.close()
         if missing := [number for number in range(processes) if number not in machines]:
             text = f"{_of(missing)} did not join within {timeout:g} s"
             _answer(waiting, {"refused": text})
@@ -74,6 +71,21 @@ def _received(address: Address, processes: int, machine: str, deadline: float, t
         everyone = [machines[number] for number in range(processes)]
         _answer(waiting, {"machines": everyone})
     return everyone
+
+
+def _has_joined(connection: socket.socket, processes: int, machines: dict[int, str]) -> bool:
+    """Whether one of the processes has come, which is added to the machines. Another job's gets the reason."""
+    connection.settimeout(_LINE_SECONDS)
+    try:
+        said = _line(connection)
+        refusal, machine = _refusal(said, processes, machines), str(said["machine"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # whoever it was, it was none of ours
+        return False
+    if refusal:
+        _answer([connection], {"refused": refusal})
+    else:
+        machines[said["process"]] = machine
+    return not refusal
 
 
 def _refusal(said: dict[str, Any], processes: int, machines: dict[int, str]) -> str:
