@@ -122,7 +122,7 @@ def test_checkpoint_that_is_read_back_with_other_values_does_not_count(
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "_restored", other)
         with pytest.raises(MachineError, match="read back with other values"):
-            checkpoint._write(checkpoint._Item(tmp_path / "run/checkpoints", _state(tmp_path / "run"), {}), 6)
+            checkpoint._write(checkpoint._Item(tmp_path / "run/checkpoints", 6, _state(tmp_path / "run"), {}))
     assert not (tmp_path / "run/checkpoints/6/manifest.sha256").exists()
 
 
