@@ -255,10 +255,11 @@ class Experiment:
     def _setting_elsewhere(self, name: str, others: Iterable[str]) -> str:
         """A sentence on what an unknown name may mean; empty where nothing is near."""
         known = [*others, *FIELDS, *self.settings, *(full.rpartition(".")[2] for full in self.settings)]
+        if part := own_part(name):
+            return f" A {part} of your own may have such a setting: see --mode=new."
         near = name if self._parts_with(name) else meant(name, known)
         if near is None:
-            part = own_part(name)
-            return f" A {part} of your own may have such a setting: see --mode=new." if part else ""
+            return ""
         setting = near.rpartition(".")[2]
         if near in self.settings or (near in known and "." not in near):
             return f" Did you mean --{near}?"

@@ -15,7 +15,7 @@ _WORDS: Mapping[str, str] = {
     "average": "ema swa modelema weightaveraging",
     "model": "arch architecture net network backbone",
     "loss": "criterion lossfn lossfunction objective",
-    "augment": "aug augmentation augmentations dataaugmentation transform transforms",
+    "augment": "aug augmentation dataaugmentation transform transforms",
     "dtype": "precision amp fp16 bf16 half mixedprecision",
     "train_examples": "trainsize numtrain ntrain trainsamples maxtrainsamples numsamples subset",
     "validation_examples": "val valsize valsplit validationsplit numval valexamples validsize",
@@ -45,11 +45,14 @@ _WORDS: Mapping[str, str] = {
     "hidden hiddensize hiddensizes hiddendim units neurons width layers",
     "model.kernel_size": "k kernel kernels kernelsizes ksize filtersize",
     "model.pooling": "pool maxpool maxpooling",
+    "model.dropout": "dropoutrate keepprob dropoutprob",
+    "model.norm": "batchnorm bn normlayer groupnorm",
+    "model.depth": "numlayers nlayers",
     "optimizer.weight_decay": "wd l2",
     "optimizer.momentum": "mom",
     "loss.label_smoothing": "smoothing labelsmooth smooth",
     "loss.class_weights": "weight classweight",
-    "warmup_steps": "warmup warmupiters numwarmupsteps warmupsteps",
+    "warmup_steps": "warmup warmupiters numwarmupsteps",
     "clip_norm": "clip gradclip maxgradnorm gradientclipping gradientclipval clipgradnorm globalclipnorm",
     "clip_value": "clipgradvalue",
     "microbatches": "accumulation accumulate gradientaccumulation gradientaccumulationsteps gradaccum accumsteps",
@@ -58,7 +61,7 @@ _NAMES = {word: name for name, words in _WORDS.items() for word in words.split()
 
 # What no part of the project has, and which part of a user's own may have it.
 _OF_OWN_PARTS = {
-    "model": "dropout dropoutrate keepprob activation stride strides padding batchnorm bn depth",
+    "model": "activation stride strides padding",
 }
 
 

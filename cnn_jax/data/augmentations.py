@@ -51,20 +51,24 @@ def apply(augmentations: Iterable[Augment], key: Array, images: Array) -> Array 
 
 
 def remarks(chosen: Sequence[Part], classes: Sequence[str]) -> list[str]:
-    """What a user should know of these augmentations before training on these classes, a line each.
-
-    Digits and letters are known by their names: where each class is a single one.
-    """
-    if not all(len(name) == 1 and name.isalnum() for name in classes):
-        return []
-    found, parts = [], {part.name: part for part in chosen}
-    changed = [name for name in classes if name not in _LIKE_THEIR_MIRROR_IMAGE]
-    if "flip" in parts and changed:
-        shown = f"{', '.join(changed[:3])}{', ...' if changed[3:] else ''}"
-        found.append(f"--augment=flip: if the classes {shown} are digits or letters, a mirrored one is wrong")
-    angles = {"rotation.degrees": 1, "trivial.strength": DEGREES}
+    """What a user should know of these augmentations before training on these classes, a line each."""
+    parts = {part.name: part for part in chosen}
+    found = flip_remarks("--augment=flip", classes) if "flip" in parts else []
+    angles = {"rotation.degrees": 1, "trivial.strength": DEGREES} if _are_characters(classes) else {}
     for setting, degrees in angles.items():
         name, _, strength = setting.partition(".")
         if name in parts and parts[name][strength] * degrees > 90 and {"6", "9"} <= set(classes):
             found.append(f"--augment.{setting}={parts[name][strength]:g}: turned by more than 90 degrees, a 6 is a 9")
     return found
+
+
+def flip_remarks(flag: str, classes: Sequence[str]) -> list[str]:
+    """What a user should know who mirrors images of these classes with this flag: a line, or none."""
+    changed = [name for name in classes if name not in _LIKE_THEIR_MIRROR_IMAGE] if _are_characters(classes) else []
+    shown = f"{', '.join(changed[:3])}{', ...' if changed[3:] else ''}"
+    return [f"{flag}: if the classes {shown} are digits or letters, a mirrored one is wrong"] if changed else []
+
+
+def _are_characters(classes: Sequence[str]) -> bool:
+    """Whether these may be digits and letters, which are known by their names: each a single one."""
+    return all(len(name) == 1 and name.isalnum() for name in classes)

@@ -302,7 +302,7 @@ def require_same(run: RunDirectory, experiment: Experiment) -> None:
     changed, config = experiment.differences(run.config()), experiment.config
     if "epochs" in changed and experiment.planned_parts and all(map(_is_longer, changed, changed.values())):
         raise InputError(
-            f"--epochs={config.epochs}: this run was planned for {changed['epochs'][0]} epochs, and its "
+            f"--epochs={config.epochs}: this run was planned for {counted(changed['epochs'][0], 'epoch')}, and its "
             f"{experiment.planned_parts[0]} depends on their number. Name another --workdir, or use --overwrite to "
             "delete that run."
         )

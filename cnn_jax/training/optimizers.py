@@ -140,7 +140,7 @@ def decay_mask(names: tuple[str, ...]) -> Callable[[Any], Any] | None:
     names: of layers or parameters, as `kernel`, `Conv_0` or `Dense_0/bias`, or `all`; none of them means parameters of
     two or more axes. The function raises InputError on a name that no trained parameter has.
     """
-    if "all" in names:
+    if set(names) == {"all"}:
         return None
 
     def mask(params: Any) -> Any:
@@ -162,7 +162,8 @@ def _path(keys: Any) -> str:
 
 
 def _has_name(path: str, name: str) -> bool:
-    return f"/{name}/" in f"/{path}/"
+    """Whether a name of a layer or parameter, or `all`, means this parameter."""
+    return name == "all" or f"/{name}/" in f"/{path}/"
 
 
 # (learning rate as a function of the step, **settings) -> optimizer

@@ -40,9 +40,10 @@ ROW = (
     "parameter_norm seconds images_per_second"
 )
 RESULT = (
-    "status experiment dataset model parameters seed epochs steps train_loss train_accuracy test_loss test_accuracy "
-    "test_examples test_metrics outputs main_output compile_seconds train_seconds host_seconds saving_seconds "
-    "evaluate_seconds images_per_second device"
+    "status experiment dataset model parameters seed epochs steps train_loss train_accuracy best_epoch best_step "
+    "best_validation_loss best_validation_accuracy test_loss test_accuracy test_examples test_metrics outputs "
+    "main_output compile_seconds train_seconds host_seconds saving_seconds evaluate_seconds images_per_second "
+    "device"
 )
 
 

@@ -131,6 +131,7 @@ def test_muon_trains_a_convolutions_kernel_as_the_matrix_of_its_inputs_by_its_ou
         (("kernel",), {"Conv_0/kernel", "Dense_0/kernel"}),
         (("Conv_0", "scale"), {"Conv_0/kernel", "Conv_0/bias", "GroupNorm_0/scale"}),
         (("Dense_0/kernel", "bias"), {"Dense_0/kernel", "Conv_0/bias"}),
+        (("bias", "all"), {"Conv_0/kernel", "Conv_0/bias", "GroupNorm_0/scale", "Dense_0/kernel"}),
     ],
 )
 def test_mask_means_parameters_by_whole_names(names: tuple[str, ...], decayed: set[str]) -> None:
@@ -147,9 +148,10 @@ def test_mask_that_fits_nothing_is_refused_when_the_experiment_is_built(name: st
         "--optimizer.weight_decay_mask=kernle: no such parameter that is trained. Did you mean kernel? "
         "Known: Dense_0, Dense_0/bias, Dense_0/kernel, all, bias, kernel."
     )
-    with pytest.raises(InputError) as refusal:
-        learner(optimizer=name, weight_decay_mask=("bias", "kernle"))
-    assert str(refusal.value) == expected
+    for right in ("bias", "all"):
+        with pytest.raises(InputError) as refusal:
+            learner(optimizer=name, weight_decay_mask=(right, "kernle"))
+        assert str(refusal.value) == expected
     with pytest.raises(InputError, match="weight_decay_mask=bias: no such parameter that is trained"):
         learner(optimizer=name, weight_decay_mask=("bias",), freeze=("Dense_0/bias",))
 

@@ -118,10 +118,7 @@ def run(
     on_dataset = _common_dataset(chosen, dataset, options.dataset_dir)
     for doubt in doubts(variants, on_dataset.spec) if variants else ():
         console.note(doubt)
-    if output:
-        require_free(output, "evaluation.json", overwrite=options.overwrite, flag="output")
-    elif names:
-        output = _default_output(chosen)
+    output = _output(output, chosen, is_needed=bool(names), overwrite=options.overwrite)
     loaded = load_dataset(on_dataset, options, console)
     spec, test = loaded.spec, loaded.test
     models = _models(chosen, loaded, is_named=dataset is not None or options.dataset_dir is not None)
@@ -142,8 +139,13 @@ def run(
     return record
 
 
-def _default_output(runs: Sequence[_Run]) -> Path:
-    return numbered(RUNS, short_name("-".join(["evaluate", *(run.experiment.config.experiment for run in runs)])))
+def _output(named: Path | None, runs: Sequence[_Run], *, is_needed: bool, overwrite: bool) -> Path | None:
+    """The folder to write; None where no files are written. Raises InputError where an evaluation is in it."""
+    if named:
+        require_free(named, "evaluation.json", overwrite=overwrite, flag="output")
+        return named
+    name = short_name("-".join(["evaluate", *(run.experiment.config.experiment for run in runs)]))
+    return numbered(RUNS, name) if is_needed else None
 
 
 def _opened(workdir: Path | None, runs: Sequence[Path], given: Experiment | None, console: Console) -> list[_Run]:

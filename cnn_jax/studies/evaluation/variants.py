@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cnn_jax.data.augmentations import flip_remarks
 from cnn_jax.data.dataset import Spec
 from cnn_jax.errors import InputError, unknown_name
 from cnn_jax.studies.evaluation.corruptions import BACKGROUND, Infer
@@ -62,7 +63,7 @@ def selected_variants(wanted: Sequence[str], pixels: int | None) -> Variants | N
     return Variants((pixels or PIXELS) if "shift" in wanted else 0, "flip" in wanted) if wanted else None
 
 
-def doubts(variants: Variants, spec: Spec) -> Iterator[str]:
+def doubts(variants: Variants, spec: Spec) -> list[str]:
     """What may be wrong with these variants of a dataset's images. Raises InputError where a shift leaves nothing."""
     shortest = min(spec.image_shape[:2])
     if variants.pixels >= shortest:
@@ -70,8 +71,7 @@ def doubts(variants: Variants, spec: Spec) -> Iterator[str]:
             f"--shift_pixels={variants.pixels}: the images of {spec.name} have {shortest} rows or columns: nothing of "
             "them would be left."
         )
-    if variants.is_mirrored and all(name.isdigit() for name in spec.classes):
-        yield f"--test_augment=flip: the classes of {spec.name} have the names of digits. A mirrored digit may be none."
+    return flip_remarks("--test_augment=flip", spec.classes) if variants.is_mirrored else []
 
 
 def predicted(infer: Infer, images: np.ndarray, variants: Variants) -> tuple[np.ndarray, np.ndarray]:

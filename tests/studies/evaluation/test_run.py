@@ -115,7 +115,7 @@ def test_variants_of_the_images_are_scored_beside_the_images_which_keep_their_sc
     assert of_seed["accuracy"] == pytest.approx((probabilities.argmax(axis=-1) == test.labels).mean(), abs=2e-3)
     printed = capsys.readouterr()
     assert "dense" in printed.out and "18 variants" in printed.out
-    assert "scoring 18 variants of each image" in printed.err and "names of digits" in printed.err
+    assert "scoring 18 variants of each image" in printed.err and "a mirrored one is wrong" in printed.err
 
 
 def test_one_run_needs_no_corruptions_for_a_page(trained: Path, evaluated: Evaluate, tmp_path: Path) -> None:
