@@ -466,7 +466,7 @@ def test_auto_does_without_what_the_memory_does_not_hold(
     bytes_limit: int,
     said: str,
 ) -> None:
-    monkeypatch.setattr(running, "_chosen", lambda options: ("vmap", "as they began"))
+    monkeypatch.setattr(running, "_chosen", lambda *_: ("vmap", "as they began"))
     monkeypatch.setattr(running, "_memory_limit", lambda: bytes_limit)
     assert train(2, experiment=TINY.vary(epochs=1)).n == 2
     assert said in capsys.readouterr().out
