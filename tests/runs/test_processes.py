@@ -21,6 +21,7 @@ TINY = (
     *("--dataset=x_and_o", "--widths=4,8", "--train_examples=320", "--validation_examples=0", "--batch_size=32"),
     "--workdir=run",
 )
+LOGISTIC = ("--model=logistic",)
 STEPS = 50
 ENDLESS = (*TINY, "--epochs=1000000", "--checkpoint_every=1h")
 NORMALIZED = '''"""A network with BatchNorm."""
@@ -321,9 +322,9 @@ def test_killed_training_that_is_started_again_equals_the_uninterrupted_one_to_t
         ([[], ["--learning_rate=0.1"]], r"process 1 \(.*\) differs from process 0: --learning_rate is 0.1 instead of"),
         ([[], ["--model.widths=4,9"]], r"differs from process 0: --model.widths is \[4, 9\] instead of \["),
         ([["--experiment=a/net.py"], ["--experiment=b/net.py"]], r"differs from process 0: the experiment's code is"),
-        ([["--dataset=arrays", "--dataset_dir=a.npz"], ["--dataset=arrays", "--dataset_dir=b.npz"]], "the data's fing"),
-        (2 * [["--mesh=data:4"]], "--mesh=data:4: needs 4 devices, and there are 2"),
-        (2 * [["--batch_size=33", "--mesh=data:2"]], "2 devices cannot share a batch of 33 images evenly"),
+        ([["--dataset=arrays", *LOGISTIC, f"--dataset_dir={name}.npz"] for name in "ab"], "the data's fingerprint is"),
+        (2 * [["--mesh=data:4", *LOGISTIC]], "--mesh=data:4: needs 4 devices, and there are 2"),
+        (2 * [["--batch_size=33", "--mesh=data:2", *LOGISTIC]], "2 devices cannot share a batch of 33 images evenly"),
         (2 * [["--learning_rate=x"]], "--learning_rate=x"),
     ],
 )
