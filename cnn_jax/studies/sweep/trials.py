@@ -9,11 +9,12 @@ import functools
 import itertools
 import math
 import multiprocessing
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import connection
+from multiprocessing import connection, resource_tracker
 from typing import Any
 
 from cnn_jax import compilation, program
@@ -231,6 +232,8 @@ def _run_in_processes(workload: Workload, jobs: int, flags: SignalFlags) -> None
 
 def _start(processes: Sequence[Any]) -> None:
     """Starts processes that ignore what a terminal sends to all processes: this one ends the others."""
+    if os.name == "posix":
+        resource_tracker.ensure_running()  # if multiprocessing starts it with the first process, it unblocks SIGINT
     with signals.blocked():
         for process in processes:
             process.start()
