@@ -487,9 +487,11 @@ def _known(name: str, values: flags.FlagValues) -> flags.Flag | None:
 def _add_jax_flags(values: flags.FlagValues) -> None:
     import jax
 
-    jax.config.config_with_absl()
+    if "jax_platforms" not in flags.FLAGS:  # a command before this one, in the same process, may have added them
+        jax.config.config_with_absl()
     for name in flags.FLAGS:
         if name.startswith("jax_"):
+            flags.FLAGS[name].unparse()
             values[name] = flags.FLAGS[name]
 
 
