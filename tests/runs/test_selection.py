@@ -1,5 +1,6 @@
 """The best epoch on held-out images is kept and scored, and patience ends a run; whatever ends the process."""
 
+import dataclasses
 import json
 import shutil
 import signal
@@ -29,6 +30,7 @@ from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.result import Result
 from cnn_jax.runs.seeds import execute_seeds
 from cnn_jax.runs.selection import best_row, is_patience_over
+from cnn_jax.runs.session import Agreement
 from cnn_jax.training import loop
 from cnn_jax.training.compiled import compile_inference
 from cnn_jax.training.mesh import make_mesh
@@ -342,27 +344,20 @@ def test_signal_saves_the_best_epoch_too(
 def test_time_that_is_over_scores_the_best_epoch_so_far(
     monkeypatch: pytest.MonkeyPatch, train: Train, whole: Callable[..., Path], tmp_path: Path
 ) -> None:
+    agree, rows = executing.Session.agree, tmp_path / "run/metrics.jsonl"
+
+    def until_three_rows(session: executing.Session, **given: bool) -> Agreement:
+        is_over = rows.is_file() and rows.read_text().count("\n") == 3
+        return dataclasses.replace(agree(session, **given), is_over=is_over)
+
     with monkeypatch.context() as patch:
-        done = lambda session: bool((tmp_path / "run/metrics.jsonl").read_text().count("\n") == 3)  # noqa: E731
-        (tmp_path / "run").mkdir()
-        patch.setattr(executing.Session, "is_out_of_time", property(done))
-        patch.setattr(executing, "fit", with_rows_file(tmp_path / "run/metrics.jsonl"))
+        patch.setattr(executing.Session, "agree", until_three_rows)
         stopped = train()
     assert (stopped.status, stopped.steps, stopped.best_step) == ("stopped", 30, 20)
     whole_result = result_of(whole())
     assert stopped.test_loss == whole_result["test_loss"]
     train()
     assert_same(tmp_path / "run", whole())
-
-
-def with_rows_file(file: Path) -> Callable[..., Iterator[loop.Progress]]:
-    """Training whose file of rows is there from the first step on."""
-
-    def fit(*given: Any) -> Iterator[loop.Progress]:
-        file.touch()
-        yield from loop.fit(*given)
-
-    return fit
 
 
 def test_run_that_diverges_leaves_its_best_epoch(train: Train, tmp_path: Path) -> None:
