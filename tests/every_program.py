@@ -17,13 +17,14 @@ from flax import linen as nn
 import experiments
 from cnn_jax import compilation
 from cnn_jax.config import Config
-from cnn_jax.data.augmentations import Mixed
+from cnn_jax.data.augmentations import AUGMENTATIONS, Mixed
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.models import receptive_field, summary
 from cnn_jax.ops import blocks
 from cnn_jax.runs.in_memory import TrainedRun
 from cnn_jax.studies.benchmark import cases, layers, roofline
 from cnn_jax.studies.benchmark.cases import BenchmarkModel
+from cnn_jax.studies.summary import sheets
 from cnn_jax.training import checks
 from cnn_jax.training.compiled import compile_inference, compile_training
 from cnn_jax.training.mesh import make_mesh
@@ -140,6 +141,13 @@ def compile_own_parts(config: Config) -> None:
     TrainedRun(experiment, learner.abstract_variables, [], 0.0, 0.0, {}).predict(split.images)
 
 
+def compile_augmentations(model: BenchmarkModel) -> None:
+    """Compiles what a page of augmentations shows."""
+    keys = jax.random.split(jax.random.key(0), 2)
+    for augment in AUGMENTATIONS.values():
+        sheets._draws(augment, keys, model.train.images[:EXAMPLES])
+
+
 def main(names: list[str]) -> None:
     sites = compile_only()
     compilation.start(persistent_cache=False)
@@ -151,6 +159,7 @@ def main(names: list[str]) -> None:
             compile_model(model.variant("bfloat16", BATCH_SIZE))
             compile_views_of_layers(model)
             compile_own_parts(model.config)
+            compile_augmentations(model)
     print(json.dumps(sorted(sites)))
 
 

@@ -81,7 +81,7 @@ def mosaic(alt: str, maps: np.ndarray) -> Markup:
     return draw(alt, paint, size=(7, 7 * picture.shape[0] / picture.shape[1]))
 
 
-def sheet(alt: str, rows: np.ndarray, side: int = 96) -> Markup:
+def sheet(alt: str, rows: np.ndarray, side: int = 64) -> Markup:
     """Images in rows and columns, without titles, with a wide gap after the first column.
 
     rows: uint8 [rows, columns, H, W, C], shown as in `image`; larger ones are scaled down to at most `side`.

@@ -60,7 +60,8 @@ def test_all_are_shown_where_none_is_chosen_with_those_of_the_user(
     html = page(own=own, augmentations={"darker": darker})
     assert titles(html) == [*AUGMENTATIONS, "darker"]
     assert "<code>--augment.darker.factor=0.5</code>" in html
-    assert len(html) < 3_000_000
+    # Noise cannot be compressed. In their own size, the large images would make 17 million characters.
+    assert len(html) < (3_000_000 if own.spec.image_shape[0] < 64 else 9_000_000)
     (tmp_path / "page.html").write_text(html)
     require_sound(browser, tmp_path / "page.html")
 
