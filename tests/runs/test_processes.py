@@ -37,7 +37,7 @@ class Normalized(nn.Module):
 
     @nn.compact
     def __call__(self, images, *, train=False):
-        x = nn.BatchNorm(use_running_average=not train)(nn.Conv(8, (3, 3))(images))
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(nn.Conv(8, (3, 3))(images))
         return nn.Dense(self.classes)(nn.relu(x).mean((1, 2)))
 
 
