@@ -2,8 +2,8 @@
 
     python experiments/results/ship.py RUN [RUN ...] [--manual_dir=FOLDER] [--data_dir=FOLDER]
 
-Each RUN is the folder of a finished run; its copy has the name of its experiment. What the copy leaves out: checkpoints,
-predictions, TensorBoard's events, and the command line, which names folders of one machine.
+Each RUN is the folder of a finished run; its copy has the name of its experiment. The copy has no checkpoints, no
+predictions, no events of TensorBoard, and no command line, which names folders of one machine.
 """
 
 import argparse
@@ -20,8 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from cnn_jax import TrainedRun, data, load_run
 from cnn_jax.data.dataset import Split
-from cnn_jax.errors import ProjectError
+from cnn_jax.errors import InputError, ProjectError
 from cnn_jax.files import write_json
+from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.shipped import FOLDER, PARAMETERS, ROUNDED
 from cnn_jax.training.metrics import score
 
@@ -42,17 +43,20 @@ def ship(path: Path, test: Split) -> None:
     machine = json.loads((path / "machine.json").read_text(encoding="utf-8"))
     write_json(folder / "machine.json", {name: value for name, value in machine.items() if name != "command_line"})
     np.savez(folder / PARAMETERS, allow_pickle=False, **halves)
-    cost = _cost(run, rounded, test)
+    cost = _cost(path, rounded, test)
     write_json(folder / ROUNDED, cost)
     print(f"{folder.name}: {(folder / PARAMETERS).stat().st_size:,} bytes; test loss {run.test_loss:.6f} before,")
     print(f"{cost['test_loss']:.6f} after; test accuracy {run.test_accuracy:.4f} before, {cost['test_accuracy']:.4f}")
     print(f"after; largest change of a logit {cost['largest_logit_change']:.5f}")
 
 
-def _cost(run: TrainedRun, rounded: TrainedRun, test: Split) -> dict:
-    """What rounding costs on all test images, and the first logits before rounding."""
-    before, after = run.logits(test.images), rounded.logits(test.images)
-    scored = score(after, test.labels)
+def _cost(path: Path, rounded: TrainedRun, test: Split) -> dict:
+    """What rounding costs on all test images, and the first logits before rounding. path: of the run."""
+    before, labels = RunDirectory(path).predictions()
+    if not np.array_equal(labels, test.labels):
+        raise InputError(f"{path}: was scored on other test images than MNIST's.")
+    after = rounded.logits(test.images)
+    scored = score(after, labels)
     return {
         "dtype": "float16",
         "test_loss": scored.loss,

@@ -76,5 +76,5 @@ def test_shipped_run_scores_what_its_files_say_on_the_real_test_images(name: str
 
 
 def test_other_name_is_an_error_in_one_line() -> None:
-    with pytest.raises(InputError, match="no such shipped run. Did you mean lecture_cnn"):
+    with pytest.raises(InputError, match=r"no such shipped run\. Did you mean lecture_cnn"):
         load_shipped("lecture_cn")
