@@ -9,7 +9,7 @@ from cnn_jax.report import figures, pictures
 from cnn_jax.report.page import Block, Figure, Page, Row, Section, Table, render
 from tests.browser import Browser
 
-WIDTHS = (375, 768, 1280, 1920)
+WIDTHS = (375, 560, 768, 1280, 1920)
 PAPER = {"A4": (680, 1009), "Letter": (703, 943)}  # CSS pixels between margins of 15 mm
 
 # Says on the console which table hides columns without a hint. On paper nothing may be hidden or higher than a page.

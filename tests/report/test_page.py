@@ -46,7 +46,7 @@ def test_command_of_the_footer_is_code_too() -> None:
 @pytest.mark.parametrize(("columns", "hint"), [(4, ""), (6, "hint"), (9, "hint many")])
 def test_table_of_many_columns_says_on_a_narrow_screen_that_there_are_more(columns: int, hint: str) -> None:
     table = Table("", [str(column) for column in range(columns)], [["1"] * columns])
-    found = re.findall(r'<p class="(hint.*?)">Scroll the table sideways to see its (\d) columns', html_of(table))
+    found = re.findall(r'<p class="(hint.*?)">This table has (\d) columns: on a narrow', html_of(table))
     assert [(name.strip(), number) for name, number in found] == ([(hint, str(columns))] if hint else [])
 
 
