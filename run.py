@@ -89,7 +89,10 @@ MODES: Mapping[str, Mode] = {
     "evaluate": Mode(
         "cnn_jax.studies.evaluation.run",
         "score finished runs again (--workdir or --runs): calibration, ensembles, --corruptions, --test_augment",
-        (*_WRITES, *_DATA, "experiment", "runs", "dataset", "corruptions", "test_augment", "shift_pixels", "output"),
+        (
+            *(*_WRITES, *_DATA, "experiment", "runs", "dataset", "held_out", "output"),
+            *("corruptions", "test_augment", "shift_pixels"),
+        ),
         takes="none",
         only_prints=True,
     ),
@@ -320,6 +323,7 @@ MODE_FLAGS: Mapping[str, Flag] = {
         "folders with commas between them",
     ),
     "test_image": _integer("follow this test image through the network, ordered as in tensorflow_datasets; default 0"),
+    "held_out": _switch(False, "score the images that the runs held out from training, instead of test images"),
     "corruptions": _names("corrupt the test images in these ways, or in all; writes record and page"),
     "test_augment": _names("test-time augmentation by shift, flip or both: also average over variants of the images"),
     "shift_pixels": _integer("how far --test_augment=shift goes along rows and columns; default 1, so 9 variants"),

@@ -106,16 +106,16 @@ class Console:
         )
 
     def score(
-        self, dataset: str, loss: float, accuracy: float, examples: int, outputs: Mapping[str, tuple[float, float]] = {}
+        self, images: str, loss: float, accuracy: float, examples: int, outputs: Mapping[str, tuple[float, float]] = {}
     ) -> None:
-        """Prints a model's score on a dataset's test images.
+        """Prints a model's score on images, which are named as in `mnist test`.
 
         outputs: loss and accuracy of each output, where a model has several.
         """
         hits = f"mean of {len(outputs)} outputs" if outputs else f"{round(accuracy * examples):,} of {examples:,}"
-        self.line(f"{dataset} test loss {loss:.4f}  accuracy {percent(accuracy)} ({hits})")
+        self.line(f"{images} loss {loss:.4f}  accuracy {percent(accuracy)} ({hits})")
         for name, score in outputs.items():
-            self.score(f"  {name}", *score, examples)
+            self.score(f"  {name} test", *score, examples)
 
     def metrics(self, dataset: str, metrics: Mapping[str, float]) -> None:
         """Prints the metrics of an experiment on a dataset's test images."""
@@ -131,7 +131,7 @@ class Console:
                 f"scored epoch {result['best_epoch']} of {result['epochs']}, the best on held-out images: validation "
                 f"loss {result['best_validation_loss']:.4f}  accuracy {percent(result['best_validation_accuracy'])}"
             )
-        self.score(result["dataset"], loss, accuracy, examples, outputs)
+        self.score(f"{result['dataset']} test", loss, accuracy, examples, outputs)
         metrics = result["test_metrics"] or {}
         is_the_loss = metrics.get("cross_entropy") == loss
         self.metrics(result["dataset"], {n: v for n, v in metrics.items() if n != "cross_entropy" or not is_the_loss})
