@@ -130,12 +130,12 @@ MODES: Mapping[str, Mode] = {
     "lesson": Mode(
         "cnn_jax.studies.lesson.run",
         "the lecture as a page with live results; writes lesson.html and lesson.npz",
-        (*_WRITES, *_DATA, "experiment", "runs", "dataset", "test_image"),
+        (*_WRITES, *_DATA, "experiment", "runs", "dataset", "test_image", "images"),
         takes="none",
     ),
     "predict": Mode(
         "cnn_jax.studies.predict.run",
-        "say what your own pictures (--images) show, with a finished run (--workdir)",
+        "say what your own pictures (--images) show, with a shipped network or a finished run (--workdir)",
         ("workdir", "compilation_cache", "experiment", "images", "output"),
         takes="none",
     ),
@@ -327,7 +327,7 @@ MODE_FLAGS: Mapping[str, Flag] = {
     "corruptions": _names("corrupt the test images in these ways, or in all; writes record and page"),
     "test_augment": _names("test-time augmentation by shift, flip or both: also average over variants of the images"),
     "shift_pixels": _integer("how far --test_augment=shift goes along rows and columns; default 1, so 9 variants"),
-    "images": _path("a picture file, or a folder of them (folders in it are not searched)"),
+    "images": _path("a picture file to follow (lesson); or a folder of them, without folders in it (predict)"),
     "graph": _path("draw the model's graph into this new SVG file"),
     "augmentations": _path("show what each augmentation does to training images, in this new HTML file"),
     "batch_sizes": _integers("batch sizes to measure; default 64,256,1024"),

@@ -21,6 +21,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 INK = "#010203"  # becomes the colour of the page's text when the drawing is done
 _MANY_POWERS = 1e4  # a ratio of an axis's ends
+_BELOW = 0.5  # inches, of what stands below panels
 _WIDEST = 48  # rem; the width on a wide page of a figure that is 7 inches wide
 _STYLE: Any = {
     "figure.constrained_layout.use": True,
@@ -64,16 +65,28 @@ def as_svg_file(svg: Markup) -> str:
 
 
 def panels(
-    alt: str, paints: Sequence[Callable[[Axes], None]], *, columns: int, cell: tuple[float, float] = (1.6, 1.8)
+    alt: str,
+    paints: Sequence[Callable[[Axes], None]],
+    *,
+    columns: int,
+    cell: tuple[float, float] = (1.6, 1.8),
+    below: Callable[[Axes], None] | None = None,
 ) -> Markup:
-    """Small diagrams in rows, one for each of `paints`. cell: width and height of each, in inches."""
+    """Small diagrams in rows, one for each of `paints`. cell: width and height of each, in inches.
+
+    below: draws what belongs to all of them, such as a scale, under the last row.
+    """
     rows = -(-len(paints) // columns)
+    heights = [cell[1]] * rows + ([_BELOW] if below else [])
 
     def paint(drawing: Drawing) -> None:
+        grid = drawing.add_gridspec(len(heights), columns, height_ratios=heights)
         for index, panel in enumerate(paints):
-            panel(drawing.add_subplot(rows, columns, index + 1))
+            panel(drawing.add_subplot(grid[divmod(index, columns)]))
+        if below:
+            below(drawing.add_subplot(grid[-1, :]))
 
-    return compose(alt, paint, size=(cell[0] * columns, cell[1] * rows))
+    return compose(alt, paint, size=(cell[0] * columns, sum(heights)))
 
 
 def line_style(index: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Arrays as pictures: images pixel by pixel and heat maps, in diagrams of `figures.py` or as files."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import matplotlib
@@ -61,10 +61,29 @@ def heat_map(axes: Axes, values: np.ndarray, title: str = "", *, largest: float 
     _frame(axes, title)
 
 
-def mosaic(alt: str, maps: np.ndarray) -> Markup:
-    """Many heat maps as tiles of one picture, without numbers, about twice as wide as high. maps: float [H, W, N].
+def scale(largest: float) -> Callable[[Axes], None]:
+    """Draws the colours of heat maps from -largest to largest, with numbers at both ends and at zero."""
 
-    The darkest red or blue stands for the largest absolute value of all maps.
+    def paint(axes: Axes) -> None:
+        ends = (-largest, largest)
+        axes.imshow(np.linspace(-1, 1, 255)[None], cmap=DIVERGING, extent=(*ends, 0, 1), aspect="auto")
+        axes.set_box_aspect(0.05)
+        axes.set_xticks((-largest, 0, largest), (f"\u2212{largest:.2f}", "0", f"+{largest:.2f}"), fontsize=10)
+        axes.set_yticks([])
+        axes.spines[["top", "right"]].set_visible(True)
+
+    return paint
+
+
+def scale_alone(alt: str, largest: float) -> Markup:
+    """The colours of heat maps as a drawing of its own, as `scale` draws them."""
+    return draw(alt, scale(largest), size=(3.0, 0.5))
+
+
+def mosaic(alt: str, maps: np.ndarray) -> Markup:
+    """Many heat maps as tiles of one picture, without numbers, about twice as wide as high, above their scale.
+
+    maps: float [H, W, N]. The darkest red or blue stands for the largest absolute value of all maps.
     """
     height, width, count = maps.shape
     columns = min(count, 8 if count <= 32 else 16)
@@ -78,7 +97,7 @@ def mosaic(alt: str, maps: np.ndarray) -> Markup:
         axes.imshow(picture[:-1, :-1], cmap=DIVERGING, vmin=-largest, vmax=largest, interpolation="none")
         axes.set_axis_off()
 
-    return draw(alt, paint, size=(7, 7 * picture.shape[0] / picture.shape[1]))
+    return panels(alt, [paint], columns=1, cell=(7, 7 * picture.shape[0] / picture.shape[1]), below=scale(largest))
 
 
 def sheet(alt: str, rows: np.ndarray, side: int = 64) -> Markup:
@@ -104,14 +123,14 @@ def sheet(alt: str, rows: np.ndarray, side: int = 64) -> Markup:
 
 
 def squares(axes: Axes, pixels: np.ndarray, boxes: Sequence[tuple[str, tuple[int, int, int, int]]], title: str) -> None:
-    """Draws an image with frames around parts of it, and a legend. boxes: names and (top, left, bottom, right)."""
-    image(axes, pixels, title)
+    """Draws a pale image with frames around parts of it, and a legend. boxes: names and (top, left, bottom, right)."""
+    axes.imshow(_pale(pixels), interpolation="none")
+    _frame(axes, title)
     for index, (name, (top, left, bottom, right)) in enumerate(boxes):
-        frame = partial(Rectangle, (left - 0.5, top - 0.5), right - left, bottom - top, fill=False)
         colour, stroke = COLOURS[index % len(COLOURS)], STROKES[index % len(STROKES)]
-        # A white line below the coloured one lets the frame be seen on dark pixels too.
-        axes.add_patch(frame(edgecolor="white", linewidth=4.5))
-        axes.add_patch(frame(edgecolor=colour, linewidth=2.2, linestyle=stroke, label=name))
+        frame = Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, label=name)
+        frame.set(edgecolor=colour, linewidth=2.2, linestyle=stroke)
+        axes.add_patch(frame)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), fontsize=10, handlelength=2.6)
 
 
@@ -161,6 +180,13 @@ def _on_paper(pixels: np.ndarray) -> np.ndarray:
     """uint8 [H, W, C] -> uint8 [H, W], dark where large, or where C is 3 as it is."""
     shown = _grey_or_colours(pixels)
     return 255 - np.rint(shown).astype(np.uint8) if shown.ndim == 2 else shown
+
+
+def _pale(pixels: np.ndarray) -> np.ndarray:
+    """An image so light that coloured lines can be seen on its darkest parts: uint8 [H, W, C] -> uint8 [H, W, 3]."""
+    shown = _on_paper(pixels)
+    colours = shown if shown.ndim == 3 else np.repeat(shown[..., None], 3, axis=2)
+    return 255 - (255 - colours) // 4
 
 
 def _grey_or_colours(pixels: np.ndarray) -> np.ndarray:

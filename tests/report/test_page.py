@@ -3,8 +3,10 @@
 import re
 from xml.etree import ElementTree
 
+import pytest
+
 from cnn_jax.report import figures
-from cnn_jax.report.page import Figure, Page, Row, Section, Table, render
+from cnn_jax.report.page import Block, Figure, Page, Row, Section, Table, render
 
 NASTY = '<script>alert("x")</script> & {{ 7 * 7 }}'
 
@@ -14,6 +16,10 @@ def page() -> str:
     table = Table(NASTY, [NASTY, "number"], [[NASTY, "1.5"], ["-", "22"]])
     blocks = [NASTY, table, Figure(drawing, NASTY), Row([Figure(drawing, NASTY)])]
     return render(Page(NASTY, NASTY, [Section(NASTY, blocks), Section("second", ["words"])], NASTY))
+
+
+def html_of(block: Block) -> str:
+    return render(Page("", "", [Section("", [block])], ""))
 
 
 def test_everything_shown_is_escaped() -> None:
@@ -30,6 +36,18 @@ def test_commands_are_code_and_the_words_around_them_are_not() -> None:
         "<p>For &lt;b&gt;: <code>python run.py</code> <code>--mode=summary</code> <code>--graph=FILE.svg</code>. Or "
         "with <code>--model=dense</code>, -- and no more.</p>" in html
     )
+
+
+def test_command_of_the_footer_is_code_too() -> None:
+    html = render(Page("", "", [], "Made by python run.py --mode=lesson."))
+    assert "<footer>Made by <code>python run.py</code> <code>--mode=lesson</code>.</footer>" in html
+
+
+@pytest.mark.parametrize(("columns", "hint"), [(4, ""), (6, "hint"), (9, "hint many")])
+def test_table_of_many_columns_says_on_a_narrow_screen_that_there_are_more(columns: int, hint: str) -> None:
+    table = Table("", [str(column) for column in range(columns)], [["1"] * columns])
+    found = re.findall(r'<p class="(hint.*?)">This table has (\d) columns: on a narrow', html_of(table))
+    assert [(name.strip(), number) for name, number in found] == ([(hint, str(columns))] if hint else [])
 
 
 def test_page_needs_no_other_file() -> None:

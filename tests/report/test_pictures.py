@@ -17,6 +17,21 @@ def test_heat_map_writes_every_number() -> None:
     assert re.findall(r">(-?\d\.\d\d)<", drawing) == ["0.78", "-0.11", "0.00", "1.00"]
 
 
+def test_scale_of_colours_has_its_ends_and_zero_labelled() -> None:
+    drawing = pictures.scale_alone("a scale of colours", 2.5)
+    assert re.findall(r">([+\u2212]?\d[.\d]*)<", drawing) == ["\u22122.50", "0", "+2.50"]
+
+
+def test_frames_around_parts_are_seen_on_the_darkest_ink() -> None:
+    drawing = figures.draw(
+        "a box",
+        lambda axes: pictures.squares(axes, np.full((9, 9, 1), 255, np.uint8), [("box", (2, 2, 5, 5))], "title"),
+    )
+    [encoded] = re.findall(r"data:image/png;base64,([^\"]+)", drawing)
+    colours = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))).convert("L"))
+    assert colours.min() >= 180, "the ink is pale"
+
+
 def test_every_panel_is_drawn() -> None:
     pixels = np.arange(6.0).reshape(2, 3)
     titles = ["one", "two", "three"]

@@ -7,15 +7,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.axes import Axes
 
 from cnn_jax.data.dataset import Spec
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.models import summary
 from cnn_jax.models.summary import feature_maps
-from cnn_jax.report import figures, pictures
+from cnn_jax.report import pictures
 from cnn_jax.report.format import percent
-from cnn_jax.report.page import Block, Figure, Section, Table
+from cnn_jax.report.page import Block, Card, Figure, Picture, Section, Table
+from cnn_jax.studies.lesson.followed import Followed
 from cnn_jax.studies.lesson.formats import Record, by
 
 ARRAYS: Mapping[str, str] = {
@@ -26,22 +26,21 @@ ARRAYS: Mapping[str, str] = {
 }
 
 
-def compute(experiment: Experiment, spec: Spec, variables: Any, image: np.ndarray, label: int) -> dict[str, Any]:
+def compute(experiment: Experiment, spec: Spec, variables: Any, followed: Followed) -> dict[str, Any]:
     """The output of every layer for one image, for the variables of a run of an experiment.
 
-    image: uint8 [H, W, C] of the spec's shape. label: its class. The record has no `filters` where the weights of the
-    first layer cannot be shown as pictures.
+    The record has no `filters` where the weights of the first layer cannot be shown as pictures.
     """
-    learner = build(experiment, spec, fused=False)
+    image, learner = followed.image, build(experiment, spec, fused=False)
     module, inputs = learner.module, learner.inputs(image[None])
     maps = {name: np.asarray(output[0], np.float32) for name, output in feature_maps(module, variables, inputs).items()}
     logits = learner.measures.main(learner.apply(variables, jnp.asarray(image[None])))
     probabilities = np.asarray(jax.nn.softmax(logits[0]), np.float32)
     record = {
         "experiment": experiment.config.experiment,
-        "dataset": spec.name,
         "classes": spec.classes,
-        "label": spec.classes[label],
+        "words": followed.words,
+        "original": followed.original,
         "guess": spec.classes[int(np.argmax(probabilities))],
         "image": image,
         "maps": maps,
@@ -80,10 +79,8 @@ def section(record: Record) -> Section:
     """The part as a section of the page. record: from `compute`."""
     maps = [layer for layer in record["layers"] if len(layer["shape"]) == 3]
     blocks: list[Block] = [
-        f"We follow one test image of {record['dataset']}, of class {record['label']}, through the network of the "
-        f"experiment {record['experiment']}. The network answers {record['guess']}, with a probability of "
-        f"{percent(np.max(record['probabilities']), 1)}. Every layer receives a block of numbers and gives another "
-        "one. Its shape is height x width x number of maps.",
+        f"We follow {record['words']}, through the network of the experiment {record['experiment']}. Every layer "
+        "receives a block of numbers and gives another one. Its shape is height x width x number of maps.",
         _shown(record),
         _outputs(record["layers"]),
     ]
@@ -98,8 +95,8 @@ def section(record: Record) -> Section:
         blocks += [
             "Each filter of a convolution gives one map. Its values are large where the image, or the maps before, "
             "look like the filter. The pictures below show all maps of every layer: red is positive, blue is negative, "
-            "white is zero. The ReLU after a convolution then sets all negative values (blue) to zero. A pooling layer "
-            "keeps the largest value of each 2 x 2 window.",
+            "white is zero, and the scale below the maps says how much. The ReLU after a convolution then sets all "
+            "negative values (blue) to zero. A pooling layer keeps the largest value of each 2 x 2 window.",
             *(_maps(layer, record["maps"][layer["name"]]) for layer in maps),
             "The first maps still look like the image. Later maps are smaller, and there are more of them: they say "
             "less about where something is, and more about what it is. The last layer has no positions at all, only "
@@ -108,18 +105,18 @@ def section(record: Record) -> Section:
     return Section("Feature maps: the outputs of the layers", blocks)
 
 
-def _shown(record: Record) -> Figure:
-    classes = record["classes"]
-
-    def bars(axes: Axes) -> None:
-        axes.barh(range(len(classes)), record["probabilities"], color=figures.COLOURS[0])
-        axes.set_yticks(range(len(classes)), classes, fontsize=9)
-        axes.invert_yaxis()
-        axes.set(xlim=(0, 1), xlabel="probability")
-
-    paints = [lambda axes: pictures.image(axes, record["image"], low=0), bars]
-    caption = f"The image, of class {record['label']}, and the probability that the network gives to each class."
-    return Figure(figures.panels(caption, paints, columns=2, cell=(2.6, 2.5)), caption)
+def _shown(record: Record) -> Card:
+    image, guess = record["image"], record["guess"]
+    alt = f"the image for which the answer is {guess}"
+    seen = Picture(*pictures.tile(image, side=240), alt, "what the network sees")
+    original = record["original"]
+    before = [Picture(original, "image/jpeg", record["words"], "your picture")] if original else []
+    return Card(
+        title=f"{record['words'][:1].upper()}{record['words'][1:]}",
+        words=f"The network answers {guess}, with a probability of {percent(np.max(record['probabilities']), 1)}.",
+        pictures=[*before, seen],
+        shares=dict(zip(record["classes"], map(float, record["probabilities"]), strict=True)),
+    )
 
 
 def _outputs(layers: Sequence[Record]) -> Table:
@@ -150,5 +147,4 @@ def _maps(layer: Record, maps: np.ndarray) -> Figure:
     height, width, count = layer["shape"]
     alt = f"{layer['name']}: {count} maps of {height} x {width}."
     largest = max(-layer["smallest"], layer["largest"])
-    caption = f"{alt} The darkest red or blue stands for {largest:.2f} above or below zero."
-    return Figure(pictures.mosaic(alt, maps), caption)
+    return Figure(pictures.mosaic(f"{alt} The scale of colours ends at {largest:.2f} below and above zero.", maps), alt)

@@ -86,12 +86,11 @@ def section(record: Record) -> Section:
 
 def _examples(record: Record) -> Figure:
     titles = [
-        f"total ink {ink:.2f}\naspect ratio {aspect:.2f}\nslant {slant:+.2f}"
-        for ink, aspect, slant in record["metadata"]
+        f"class {name}\ntotal ink {ink:.2f}\naspect ratio {aspect:.2f}\nslant {slant:+.2f}"
+        for name, (ink, aspect, slant) in zip(record["classes"], record["metadata"], strict=True)
     ]
-    pairs = "; ".join(f"{name}: {title}" for name, title in zip(record["classes"], titles, strict=True))
-    alt = f"Ten images with three numbers each. {pairs}.".replace("\n", ", ")
-    drawing = pictures.gallery(alt, record["images"], titles, columns=5, cell=(1.6, 2.2))
+    alt = f"Ten images with three numbers each. {'; '.join(titles)}.".replace("\n", ", ")
+    drawing = pictures.gallery(alt, record["images"], titles, columns=5, cell=(1.6, 2.4))
     return Figure(drawing, "One image of each class and its three numbers.")
 
 

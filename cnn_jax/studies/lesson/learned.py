@@ -193,7 +193,7 @@ def _filters(record: Record) -> Figure:
     """The filters of the first training in rows of four, and below each row the most similar templates."""
     filters, nearest, similarities = (record[name][0] for name in ("filters", "nearest", "similarities"))
     names = [
-        f"{similarity:.2f}: {record['template_names'][index]}"
+        f"{record['template_names'][index]}, similarity {similarity:.2f}"
         for index, similarity in zip(nearest, similarities, strict=True)
     ]
     heat_map = partial(pictures.heat_map, form="")
@@ -209,7 +209,7 @@ def _filters(record: Record) -> Figure:
     paints = [paint for row in rows for paint in row]
     alt = f"Learned filters and the most similar templates, with their cosine similarity: {'; '.join(names)}"
     return Figure(
-        figures.panels(alt, paints, columns=4, cell=(1.5, 1.9)),
-        "Learned filters, and below each the most similar template with its similarity. Red is positive, blue is "
-        "negative, white is zero.",
+        figures.panels(alt, paints, columns=4, cell=(1.5, 1.9), below=pictures.scale(abs(filters).max())),
+        "Learned filters, and below each the most similar template with its similarity. The scale is that of the "
+        "filters' weights; a template has the two values +1, red, and \u22121, blue.",
     )

@@ -1,12 +1,24 @@
 """The parts of the lesson in the lecture's order, and what each is computed from."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.studies.lesson import features, functional, images, learned, permutation, pooling, results, templates
-from cnn_jax.studies.lesson.short_run import Network
+from cnn_jax.studies.lesson import (
+    features,
+    functional,
+    images,
+    learned,
+    permutation,
+    pooling,
+    results,
+    templates,
+    verdict,
+)
+from cnn_jax.studies.lesson.followed import Followed
+from cnn_jax.studies.lesson.networks import Network
 
 PARTS: Mapping[str, ModuleType] = {
     "images": images,
@@ -17,25 +29,31 @@ PARTS: Mapping[str, ModuleType] = {
     "features": features,
     "pooling": pooling,
     "results": results,
+    "verdict": verdict,
 }
 
 
 def compute_parts(
-    digits: Dataset, x_and_o: Dataset, network: Network, test_image: int
+    digits: Dataset, x_and_o: Dataset, networks: Sequence[Network], followed: Followed
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The name and the record of each part. digits: of ten classes. test_image: an index into its test images."""
-    experiment, variables, runs = network
-    image, label = digits.test.images[test_image], int(digits.test.labels[test_image])
+    """The name and the record of each part. digits: of ten classes. networks: the first one's layers are shown."""
+    first, runs = networks[0], [network.run for network in networks]
+    origins = {network.name: network.origin for network in networks}
     yield "images", images.compute()
     yield "templates", templates.compute(x_and_o)
     yield "learned", learned.compute(x_and_o)
     yield "permutation", permutation.compute(digits)
     yield "functional", functional.compute(digits)
-    yield "features", features.compute(experiment, digits.spec, variables, image, label)
-    yield "pooling", pooling.compute(digits.spec, image)
-    yield "results", results.compute(runs, digits.test.images, digits.spec.classes)
+    yield "features", features.compute(first.experiment, digits.spec, first.variables, followed)
+    yield "pooling", pooling.compute(digits.spec, followed.image)
+    yield "results", results.compute(runs, digits.test.images, digits.spec.classes, origins)
+    yield "verdict", verdict.compute(runs)
 
 
-def documented_arrays() -> dict[str, str]:
-    """The documentation of the arrays of all parts, by their names in `lesson.npz`."""
-    return {f"{name}/{array}": text for name, part in PARTS.items() for array, text in part.ARRAYS.items()}
+def described(name: str) -> str:
+    """What an array holds, by its name in the file of arrays."""
+    part, _, own = name.partition("/")
+    for pattern, text in PARTS[part].ARRAYS.items():
+        if re.fullmatch(re.sub(r"LAYER|RUN", ".+", pattern), own):
+            return str(text).partition(": ")[2]
+    raise KeyError(name)

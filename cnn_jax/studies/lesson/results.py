@@ -1,21 +1,19 @@
-"""Part 8, results: the scores of finished runs, the images that they misclassify, and whether two runs differ."""
+"""Part 8, results: the scores of trained networks, their training curves, and the images that they misclassify."""
 
-import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
-from scipy import stats
 
 from cnn_jax.report import figures, pictures
 from cnn_jax.report.classification import confusion_matrix
 from cnn_jax.report.format import loss, percent
-from cnn_jax.report.page import Block, Figure, Section, Table
+from cnn_jax.report.page import Block, Figure, Row, Section, Table
 from cnn_jax.studies.lesson.formats import Record
 from cnn_jax.training.metrics import log_softmax
 
@@ -29,11 +27,6 @@ ARRAYS: Mapping[str, str] = {
 }
 
 SHOWN = 20  # misclassified images
-LECTURE: Sequence[Mapping[str, Any]] = (  # its own results, of one run of each network
-    {"name": "the lecture's network with pooling", "test_accuracy": 0.9909, "examples": 10_000},
-    {"name": "the lecture's network without pooling", "test_accuracy": 0.9904, "examples": 10_000},
-)
-_CRITICAL_Z = 1.96  # the two-sided 5 % point of the normal distribution
 
 
 @dataclass(frozen=True)
@@ -53,18 +46,14 @@ class Run:
     best_epoch: int | None = None
 
 
-def compute(runs: Sequence[Run], images: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-    """Confusion matrices and misclassified images of the runs, and the differences between all pairs of them.
+def compute(
+    runs: Sequence[Run], images: np.ndarray, classes: Sequence[str], origins: Mapping[str, str]
+) -> dict[str, Any]:
+    """Confusion matrices and misclassified images of the runs.
 
-    images: the test images of all runs, uint8 [N, H, W, C].
+    images: the test images of all runs, uint8 [N, H, W, C]. origins: whose parameters each run has, by its name.
     """
-    found = [_facts(run, images, len(classes)) for run in runs]
-    return {
-        "classes": classes,
-        "runs": found,
-        "differences": [_difference(*pair) for pair in combinations(found, 2)],
-        "lecture": _difference(*LECTURE),
-    }
+    return {"classes": classes, "origins": origins, "runs": [_facts(run, images, len(classes)) for run in runs]}
 
 
 def _facts(run: Run, images: np.ndarray, classes: int) -> dict[str, Any]:
@@ -80,7 +69,6 @@ def _facts(run: Run, images: np.ndarray, classes: int) -> dict[str, Any]:
         "test_accuracy": run.test_accuracy,
         "parameters": run.parameters,
         "examples": len(run.labels),
-        "epoch_seconds": float(np.mean([row["seconds"] for row in run.rows])),
         "confusion": confusion_matrix(run.labels, answers, classes),
         "wrong": wrong,
         "wrong_losses": losses[wrong],
@@ -90,47 +78,23 @@ def _facts(run: Run, images: np.ndarray, classes: int) -> dict[str, Any]:
     }
 
 
-def _difference(one: Record, other: Record) -> dict[str, Any]:
-    """The accuracies of two runs on equally many test images, compared by the two-proportion z-test.
-
-    The test assumes independent test images and pools the variance. z is 0 where all or no answers are right; p is
-    two-sided. images: how many more images the first run classifies correctly.
-    """
-    examples, accuracies = one["examples"], (one["test_accuracy"], other["test_accuracy"])
-    pooled = sum(accuracies) / 2
-    deviation = math.sqrt(2 * pooled * (1 - pooled) / examples)
-    z = (accuracies[0] - accuracies[1]) / deviation if deviation else 0.0
-    return {
-        "names": (one["name"], other["name"]),
-        "accuracies": accuracies,
-        "examples": examples,
-        "images": round((accuracies[0] - accuracies[1]) * examples),
-        "z": z,
-        "p": float(2 * stats.norm.sf(abs(z))),
-    }
-
-
 def section(record: Record) -> Section:
     """The part as a section of the page. record: from `compute`."""
-    runs = record["runs"]
+    runs, classes = record["runs"], record["classes"]
     blocks: list[Block] = [
         "A network is judged by images that it was not trained on. The loss of an image is -log(p), where p is the "
         "probability that the network gives to the correct class. A small loss is good, and a wrong answer with a high "
         "probability costs most.",
+        "Whose networks these are:",
+        *(f"{name}: {origin}." for name, origin in record["origins"].items()),
         _summary(runs),
         _curves(runs),
-    ]
-    for run in runs:
-        blocks.append(_confusion(run, record["classes"]))
-        if len(run["wrong"]):
-            blocks.append(_wrong(run, record["classes"]))
-    blocks += [
-        "Is one network better than another if its accuracy is higher? An accuracy on 10,000 images is itself "
-        "uncertain: with other test images it would be a little different. The number z below is the difference "
-        "divided by this uncertainty. If z is below about 2, the difference may be chance.",
-        *(_difference_words(pair) for pair in (record["lecture"], *record["differences"])),
-        "The test images are only one source of chance. Another seed would give another network. To show that one "
-        "model is better than another, train both with several seeds.",
+        "A confusion matrix counts test images. Rows are classes, columns are answers of the network: all images "
+        "outside the diagonal are misclassified. A darker cell holds a larger share of its class.",
+        Row([_confusion(run, classes) for run in runs]),
+        "The misclassified test images with the largest loss. Above each: its class, the network's answer, and the "
+        "loss.",
+        *([Row(found)] if (found := [_wrong(run, classes) for run in runs if len(run["wrong"])]) else []),
     ]
     return Section("Results", blocks)
 
@@ -144,11 +108,10 @@ def _summary(runs: Sequence[Record]) -> Table:
             loss(run["test_loss"]),
             percent(run["test_accuracy"]).removesuffix(" %"),
             f"{len(run['wrong']):,} of {run['examples']:,}",
-            f"{run['epoch_seconds']:.1f}",
         ]
         for run in runs
     ]
-    headings = ["run", "parameters", "epochs", "test loss", "test accuracy, %", "misclassified", "seconds per epoch"]
+    headings = ["run", "parameters", "epochs", "test loss", "test accuracy, %", "misclassified"]
     return Table("The runs", headings, rows)
 
 
@@ -160,13 +123,13 @@ def _curves(runs: Sequence[Record]) -> Figure:
             _curve(accuracy_axes, run, "accuracy", 100, index)
         loss_axes.set_ylabel("loss")
         accuracy_axes.set_ylabel("accuracy in %")
-        drawing.legend(*loss_axes.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9)
+        drawing.legend(*loss_axes.get_legend_handles_labels(), loc="outside lower left", fontsize=10)
 
     accuracies = "; ".join(f"{run['name']}: test accuracy {percent(run['test_accuracy'])}" for run in runs)
     return Figure(
-        figures.compose(f"Training curves. {accuracies}.", paint, size=(9.0, 4.2)),
-        "Mean loss and accuracy. Filled points: training images, during each epoch. Large open points: test images, "
-        "after the epoch whose parameters were scored.",
+        figures.compose(f"Training curves. {accuracies}.", paint, size=(8.0, 3.6 + 0.25 * len(runs))),
+        "Mean loss and accuracy. Lines with filled points: training images, during each epoch. Large open points: test "
+        "images, after the epoch whose parameters were scored.",
     )
 
 
@@ -175,9 +138,9 @@ def _curve(axes: Axes, run: Record, metric: str, scale: float, index: int) -> No
     style = figures.line_style(index)
     epochs = [row["epoch"] for row in run["rows"]]
     values = [scale * row[f"train_{metric}"] for row in run["rows"]]
-    axes.plot(epochs, values, markersize=5, label=f"{run['name']}: training images", **style)
+    axes.plot(epochs, values, markersize=5, label=textwrap.fill(run["name"], 70), **style)
     test = [run["scored_epoch"]], [scale * run[f"test_{metric}"]]
-    axes.plot(*test, markersize=10, fillstyle="none", linestyle="none", label="test images", **style)
+    axes.plot(*test, markersize=10, fillstyle="none", linestyle="none", **style)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
@@ -201,9 +164,8 @@ def _confusion(run: Record, classes: Sequence[str]) -> Figure:
     mistakes = "; ".join(f"class {classes[r]}, answer {classes[c]}: {count} images" for count, r, c in pairs if count)
     alt = f"Confusion matrix of {run['name']}. Most frequent mistakes: {mistakes or 'none'}."
     return Figure(
-        figures.draw(alt, paint, size=(6.0, 5.4)),
-        f"{run['name']}: confusion matrix. Rows are classes, columns are answers of the network, numbers count test "
-        "images. All images outside the diagonal are misclassified.",
+        figures.draw(alt, paint, size=(4.6, 4.4)),
+        f"{run['name']}: confusion matrix.",
     )
 
 
@@ -215,18 +177,6 @@ def _wrong(run: Record, classes: Sequence[str]) -> Figure:
     ]
     alt = f"Misclassified test images of {run['name']}: {'; '.join(titles)}.".replace("\n", ", ")
     return Figure(
-        pictures.gallery(alt, images, titles, columns=5),
-        f"{run['name']}: the {len(images)} of {len(run['wrong']):,} misclassified test images with the largest loss. "
-        "Above each: its class, the network's answer, and the loss.",
-    )
-
-
-def _difference_words(pair: Record) -> str:
-    one, other = pair["names"]
-    accuracies = " and ".join(map(percent, pair["accuracies"]))
-    may_be_chance = abs(pair["z"]) < _CRITICAL_Z
-    verdict = "the difference may be chance" if may_be_chance else "the difference is larger than chance explains"
-    return (
-        f"{one[:1].upper()}{one[1:]} and {other}: {accuracies} of {pair['examples']:,} images. They differ by "
-        f"{abs(pair['images'])} images, z = {abs(pair['z']):.2f}: {verdict}."
+        pictures.gallery(alt, images, titles, columns=4, cell=(1.2, 1.6)),
+        f"{run['name']}: {len(images)} of {len(run['wrong']):,} misclassified test images.",
     )

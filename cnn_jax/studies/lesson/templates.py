@@ -114,7 +114,9 @@ def section(record: Record) -> Section:
             "convolution of mathematics turns the filter by 180 degrees first. For a network this makes no difference, "
             "because it learns its filters. A convolution layer with these filters computes the maps below, multiplied "
             "by nine.",
-            "The maps of the three X templates on the X. Each number stands at the row and column of its window.",
+            "The maps of the three X templates on the X. Each number stands at the row and column of its window, and "
+            "its colour is that of the scale.",
+            _scale(),
             _maps(record, "x"),
             "The maps of the six O templates on the O.",
             _maps(record, "o"),
@@ -166,6 +168,11 @@ def _maps(record: Record, letter: str) -> Row:
         drawing = figures.draw(alt, partial(pictures.heat_map, values=values), size=(3.0, 3.0))
         found.append(Figure(drawing, f"{name[:1].upper()}{name[1:]}."))
     return Row(found)
+
+
+def _scale() -> Figure:
+    alt = "The scale of colours: dark blue is \u22121, no pixel agrees; white is 0; dark red is +1, all pixels agree."
+    return Figure(pictures.scale_alone(alt, 1.0), "The scale of the maps: at \u22121 no pixel agrees, at +1 all do.")
 
 
 def _answers(record: Record) -> Figure:

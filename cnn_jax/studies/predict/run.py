@@ -1,4 +1,4 @@
-"""Predict what a user's own pictures show with a finished run: a table, a CSV file and a page."""
+"""Predict what a user's own pictures show with a trained network: a table, a CSV file and a page."""
 
 import csv
 import io
@@ -15,17 +15,19 @@ from cnn_jax.data.mnist_form import as_mnist
 from cnn_jax.data.pictures import UnusablePicture
 from cnn_jax.errors import InputError, ProjectError, printable
 from cnn_jax.experiment import Experiment
-from cnn_jax.files import is_of_the_system, make_folder, write_files
+from cnn_jax.files import is_of_the_system, make_folder, numbered, write_files
 from cnn_jax.report.console import Console
 from cnn_jax.report.format import percent
 from cnn_jax.report.pictures import thumbnail
-from cnn_jax.runs.in_memory import load_run
-from cnn_jax.runs.options import RunOptions
+from cnn_jax.runs.in_memory import TrainedRun, load_run
+from cnn_jax.runs.options import RUNS, RunOptions
+from cnn_jax.runs.shipped import load_shipped, origin
 from cnn_jax.studies.predict.page import predictions_page, show
 from cnn_jax.studies.predict.saliency import Infer, occlusion
 from cnn_jax.training.metrics import log_softmax
 
 TABLE, PAGE = "predictions.csv", "predictions.html"
+_SHIPPED = "lecture_cnn"  # the network for those who have no run
 SHOWN = 100  # pictures on the page, which then has some megabytes
 COLUMNS = ("file", "class", "probability", "second_class", "second_probability", "error")
 
@@ -43,31 +45,40 @@ def run(
 ) -> list[dict[str, Any]]:
     """Predicts, prints a table, writes `predictions.csv` and `predictions.html`, and returns one row for each file.
 
-    images: a file or a folder; hidden files and folders in it are left out. experiment: whose parts the run needs, if
-    any are a user's. output: a folder, by default that of the run; files of an earlier prediction there are replaced.
-    Raises InputError before anything is written, and SomeUnusable at the end where a picture could not be read.
+    images: a file or a folder; hidden files and folders in it are left out. The network is that of the run in
+    `options.workdir`, or without one the shipped `lecture_cnn`. experiment: whose parts the run needs, if any are a
+    user's. output: a folder, by default that of the run, or a new numbered one in `runs`; files of an earlier
+    prediction there are replaced. Raises InputError before anything is written, and SomeUnusable at the end where a
+    picture could not be read.
     """
     workdir = options.workdir
-    if workdir is None or images is None:
-        raise InputError(
-            "--mode=predict: name the run with --workdir=RUN and the pictures with --images=FILE_OR_FOLDER."
-        )
-    folder, console = output or workdir, Console()
+    if images is None:
+        raise InputError("--mode=predict: name the pictures with --images=FILE_OR_FOLDER.")
+    if workdir is None and experiment is not None:
+        raise InputError("--experiment: has no meaning without --workdir=RUN, a run of this experiment.")
+    folder, console = output or workdir or numbered(RUNS, "predict"), Console()
     compilation.start(persistent_cache=options.compilation_cache)
-    trained = load_run(workdir, experiment)
-    spec, config = trained.experiment.spec, trained.experiment.config
+    trained = load_run(workdir, experiment) if workdir else load_shipped(_SHIPPED)
     files = _files(images, folder)
     make_folder(folder, flag="output")
+    if workdir is None:
+        console.line(f"the network is {_SHIPPED}, which ships with this project; --workdir=RUN uses a run of your own")
+    spec = trained.experiment.spec
     with pictures.without_warnings():
         rows = [_read(file, spec, is_shown=index < SHOWN) for index, file in enumerate(files)]
     _predict([row for row in rows if not row["error"]], spec, trained.logits)
-    accuracy = f"test accuracy {percent(trained.test_accuracy)}"
-    model = f"{config.experiment} on {config.dataset}, seed {config.seed}, {accuracy}"
+    model = f"{_described(trained)}{'' if workdir else f'; {origin(_SHIPPED)}'}"
     write_files(folder, {TABLE: _as_csv(rows), PAGE: predictions_page(model, spec, rows, SHOWN) + "\n"})
     show(console, rows)
     console.line(f"{folder / TABLE} and {folder / PAGE} written")
     _require_all_usable(rows)
     return rows
+
+
+def _described(trained: TrainedRun) -> str:
+    config = trained.experiment.config
+    accuracy = f"test accuracy {percent(trained.test_accuracy)}"
+    return f"{config.experiment} on {config.dataset}, seed {config.seed}, {accuracy}"
 
 
 def _files(images: Path, output: Path) -> list[Path]:

@@ -11,7 +11,9 @@ from cnn_jax import data
 from cnn_jax.compilation import jit
 from cnn_jax.data.dataset import Spec
 from cnn_jax.experiment import Experiment, build
+from cnn_jax.report.page import Card
 from cnn_jax.studies.lesson import features
+from cnn_jax.studies.lesson.followed import Followed
 from tests.studies.lesson.sections import figures, require_described_figures, require_documented_arrays, tables, words
 
 
@@ -19,7 +21,7 @@ def computed(spec: Spec, **settings: Any) -> tuple[dict[str, Any], Any]:
     experiment = Experiment().vary(**settings)
     variables = jit(build(experiment, spec).init, runs_once=True)(jax.random.key(0))
     image = np.random.default_rng(0).integers(0, 256, spec.image_shape, dtype=np.uint8)
-    return features.compute(experiment, spec, variables, image, 7), variables["params"]
+    return features.compute(experiment, spec, variables, Followed(image, "a picture")), variables["params"]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,6 @@ def test_maps_filters_and_probabilities_of_the_lecture_cnn(lecture_cnn: tuple[di
     assert shapes[:5] == [(26, 26, 32), (13, 13, 32), (11, 11, 64), (5, 5, 64), (3, 3, 128)]
     np.testing.assert_array_equal(record["filters"], params["Conv_0"]["kernel"])
     assert record["probabilities"].sum() == pytest.approx(1, abs=1e-5)
-    assert record["label"] == data.spec("mnist").classes[7]
     first = record["layers"][0]
     assert first["negative_share"] == np.mean(record["maps"]["Conv_0"] < 0)
     assert (first["smallest"], first["largest"]) == (record["maps"]["Conv_0"].min(), record["maps"]["Conv_0"].max())
@@ -45,12 +46,15 @@ def test_section_shows_every_map_of_a_layer_in_one_small_picture(lecture_cnn: tu
     record, _ = lecture_cnn
     section = features.section(record)
     [drawing] = [figure for figure in figures(section) if figure.caption.startswith("Conv_0: 32 maps of 26 x 26")]
-    assert drawing.svg.count("<image") == 1
+    assert drawing.svg.count("<image") == 2, "the maps and their scale"
     assert len(drawing.svg) < 100_000
     largest = np.abs(record["maps"]["Conv_0"]).max()
-    assert f"The darkest red or blue stands for {largest:.2f} above or below zero" in drawing.caption
+    assert f">\u2212{largest:.2f}<" in drawing.svg and f">+{largest:.2f}<" in drawing.svg, "the ends of the scale"
+    assert "We follow a picture, through the network of the experiment lecture_cnn." in words(section)
+    [card] = [block for block in section.blocks if isinstance(block, Card)]
     probability = 100 * record["probabilities"].max()
-    assert f"The network answers {record['guess']}, with a probability of {probability:.1f} %" in words(section)
+    assert card.words == f"The network answers {record['guess']}, with a probability of {probability:.1f} %."
+    assert [*card.shares.values()] == record["probabilities"].tolist()
     [table] = tables(section)
     assert [row[0] for row in table.rows] == list(record["maps"])
     assert table.rows[0][1:3] == ["26 x 26 x 32", "21,632"]
@@ -78,7 +82,7 @@ def test_own_model_has_maps_and_filters_too(drawn_spec: Spec) -> None:
     experiment = Experiment(models={"normalized": Normalized}).vary(model="normalized")
     variables = build(experiment, drawn_spec).init(jax.random.key(0))
     image = np.zeros(drawn_spec.image_shape, np.uint8)
-    record = features.compute(experiment, drawn_spec, variables, image, 7)
+    record = features.compute(experiment, drawn_spec, variables, Followed(image, "a picture"))
     assert {name: maps.shape for name, maps in record["maps"].items()} == {
         **{"Conv_0": (14, 14, 3), "BatchNorm_0": (14, 14, 3), "Dense_0": (10,)}
     }

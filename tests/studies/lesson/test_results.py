@@ -1,4 +1,4 @@
-"""The results of runs: confusion matrices, the worst mistakes first, and whether a difference may be chance."""
+"""The results of runs: whose they are, confusion matrices, and the worst mistakes first."""
 
 import numpy as np
 
@@ -17,20 +17,10 @@ def run(name: str, answers: list[int], confidence: list[float]) -> Run:
     return Run(name, ROWS, 0.5, float(np.mean(np.array(answers) == LABELS)), 10, logits, LABELS)
 
 
-def test_the_lecture_s_difference_is_five_images_and_may_be_chance() -> None:
-    record = results.compute([run("one", [0] * 6, [1] * 6)], IMAGES, "abc")
-    lecture = record["lecture"]
-    assert lecture["images"] == 5
-    assert round(lecture["z"], 2) == 0.37
-    np.testing.assert_allclose(lecture["p"], 0.714, atol=1e-3)  # 2 (1 - Phi(0.367)), from a table
-    assert str(results.section(record).blocks[-2]) == (
-        "The lecture's network with pooling and the lecture's network without pooling: 99.09 % and 99.04 % of 10,000 "
-        "images. They differ by 5 images, z = 0.37: the difference may be chance."
-    )
-
-
 def test_mistakes_are_counted_and_sorted_by_loss() -> None:
-    record = results.compute([run("one", [0, 2, 2, 0, 0, 0], [1, 1, 1, 3, 2, 1])], IMAGES, "abc")
+    record = results.compute(
+        [run("one", [0, 2, 2, 0, 0, 0], [1, 1, 1, 3, 2, 1])], IMAGES, "abc", {"one": "made by hand"}
+    )
     [found] = record["runs"]
     np.testing.assert_array_equal(found["confusion"], [[2, 0, 0], [1, 0, 1], [1, 0, 1]])
     np.testing.assert_array_equal(found["wrong"], [3, 4, 1])
@@ -39,12 +29,11 @@ def test_mistakes_are_counted_and_sorted_by_loss() -> None:
     require_documented_arrays(record, results.ARRAYS)
 
 
-def test_section_shows_runs_mistakes_and_each_pair() -> None:
+def test_section_shows_runs_whose_they_are_and_mistakes() -> None:
     runs = [run("one", [0, 1, 2, 2, 1, 0], [1] * 6), run("other", [0, 1, 2, 2, 0, 1], [1, 1, 1, 1, 2, 3])]
-    record = results.compute(runs, IMAGES, "abc")
-    assert [pair["images"] for pair in record["differences"]] == [2]
+    record = results.compute(runs, IMAGES, "abc", {"one": "the run in one", "other": "made by hand"})
     section = results.section(record)
-    assert "One and other: 100.00 % and 66.67 % of 6 images. They differ by 2 images" in words(section)
+    assert "one: the run in one. other: made by hand." in words(section)
     [table] = tables(section)
     assert [(row[0], row[4], row[5]) for row in table.rows] == [
         ("one", "100.00", "0 of 6"),
@@ -52,7 +41,8 @@ def test_section_shows_runs_mistakes_and_each_pair() -> None:
     ]
     captions = [figure.caption for figure in figures(section)]
     assert [caption.split(":")[0] for caption in captions[1:]] == ["one", "other", "other"]
-    wrong = figures(section)[-1].svg
+    curves, wrong = figures(section)[0].svg, figures(section)[-1].svg
+    assert ">one</text>" in curves and ">other</text>" in curves
     assert ">a, answer b</text>" in wrong
     assert ">b, answer a</text>" in wrong
     require_described_figures(section)

@@ -1,5 +1,8 @@
 """The lesson computes every part, documents every array, and is a page that needs nothing else."""
 
+import csv
+import dataclasses
+import io
 import re
 import shutil
 from collections.abc import Callable
@@ -7,18 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cnn_jax import data
 from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.mnist_form import as_mnist
 from cnn_jax.errors import InputError, MachineError
 from cnn_jax.experiment import Experiment
 from cnn_jax.models import receptive_field
 from cnn_jax.report.console import Console
 from cnn_jax.runs.execute import execute
 from cnn_jax.runs.options import RunOptions
-from cnn_jax.studies.lesson import functional, learned, permutation, short_run
+from cnn_jax.studies.lesson import functional, learned, networks, permutation
 from cnn_jax.studies.lesson import run as lesson
-from cnn_jax.studies.lesson.parts import documented_arrays
+from cnn_jax.studies.lesson.followed import of_a_picture
 from cnn_jax.studies.lesson.run import run as make_lesson
 from tests.browser import Browser, require_sound
 
@@ -28,7 +33,7 @@ TINY = Experiment().vary(experiment="tiny", widths=(4, 8), train_examples=320, e
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lesson of seconds: the same computations on fewer images, filters, seeds and probes."""
-    for module in (permutation, functional, short_run):
+    for module in (permutation, functional, networks):
         monkeypatch.setattr(module, "TRAIN_EXAMPLES", 128)
         monkeypatch.setattr(module, "EPOCHS", 1)
     monkeypatch.setattr(permutation, "TEST_EXAMPLES", 100)
@@ -57,13 +62,18 @@ def test_lesson_of_a_finished_run_is_one_sound_page_with_every_array_documented(
     make_lesson(RunOptions(workdir=folder, data_dir=drawn_data_dir), runs=[finished_run], test_image=3)
     page = (folder / "lesson.html").read_text()
     assert page.count("<section") == 9
+    assert "my-run: the run in " in page
     assert "my-run" in page
     assert len(page.encode()) < 6_000_000
     require_sound(browser, folder / "lesson.html")
-    documented = [re.sub(r"[A-Z]+", "[^/]+", name) for name in documented_arrays()]
+    with (folder / "lesson_arrays.csv").open(encoding="utf-8", newline="") as file:
+        listed = {row["name"]: row for row in csv.DictReader(file)}
     with np.load(folder / "lesson.npz", allow_pickle=False) as arrays:
-        undocumented = [n for n in arrays.files if not any(re.fullmatch(pattern, n) for pattern in documented)]
-        assert undocumented == []
+        assert list(listed) == arrays.files
+        for name, row in listed.items():
+            shape = " x ".join(f"{size:,}" for size in arrays[name].shape)
+            assert (row["dtype"], row["shape"]) == (str(arrays[name].dtype), shape)
+            assert row["content"]
         test = data.load("mnist", data_dir=drawn_data_dir).test
         np.testing.assert_array_equal(arrays["features/image"], test.images[3])
         assert arrays["templates/x_maps"].shape == (3, 7, 7)
@@ -81,10 +91,13 @@ def test_disk_that_fills_up_leaves_the_earlier_lesson_and_nothing_else(tmp_path:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == earlier
 
 
-def test_short_run_stands_in_where_none_is_given(drawn_digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(short_run, "TRAIN_EXAMPLES", 128)
-    monkeypatch.setattr(short_run, "EPOCHS", 1)
-    experiment, variables, [run] = short_run.trained_network(drawn_digits)
+def test_short_run_stands_in_where_the_shipped_networks_know_other_images(
+    drawn_digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(networks, "TRAIN_EXAMPLES", 128)
+    monkeypatch.setattr(networks, "EPOCHS", 1)
+    _, origin, experiment, variables, run = networks.short_network(drawn_digits)
+    assert origin == "trained for this page, 1 epoch on 128 images of mnist"
     assert (experiment.config.train_examples, len(run.rows), run.parameters) == (128, 1, 104_202)
     assert variables["params"]["Conv_0"]["kernel"].shape == (3, 3, 1, 32)
     assert run.test_accuracy == np.mean(run.logits.argmax(axis=-1) == drawn_digits.test.labels)
@@ -108,6 +121,10 @@ def run_on_other_images(finished_run: Path, tmp_path: Path) -> Path:
         (lambda run, other: {"test_image": 10_000}, "--test_image=10000: mnist has 10,000 test images, from 0"),
         (lambda run, other: {"workdir": run / "config.json"}, "config.json is a file"),
         (lambda run, other: {"dataset": "mnits"}, "Did you mean mnist"),
+        (lambda run, other: {"images": run / "nothing.png"}, "nothing.png: no such file"),
+        (lambda run, other: {"images": run}, "is a folder. The lesson follows one picture: name a file"),
+        (lambda run, other: {"images": run / "config.json"}, "config.json: no PNG, JPEG"),
+        (lambda run, other: {"images": run / "config.json", "test_image": 3}, "follows one of them. Name one"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(
@@ -130,8 +147,34 @@ def test_images_without_ten_classes_are_refused(monkeypatch: pytest.MonkeyPatch,
         make_lesson(RunOptions(workdir=tmp_path / "lesson", data_dir=tmp_path), dataset="x_and_o")
 
 
+def test_shipped_networks_are_shown_for_digits_in_the_form_of_mnist_alone(drawn_digits: Dataset) -> None:
+    fits = {name: networks.fit_the_shipped(data.spec(name)) for name in ("mnist", "glyphs", "fashion_mnist", "kmnist")}
+    assert fits == {"mnist": True, "glyphs": True, "fashion_mnist": False, "kmnist": False}
+
+
+def test_shipped_network_is_scored_on_the_images_of_the_lesson(drawn_digits: Dataset) -> None:
+    few = dataclasses.replace(drawn_digits, test=drawn_digits.test[:20])
+    network = networks.shipped_networks(few, ("dense",))[0]
+    assert network.run.test_accuracy == np.mean(network.run.logits.argmax(axis=-1) == few.test.labels)
+    assert (network.name, network.run.parameters, len(network.run.rows)) == ("dense", 407_050, 5)
+    assert network.origin.startswith("shipped with this project: one run of dense on mnist, seed 0")
+
+
+def test_own_picture_is_followed_in_the_form_of_mnist(tmp_path: Path) -> None:
+    pixels = np.full((90, 120, 3), 250, np.uint8)
+    pixels[30:60, 40:46] = pixels[54:60, 40:70] = 20
+    Image.fromarray(pixels).save(tmp_path / "mine.png")
+    image, words, original = of_a_picture(tmp_path / "mine.png", data.spec("mnist"))
+    np.testing.assert_array_equal(image, as_mnist(pixels))
+    assert words == "your picture mine.png"
+    assert original is not None and Image.open(io.BytesIO(original)).size == (120, 90)
+
+
 @pytest.mark.long
 def test_lesson_as_typed_on_real_mnist(run_py: Callable, mnist_data_dir: Path, tmp_path: Path) -> None:
     finished = run_py("--mode=lesson", "--workdir=lesson", f"--data_dir={mnist_data_dir}")
     assert finished.returncode == 0, finished.stderr
-    assert "z = 0.37" in (tmp_path / "lesson/lesson.html").read_text()
+    page = (tmp_path / "lesson/lesson.html").read_text()
+    assert "z = 0.37" in page
+    assert "the networks are those that ship with this project" in finished.stdout
+    assert "lecture_cnn: shipped with this project: one run of lecture_cnn on mnist" in page

@@ -12,10 +12,13 @@ from PIL import Image
 
 import run
 from cnn_jax import compilation, data
+from cnn_jax.data.mnist_form import as_mnist
+from cnn_jax.data.pictures import read
 from cnn_jax.experiment import Experiment
 from cnn_jax.report.console import Console
 from cnn_jax.runs.execute import execute
 from cnn_jax.runs.options import RunOptions
+from cnn_jax.runs.shipped import load_shipped
 from cnn_jax.studies.predict.run import SomeUnusable
 from cnn_jax.studies.predict.run import run as predict
 from tests.browser import Browser, require_sound
@@ -47,6 +50,20 @@ def folder(tmp_path: Path) -> Path:
     (folder / "truncated.jpg").write_bytes((folder / "four.jpg").read_bytes()[:-200])
     (folder / ".hidden.png").write_text("hidden")
     return folder
+
+
+def test_without_a_run_the_shipped_network_answers_and_page_and_console_say_whose_it_is(
+    run_py: RunPy, folder: Path, tmp_path: Path
+) -> None:
+    finished = run_py("--mode=predict", f"--images={folder / 'four.jpg'}")
+    assert finished.returncode == 0, finished.stderr
+    assert "the network is lecture_cnn, which ships with this project; --workdir=RUN uses a run" in finished.stdout
+    page = (tmp_path / "runs/predict/predictions.html").read_text(encoding="utf-8")
+    assert "Model: lecture_cnn on mnist, seed 0, test accuracy 99.14 %; shipped with this project: one run of" in page
+    [row] = csv.DictReader((tmp_path / "runs/predict/predictions.csv").read_text().splitlines())
+    assert row["class"] == str(
+        load_shipped("lecture_cnn").predict(as_mnist(read(folder / "four.jpg", background=None))[None]).argmax()
+    )
 
 
 def test_every_file_gets_a_row_and_bad_ones_their_reason(
