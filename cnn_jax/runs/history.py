@@ -1,5 +1,6 @@
 """The history of a run: a row for each epoch, as a table and as curves."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -8,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from cnn_jax.display import Svg, html_table, text_table
 from cnn_jax.report import figures
-from cnn_jax.report.format import loss, percent
+from cnn_jax.report.format import MISSING, loss, percent
 from cnn_jax.training.loop import Row
 
 _SPLITS = {"train": "training", "validation": "held-out"}
@@ -36,7 +37,9 @@ class History(list[Row]):
             if points:
                 epochs, values = zip(*points, strict=True)
                 scale = 100 if number == "accuracy" else 1
-                axes.plot(epochs, [scale * value for value in values], label=f"{name} images", **figures.line_style(index))
+                axes.plot(
+                    epochs, [scale * value for value in values], label=f"{name} images", **figures.line_style(index)
+                )
         axes.set(xlabel="epoch", ylabel=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(fontsize=9)
@@ -45,9 +48,13 @@ class History(list[Row]):
         """Headings and rows."""
         splits = [split for split in _SPLITS if self[f"{split}_loss"]]
         headings = [f"{_SPLITS[split]} {number}" for split in splits for number in ("loss", "accuracy")]
+        forms = {"loss": loss, "accuracy": percent}
+
+        def cells(row: Row) -> list[str]:
+            return [_cell(row, f"{split}_{number}", form) for split in splits for number, form in forms.items()]
+
         return ["epoch", *headings, "seconds"], [
-            [str(row["epoch"]), *(cell for split in splits for cell in _cells(row, split)), f"{row['seconds']:.1f}"]
-            for row in self
+            [_cell(row, "epoch", str), *cells(row), _cell(row, "seconds", "{:.1f}".format)] for row in self
         ]
 
     def __repr__(self) -> str:
@@ -57,6 +64,5 @@ class History(list[Row]):
         return html_table(*self._table())
 
 
-def _cells(row: Row, split: str) -> tuple[str, str]:
-    """Loss and accuracy of an epoch."""
-    return loss(row[f"{split}_loss"]), percent(row[f"{split}_accuracy"])
+def _cell(row: Row, name: str, form: Callable[[float], str]) -> str:
+    return form(row[name]) if name in row else MISSING
