@@ -37,18 +37,18 @@ class History(list[Row]):
             if points:
                 epochs, values = zip(*points, strict=True)
                 scale = 100 if number == "accuracy" else 1
-                axes.plot(
-                    epochs, [scale * value for value in values], label=f"{name} images", **figures.line_style(index)
-                )
+                scaled = [scale * value for value in values]
+                axes.plot(epochs, scaled, label=f"{name} images", **figures.line_style(index))
         axes.set(xlabel="epoch", ylabel=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(fontsize=9)
+        if axes.lines:
+            axes.legend(fontsize=9)
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
         """Headings and rows."""
         splits = [split for split in _SPLITS if self[f"{split}_loss"]]
         headings = [f"{_SPLITS[split]} {number}" for split in splits for number in ("loss", "accuracy")]
-        forms = {"loss": loss, "accuracy": percent}
+        forms: dict[str, Callable[[float], str]] = {"loss": loss, "accuracy": percent}
 
         def cells(row: Row) -> list[str]:
             return [_cell(row, f"{split}_{number}", form) for split in splits for number, form in forms.items()]

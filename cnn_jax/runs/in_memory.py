@@ -19,7 +19,7 @@ from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment, build, load_experiment
 from cnn_jax.files import local_path
 from cnn_jax.report.console import Console
-from cnn_jax.report.format import loss, percent
+from cnn_jax.report.format import counted, loss, percent
 from cnn_jax.runs import selection
 from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.finished import experiment_of, load_variables
@@ -99,7 +99,7 @@ class TrainedRun(Displayed):
             )
         if experiment.planned_parts:
             raise InputError(
-                f"fit: this run was planned for {experiment.config.epochs} epochs, and its "
+                f"fit: this run was planned for {counted(experiment.config.epochs, 'epoch')}, and its "
                 f"{experiment.planned_parts[0]} depends on their number. Train anew, with more epochs."
             )
         if experiment.config.chooses_epochs:
