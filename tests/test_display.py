@@ -88,6 +88,14 @@ def test_dataset_shows_its_first_images_with_their_classes() -> None:
         assert len(html) < 150_000, "large images are made smaller"
 
 
+def test_part_of_a_split_shows_itself_too_and_a_single_index_is_explained() -> None:
+    test = digits().test
+    for part, names in ((test[5:7], ["5", "6"]), (test[np.array([3, 1])], ["3", "1"]), (test[:0], [])):
+        assert re.findall("<figcaption>(.*?)</figcaption>", part._repr_html_()) == names
+    with pytest.raises(InputError, match=r"^\[0\]: a split has images and labels\. Write \.images\[0\]"):
+        test[0]
+
+
 def test_what_a_user_named_is_escaped() -> None:
     dataset = Dataset.from_arrays(*2 * (np.full((2, 8, 8), 9, np.uint8), [0, 1]), classes=("<b>", "&"), name="<script>")
     assert not re.search("<b>|<script>|& ", dataset._repr_html_())

@@ -84,7 +84,10 @@ class Split(Displayed):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, part: slice) -> "Split":
+    def __getitem__(self, part: slice | np.ndarray) -> "Split":
+        """A part by a slice or by indices. Raises InputError on a single index, which is not a split."""
+        if np.ndim(part) == 0 and not isinstance(part, slice):
+            raise InputError(f"[{part}]: a split has images and labels. Write .images[{part}] or .labels[{part}].")
         return Split(self.images[part], self.labels[part])
 
     def _facts(self) -> dict[str, str]:
