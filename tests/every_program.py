@@ -21,6 +21,7 @@ from cnn_jax.data.augmentations import AUGMENTATIONS, Mixed
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.models import receptive_field, summary
 from cnn_jax.ops import blocks
+from cnn_jax.runs.history import History
 from cnn_jax.runs.in_memory import TrainedRun
 from cnn_jax.studies.benchmark import cases, layers, roofline
 from cnn_jax.studies.benchmark.cases import BenchmarkModel
@@ -138,7 +139,7 @@ def compile_own_parts(config: Config) -> None:
     checks.require_numbers(learner, split)
     training = compile_training(learner, split, make_mesh())
     training.settled(training.create_state(0))
-    TrainedRun(experiment, learner.abstract_variables, [], 0.0, 0.0, {}).predict(split.images)
+    TrainedRun(experiment, learner.abstract_variables, History(), 0.0, 0.0, {}).predict(split.images)
 
 
 def compile_augmentations(model: BenchmarkModel) -> None:
