@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cnn_jax.studies.benchmark import page
+from cnn_jax.studies.benchmark import comparison_page, page
 from tests.browser import Browser, require_sound
 from tests.studies.benchmark.made import whole_content
 
@@ -16,8 +16,27 @@ def test_page_is_sound_in_a_browser(browser: Browser, tmp_path: Path) -> None:
 def test_page_shows_every_table_of_the_record() -> None:
     content = whole_content()
     shown, tables = page.page(content), list(page.tables(content))
-    assert len(tables) == 4
+    assert len(tables) == 10
     for table in tables:
         assert f"<caption>{table.title}</caption>" in shown
         assert all(len(row) == len(table.headings) for row in table.rows)
-    assert [row[-1] for row in page.baseline_table(content).rows] == ["not slower"]
+    assert [row[-1] for row in comparison_page.verdict_table(content["comparison"]).rows] == ["faster", "faster"]
+    assert content["sha256"] in shown
+
+
+def test_page_says_what_is_not_known_and_what_to_do() -> None:
+    shown = page.page(whole_content())
+    for words in (
+        "2 of 3 seeds reached 99 % within 5 epochs: there is no mean. Train longer with",
+        "Other programs used 30 % of the cores while before/benchmark.json was measured. Measure it again",
+        "<td>temperature</td><td>unknown</td><td>unknown</td>",
+    ):
+        assert words in shown
+
+
+def test_no_table_has_more_columns_than_a_phone_shows() -> None:
+    for table in page.tables(whole_content()):
+        columns = zip(table.headings, *table.rows, strict=True)
+        # Headings are broken between words, cells are not.
+        widths = [max(map(len, [*heading.split(), *cells])) for heading, *cells in columns if heading or cells]
+        assert sum(widths) <= 50, (table.title, widths)
