@@ -41,7 +41,7 @@ DTYPES: Mapping[str, Mapping[str, Any]] = {
 
 # What is measured.
 TRAINING_STEP, TRAINING_EPOCH, INFERENCE = "training step", "training epoch", "inference"
-ON_ONE_DEVICE = "training step on one device"  # where there are several
+ON_ONE_DEVICE = "step on one device"  # where there are several
 
 Measurement = Mapping[str, Any]  # the numbers of one case, as `measurement` gives them
 

@@ -75,7 +75,7 @@ def target(seconds: Sequence[float | None], accuracy: float = 0.99) -> dict[str,
 
 def whole_content() -> dict[str, Any]:
     """A record with all of its parts."""
-    what = ("training step", "training step on one device", "training epoch", "inference")
+    what = ("training step", "step on one device", "training epoch", "inference")
     measurements = [measurement(one) for one in what]
     layers = [layer for layer, _ in working_layers(_model().layers)]
     works = [Work(layer.name, layer.multiply_adds, 10**5, 1e-4) for layer in layers]

@@ -43,7 +43,7 @@ def test_case_has_its_speed_and_the_interval_of_the_median() -> None:
 
 
 def test_efficiency_is_the_speedup_divided_by_the_number_of_devices() -> None:
-    alone = measurement("training step on one device", seconds=[6 * seconds for seconds in SECONDS])
+    alone = measurement("step on one device", seconds=[6 * seconds for seconds in SECONDS])
     [found] = record.scaling([measurement("training step"), alone], devices=8)
     assert (found["devices"], found["ratio"], found["efficiency"]) == (8, pytest.approx(6), pytest.approx(0.75))
     assert 0.7 < found["interval"][0] < 0.75 < found["interval"][1] < 0.8
