@@ -21,35 +21,40 @@ def page(comparison: Comparison, command_line: Sequence[str]) -> str:
 
 def sections(comparison: Comparison) -> list[Section]:
     """The parts of a page that show the comparison."""
-    words: list[Block] = [*sentences(comparison), _MEANING.format(*_limits(comparison)), _INTERVALS]
+    blocks: list[Block] = [*sentences(comparison), _MEANING.format(*_limits(comparison)), _INTERVALS]
     return [
-        Section("Comparison", [*words, verdict_table(comparison), speed_table(comparison)]),
-        Section("What else differs", [_OTHERS, differences_table(comparison)]),
+        Section("Comparison", [*blocks, *_tables_of_cases(comparison)]),
+        # Commits and file names are long: as text they are broken where a phone ends.
+        Section("What else differs", [_OTHERS, *map(_difference, comparison["differences"])]),
     ]
 
 
 def tables(comparison: Comparison) -> list[Table]:
-    """All tables, in the order of the page."""
-    return [verdict_table(comparison), speed_table(comparison), differences_table(comparison)]
+    """All tables of the console."""
+    return [*_tables_of_cases(comparison), differences_table(comparison)]
 
 
-def verdict_table(comparison: Comparison) -> Table:
+def _tables_of_cases(comparison: Comparison) -> list[Table]:
+    """Verdicts and speeds at each batch size and dtype: a phone has no room for these in every row."""
+    variants: dict[str, list[Mapping[str, Any]]] = {}
+    for row in comparison["rows"]:
+        variants.setdefault(f"batch size {row['batch_size']:,} in {row['dtype']}", []).append(row)
+    verdicts = [verdict_table(rows, title) for title, rows in variants.items()]
+    return verdicts + [speed_table(rows, title) for title, rows in variants.items()]
+
+
+def verdict_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
     """The ratio of each case and what it shows."""
-    rows = [
-        [_name(row), f"{row['ratio']:.2f}", interval(row["interval"], "{:.2f}".format), row["verdict"]]
-        for row in comparison["rows"]
+    cells = [
+        [row["what"], f"{row['ratio']:.2f}", interval(row["interval"], "{:.2f}".format), row["verdict"]] for row in rows
     ]
-    title = "The speed now, divided by that of the baseline"
-    return Table(title, ["case", "ratio", "95 % interval", "verdict"], rows)
+    return Table(f"Speed now over that of the baseline, {title}", ["case", "ratio", "95 % interval", "verdict"], cells)
 
 
-def speed_table(comparison: Comparison) -> Table:
+def speed_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
     """What was measured in both."""
-    rows = [
-        [_name(row), *(f"{_number(row[of], row['unit'])}" for of in ("baseline", "now")), row["unit"]]
-        for row in comparison["rows"]
-    ]
-    return Table("What was measured", ["case", "baseline", "now", "unit"], rows)
+    cells = [[row["what"], *(_measured(row[of], row["unit"]) for of in ("baseline", "now"))] for row in rows]
+    return Table(f"What was measured, {title}", ["case", "baseline", "now"], cells)
 
 
 def differences_table(comparison: Comparison) -> Table:
@@ -94,7 +99,7 @@ _INTERVALS = (
     "machine was slower in one of the records, the reference was too. What slows down the case and not the reference "
     "is in no interval."
 )
-_OTHERS = "Any of these may be the reason for a difference. A dash stands for what a record does not say."
+_OTHERS = "Any of these may be the reason for a difference of the speeds. A dash stands for what a record does not say."
 
 
 def _limits(comparison: Comparison) -> tuple[float, float]:
@@ -105,8 +110,12 @@ def _name(row: Mapping[str, Any]) -> str:
     return f"{row['what']}, {row['batch_size']:,}, {row['dtype']}"
 
 
-def _number(value: float, unit: str) -> str:
-    return f"{value:,.0f}" if unit == "images/s" and value >= 1000 else three_digits(value)
+def _difference(one: Mapping[str, Any]) -> str:
+    return f"{one['name']}: {_text(one['baseline'])} in the baseline, {_text(one['now'])} now."
+
+
+def _measured(value: float, unit: str) -> str:
+    return f"{three_digits(value)} {unit}"
 
 
 def _text(value: Any) -> str:

@@ -11,7 +11,7 @@ from cnn_jax.report import figures
 from cnn_jax.report.figures import INK
 from cnn_jax.report.format import MISSING, counted, duration, duration_estimate, interval, listed, percent
 from cnn_jax.report.page import Block, Figure, Page, Section, render
-from cnn_jax.report.tables import Table, machine_table
+from cnn_jax.report.tables import Table
 from cnn_jax.studies.benchmark import comparison_page
 from cnn_jax.studies.benchmark.comparison import BUSY
 from cnn_jax.studies.benchmark.rows import images_per_second_interval
@@ -35,7 +35,7 @@ def page(record: Record) -> str:
     sections += [Section(f"Roofline in {part['dtype']}", _roofline_blocks(part)) for part in record["rooflines"]]
     if "profile" in record:
         sections.append(Section("Profile", [_PROFILE_WORDS, profile_table(record), *_profile_sources(record)]))
-    sections.append(Section("Machine", [*_state_words(record), state_table(record), machine_table([machine])]))
+    sections.append(Section("Machine", [*_machine_words(record), *_state_words(record), state_table(record)]))
     lead = (
         f"The speed of {config['model']['name']} ({record['parameters']:,} parameters) on images of "
         f"{config['dataset']['name']}, measured on {machine['device']}."
@@ -144,19 +144,13 @@ def scaling_table(record: Record) -> Table:
         [
             f"{row['batch_size']:,}",
             row["dtype"],
-            f"{row['devices']}",
             f"{row['ratio']:.2f}",
-            plus_interval(row["efficiency"], row["interval"]),
+            f"{row['efficiency']:.2f} ({interval(row['interval'], '{:.2f}'.format)})",
         ]
         for row in record["scaling"]
     ]
-    headings = ["batch size", "dtype", "devices", "times as fast", "efficiency (95 % interval)"]
-    return Table("All devices, compared with one of them", headings, rows)
-
-
-def plus_interval(value: float, bounds: Sequence[float] | None) -> str:
-    """A number with its interval in brackets, as in `0.93 (0.91 to 0.95)`."""
-    return f"{value:.2f}" + (f" ({interval(bounds, '{:.2f}'.format)})" if bounds else "")
+    title = f"All {record['scaling'][0]['devices']} devices, compared with one of them"
+    return Table(title, ["batch size", "dtype", "times as fast", "efficiency (95 % interval)"], rows)
 
 
 def _target_title(record: Record) -> str:
@@ -202,22 +196,35 @@ def target_words(record: Record) -> list[str]:
 def state_table(record: Record) -> Table:
     """The machine's state before and after the rounds."""
     before, after = (record["conditions"][when] for when in ("before", "after"))
-    rows = [[name, *(_known(of[key], unit) for of in (before, after))] for key, name, unit in _STATE if key in before]
+    rows = [[name, *(_known(of[key], unit) for of in (before, after))] for key, name, unit in _STATE]
     return Table("While it was measured", ["", "before", "after"], rows)
 
 
 _STATE = (
-    ("date", "date (UTC)", ""),
-    ("load", "load of the last minute", ""),
+    ("load", "load", ""),
     ("clock_mhz", "clock speed", " MHz"),
     ("temperature_celsius", "temperature", " °C"),
-    ("gpu_clock_mhz", "clock speed of the GPU", " MHz"),
-    ("gpu_temperature_celsius", "temperature of the GPU", " °C"),
+    ("gpu_clock_mhz", "GPU's clock speed", " MHz"),
+    ("gpu_temperature_celsius", "GPU's temperature", " °C"),
 )
 
 
 def _known(value: Any, unit: str) -> str:
-    return "unknown" if value is None else f"{str(value).removesuffix('+00:00')}{unit}"
+    return "unknown" if value is None else f"{value:,}{unit}"
+
+
+def _machine_words(record: Record) -> list[str]:
+    """What it was measured on: as text, because names of systems and commits are longer than a phone is wide."""
+    machine, options = record["machine"], record["compiler_options"]
+    before, after = (record["conditions"][when]["date"][:19].replace("T", " ") for when in ("before", "after"))
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return [
+        f"{machine['device']}, {counted(machine['cores'], 'core')}, {machine['system']}. Python {machine['python']}, "
+        f"{versions}. Commit {machine['git_commit'] or 'unknown'}. Measured from {before} to "
+        f"{after} (UTC).",
+        f"Compiler options: {', '.join(f'{name}={value}' for name, value in options.items()) or 'none'}. XLA_FLAGS: "
+        f"{machine['xla_flags'] or 'none'}.",
+    ]
 
 
 def _state_words(record: Record) -> list[str]:
@@ -231,10 +238,16 @@ def _state_words(record: Record) -> list[str]:
 def bounds_table(part: Record) -> Table:
     """The time of each layer of a training step, and of the whole step, and what limits it."""
     rows = [
-        [work["name"], duration(work["seconds"]), work["bound"], percent(work["share"], 0)] for work in _works(part)
+        [
+            work["name"],
+            duration(work["seconds"]),
+            _billions(work["multiply_adds_per_second"]),
+            f"{percent(work['share'], 0)} {work['bound']}",
+        ]
+        for work in _works(part)
     ]
     title = f"Training at batch size {part['batch_size']} in {part['dtype']}: what limits it"
-    return Table(title, ["layer", "time", "bound", "share of bound"], rows)
+    return Table(title, ["layer", "time", "10⁹ multiply-adds/s", "share of bound"], rows)
 
 
 def work_table(part: Record) -> Table:
@@ -245,11 +258,10 @@ def work_table(part: Record) -> Table:
             f"{work['multiply_adds'] / 1e6:,.1f}",
             f"{work['moved_bytes'] / 1e6:,.2f}",
             f"{work['multiply_adds_per_byte']:,.1f}",
-            _billions(work["multiply_adds_per_second"]),
         ]
         for work in _works(part)
     ]
-    headings = ["layer", "10⁶ multiply-adds", "MB moved", "multiply-adds per byte", "10⁹ multiply-adds/s"]
+    headings = ["layer", "10⁶ multiply-adds", "MB moved", "multiply-adds per byte"]
     return Table(f"Training at batch size {part['batch_size']} in {part['dtype']}: the work", headings, rows)
 
 
