@@ -195,11 +195,12 @@ def _left_out(n: int, m: int) -> int | None:
     """How many of the n * m ratios lie outside their interval at each end; None where no interval has the confidence.
 
     It follows from the number of orders of n and m values in which Mann and Whitney's U has each value: the
-    coefficients of the polynomial prod (1 - q^(n + i)) / (1 - q^i) over i from 1 to m. For many values U is normal.
+    coefficients of the polynomial prod (1 - q^(n + i)) / (1 - q^i) over i from 1 to m. For many values U is normal;
+    half a step of it is its correction for continuity.
     """
     if n * m > _MANY_PAIRS:
         deviation = math.sqrt(n * m * (n + m + 1) / 12)
-        return math.floor(n * m / 2 - float(scipy.stats.norm.ppf((1 + CONFIDENCE) / 2)) * deviation)
+        return math.floor((n * m - 1) / 2 - float(scipy.stats.norm.ppf((1 + CONFIDENCE) / 2)) * deviation)
     counts = np.zeros(n * m + 1)
     counts[0] = 1
     for i in range(1, m + 1):
