@@ -23,7 +23,7 @@ from cnn_jax.models import receptive_field, summary
 from cnn_jax.ops import blocks
 from cnn_jax.runs.history import History
 from cnn_jax.runs.in_memory import TrainedRun
-from cnn_jax.studies.benchmark import cases, layers, roofline
+from cnn_jax.studies.benchmark import cases, layers, reference, roofline
 from cnn_jax.studies.benchmark.cases import BenchmarkModel
 from cnn_jax.studies.summary import sheets
 from cnn_jax.training import checks
@@ -89,6 +89,7 @@ def compile_model(model: BenchmarkModel) -> None:
     compile_inference(learner, model.test[:EXAMPLES], make_mesh(), BATCH_SIZE)
     layers.measure(model.layers, BATCH_SIZE, config.dtype, config.matmul_precision, seconds=0.0)
     roofline.measure_peaks(config.dtype, config.matmul_precision, seconds=0.0)
+    reference.prepare()
 
 
 def compile_views_of_layers(model: BenchmarkModel) -> None:
