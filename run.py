@@ -75,6 +75,7 @@ _SEEDS = ("seeds", "seed_strategy", "progress")
 _PROCESSES = ("coordinator", "num_processes", "process_id", "join_timeout")
 _SWEEP = ("sweep", "samples", "jobs", "trials", "claim_timeout")
 _MEASURES = ("batch_sizes", "dtypes", "repeats", "seconds", "baseline", "tolerance", "profile")
+_TARGET = ("target_accuracy", "seeds", "data_dir", "manual_dir")
 
 MODES: Mapping[str, Mode] = {
     "train": Mode(
@@ -89,7 +90,10 @@ MODES: Mapping[str, Mode] = {
     "evaluate": Mode(
         "cnn_jax.studies.evaluation.run",
         "score finished runs again (--workdir or --runs): calibration, ensembles, --corruptions, --test_augment",
-        (*_WRITES, *_DATA, "experiment", "runs", "dataset", "corruptions", "test_augment", "shift_pixels", "output"),
+        (
+            *(*_WRITES, *_DATA, "experiment", "runs", "dataset", "held_out", "output"),
+            *("corruptions", "test_augment", "shift_pixels"),
+        ),
         takes="none",
         only_prints=True,
     ),
@@ -115,8 +119,8 @@ MODES: Mapping[str, Mode] = {
     ),
     "benchmark": Mode(
         "cnn_jax.studies.benchmark.run",
-        "measure training and inference on this machine; writes benchmark.json and benchmark.html",
-        (*_WRITES, "dataset_dir", *_MEASURES, "deterministic"),
+        "measure training and inference on this machine, or compare two such records (--runs=A,B)",
+        (*_WRITES, "dataset_dir", *_MEASURES, *_TARGET, "deterministic", "runs"),
     ),
     "export": Mode(
         "cnn_jax.studies.export",
@@ -151,6 +155,10 @@ MODES: Mapping[str, Mode] = {
     ),
     "new": Mode("cnn_jax.studies.new", "write a starter file for an experiment of your own", ("output",), takes="none"),
 }
+# What other flags make of a mode.
+_TWO_BENCHMARKS = Mode(
+    "cnn_jax.studies.benchmark.compare", "compare two benchmarks", (*_WRITES, "runs", "tolerance"), takes="none"
+)
 _CATALOG = Mode("cnn_jax.studies.catalog", "list every table", ("experiment",), takes="none", only_prints=True)
 
 
@@ -275,8 +283,8 @@ MODE_FLAGS: Mapping[str, Flag] = {
     ),
     "sizes": _integers("numbers of training images; default 100,300,1000,... and all"),
     "seeds": _integer(
-        "train this many seeds, from --seed on; more may be added later; default 10 to compare, 3 for overfitting and "
-        "sweep"
+        "train this many seeds, from --seed on; more may be added later; default 10 to compare, 3 for overfitting, "
+        "sweep and --target_accuracy"
     ),
     "seed_strategy": Flag(
         str,
@@ -314,12 +322,13 @@ MODE_FLAGS: Mapping[str, Flag] = {
     "format": Flag(str, "NAME", "npz: the parameters (default); stablehlo: the whole model", "a name"),
     "output": _path("the file (export, new) or folder (predict, evaluate) to write; default: in the run's folder"),
     "runs": Flag(
-        _listed_paths(os.path.isdir, local_path),
+        _listed_paths(os.path.exists, local_path),
         "DIR,DIR",
-        "folders of finished runs, or folders with seed-N",
+        "folders of finished runs, or folders with seed-N; two benchmark.json to compare, the baseline first",
         "folders with commas between them",
     ),
     "test_image": _integer("follow this test image through the network, ordered as in tensorflow_datasets; default 0"),
+    "held_out": _switch(False, "score the images that the runs held out from training, instead of test images"),
     "corruptions": _names("corrupt the test images in these ways, or in all; writes record and page"),
     "test_augment": _names("test-time augmentation by shift, flip or both: also average over variants of the images"),
     "shift_pixels": _integer("how far --test_augment=shift goes along rows and columns; default 1, so 9 variants"),
@@ -328,10 +337,11 @@ MODE_FLAGS: Mapping[str, Flag] = {
     "augmentations": _path("show what each augmentation does to training images, in this new HTML file"),
     "batch_sizes": _integers("batch sizes to measure; default 64,256,1024"),
     "dtypes": _names("float32, tensorfloat32, bfloat16; default: all that the device has"),
-    "repeats": _integer("how often each case is timed; default 7"),
+    "repeats": _integer("how often each case is timed; default 11"),
     "seconds": _number("the most that all repeats of a case may take, except for the first; default 20"),
     "baseline": _path("an earlier benchmark.json to compare with"),
-    "tolerance": _number("exit with code 1 if a case is slower by more than this share; default 0.1"),
+    "tolerance": _number("exit with code 1 if a case is slower by more than this share, beyond doubt; default 0.1"),
+    "target_accuracy": _number("also measure the time to this test accuracy, as in 0.99, with the real images"),
     "profile": _switch(False, "trace training steps, and list the most expensive operations"),
     "deterministic": _switch(False, "the same bits every time on accelerators too, at some cost in speed"),
 }
@@ -579,12 +589,18 @@ def call(mode: Mode, values: flags.FlagValues, typed: Typed, command_line: list[
     given = [name for name in values if values[name].present and not name.startswith("jax_")]
     for name in given:
         if name not in mode.all_flags:
-            raise InputError(f"--{name}: has no meaning with {'--list' if values.list else f'--mode={values.mode}'}.")
+            raise InputError(f"--{name}: has no meaning with {_words(mode, values)}.")
     if typed and mode.takes == "none":
         raise _unknown_flag(next(iter(typed)), values)
     _import_jax()
     with _processes(mode, values) as processes:
         return _called(mode, values, typed, command_line, given, processes)
+
+
+def _words(mode: Mode, values: flags.FlagValues) -> str:
+    """What has chosen a mode."""
+    others = {_CATALOG.module: "--list", _TWO_BENCHMARKS.module: f"--mode={values.mode} --runs"}
+    return others.get(mode.module, f"--mode={values.mode}")
 
 
 def _processes(mode: Mode, values: flags.FlagValues) -> AbstractContextManager[Processes]:
@@ -763,9 +779,14 @@ def _run(command_line: list[str]) -> Mode | None:
     name = str(values["mode"].value)
     if name not in MODES:
         raise unknown_name("--mode", name, "mode", MODES)
-    mode = _CATALOG if values.list else MODES[name]
+    mode = _CATALOG if values.list else _chosen(name, values)
     call(mode, values, typed, command_line)
     return dataclasses.replace(mode, only_prints=True) if values.print_commands else mode
+
+
+def _chosen(name: str, values: flags.FlagValues) -> Mode:
+    """The mode of this name, or what another flag makes of it."""
+    return _TWO_BENCHMARKS if name == "benchmark" and values["runs"].present else MODES[name]
 
 
 def _unwritten(error: OSError, mode: Mode | None) -> int:

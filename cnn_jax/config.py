@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cnn_jax.display import Displayed
 from cnn_jax.errors import InputError, printable, unknown_name
 from cnn_jax.files import read_json
 from cnn_jax.settings import About, Setting, as_text, plain, setting_from, shown
@@ -22,6 +23,7 @@ LARGEST_SEED = 2**32 - 1
 LARGEST_FILE = 1 << 20  # bytes; a config has under two kilobytes
 LONGEST_SETTINGS = 200  # bytes of the settings in a run's default name
 LONGEST_NAME = 235  # bytes of the whole; file systems allow 255, with what commands put before and behind it
+_SHOWN_ALWAYS = ("dataset", "model", "loss", "optimizer", "learning_rate", "epochs", "batch_size", "seed")
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
@@ -80,8 +82,8 @@ def _field(default: Any, help: str, **limits: Any) -> Any:
     return dataclasses.field(default=default, metadata={"choices": limits.pop("choices", ()), "help": help, **limits})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Config:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Config(Displayed):
     """The settings of one training run. Raises InputError on a value of the wrong type or out of range.
 
     A part may be given by its name alone. What a name means is decided by the tables of an Experiment.
@@ -155,6 +157,16 @@ class Config:
         for name in FIELDS:
             object.__setattr__(self, name, _checked(name, getattr(self, name)))
 
+    def __repr__(self) -> str:
+        changed = (f"{name}={getattr(self, name)!r}" for name in FIELDS if getattr(self, name) != getattr(Config, name))
+        return f"Config({', '.join(changed)})"
+
+    def _facts(self) -> dict[str, str]:
+        """The settings that one asks for first, and those that are not the default."""
+        values = {name: getattr(self, name) for name in FIELDS}
+        changed = [name for name, value in values.items() if value not in (getattr(Config, name), ())]
+        return {name: _in_words(value) for name, value in values.items() if name in (*_SHOWN_ALWAYS, *changed)}
+
     @property
     def chooses_epochs(self) -> bool:
         """Whether held-out images decide which epoch's parameters are scored, or when training ends."""
@@ -181,6 +193,15 @@ class Config:
         """The config as JSON text, one field a line."""
         lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in self.as_mapping().items()]
         return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _in_words(value: Any) -> str:
+    """A field's value for people: `cnn (pooling=true, widths=32,64)`."""
+    if isinstance(value, tuple) and any(isinstance(member, Part) for member in value):
+        return ", ".join(map(_in_words, value))
+    if isinstance(value, Part) and value.items:
+        return f"{value} ({', '.join(f'{name}={as_text(setting)}' for name, setting in value.items)})"
+    return as_text(value)
 
 
 def _as_json(value: Any) -> Any:

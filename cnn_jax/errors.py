@@ -13,6 +13,10 @@ class ProjectError(Exception):
         # A user's input may hold line ends and terminal escapes. The message must stay one harmless line.
         super().__init__(printable(message))
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows: the message says all, and the lines of the program that it went through say nothing."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class InputError(ProjectError):
     """The user's input cannot be used: a flag, a value, a file or a folder. Nothing was written."""

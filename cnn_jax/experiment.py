@@ -22,9 +22,11 @@ from cnn_jax.data.augmentations import AUGMENTATIONS
 from cnn_jax.data.dataset import Dataset, Spec, check
 from cnn_jax.data.source import Source
 from cnn_jax.data.tasks import TASKS, Task
+from cnn_jax.display import Displayed
 from cnn_jax.errors import InputError, unknown_name
 from cnn_jax.models import MODELS
-from cnn_jax.settings import REQUIRED, Setting, settings_of, takes
+from cnn_jax.models.table import Summary, summarize
+from cnn_jax.settings import REQUIRED, Setting, as_text, settings_of, takes
 from cnn_jax.synonyms import meant, own_part
 from cnn_jax.training import checks, initial
 from cnn_jax.training.initial import InitialVariables
@@ -68,8 +70,8 @@ TABLES: Mapping[str, Table] = {
 _TABLE_OF = {table.field: name for name, table in TABLES.items()}
 
 
-@dataclass(frozen=True, eq=False)
-class Experiment:
+@dataclass(frozen=True, eq=False, repr=False)
+class Experiment(Displayed):
     """A Config, and the user's own entries of the tables by name. Its config names every setting, with its default.
 
     datasets: (**settings) -> Dataset, or Source; one that takes `dataset_dir` gets the field of this name.
@@ -121,6 +123,20 @@ class Experiment:
         if self.has_own_parts and self.code is None:
             raise InputError("This experiment's parts are in no file, so another process cannot load them.")
         return _reloaded, (self.code.path if self.code else None, self.config, self.dataset_dir, self.init)
+
+    def __repr__(self) -> str:
+        return f"Experiment({', '.join(f'{name}={as_text(value)}' for name, value in self.changes.items())})"
+
+    def _facts(self) -> Mapping[str, str]:
+        return self.config._facts()
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What is another than in `Experiment()`, or no default of a chosen part, by the names that `vary` takes."""
+        found = {name: value for name, (_, value) in config_differences(Experiment().config, self.config).items()}
+        with_defaults = _with_parts(self.config, {name: Part(part.name) for name, part in self.config.parts().items()})
+        settings = config_differences(self._resolved(with_defaults), self.config)
+        return found | {name: value for name, (_, value) in settings.items() if name not in found}
 
     @property
     def has_own_parts(self) -> bool:
@@ -377,6 +393,16 @@ class Experiment:
         if not isinstance(task, Task):
             raise InputError(f"{defined_at(make)}--task={self.config.task}: gives {type(task).__name__}, not a Task.")
         return task
+
+    @functools.cached_property
+    def module(self) -> nn.Module:
+        """The model as a linen module, whose layers are computed one by one, so that each can be looked at."""
+        return build(self, fused=False).module
+
+    def summary(self) -> Summary:
+        """The model's layers, the operations between them, and what each reads. Nothing is trained."""
+        learner = build(self, fused=False)
+        return summarize(learner.module, learner.input_shapes)
 
     @property
     def planned_parts(self) -> list[str]:

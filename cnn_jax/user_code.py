@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from cnn_jax.display import cell_of
 from cnn_jax.errors import InputError, ProjectError
 
 _LIBRARIES = tuple(
@@ -158,7 +159,9 @@ def _is_users(filename: str) -> bool:
 
 
 def _short(filename: str) -> str:
-    """The path as seen from the working directory, where the file is in it."""
+    """The path as seen from the working directory, where the file is in it; of a notebook's cell, its number."""
+    if cell := cell_of(filename):
+        return cell
     relative = os.path.relpath(filename) if os.path.isabs(filename) else filename
     return filename if relative.startswith("..") else relative
 

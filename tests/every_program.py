@@ -21,8 +21,9 @@ from cnn_jax.data.augmentations import AUGMENTATIONS, Mixed
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.models import receptive_field, summary
 from cnn_jax.ops import blocks
+from cnn_jax.runs.history import History
 from cnn_jax.runs.in_memory import TrainedRun
-from cnn_jax.studies.benchmark import cases, layers, roofline
+from cnn_jax.studies.benchmark import cases, layers, reference, roofline
 from cnn_jax.studies.benchmark.cases import BenchmarkModel
 from cnn_jax.studies.summary import sheets
 from cnn_jax.training import checks
@@ -88,6 +89,7 @@ def compile_model(model: BenchmarkModel) -> None:
     compile_inference(learner, model.test[:EXAMPLES], make_mesh(), BATCH_SIZE)
     layers.measure(model.layers, BATCH_SIZE, config.dtype, config.matmul_precision, seconds=0.0)
     roofline.measure_peaks(config.dtype, config.matmul_precision, seconds=0.0)
+    reference.prepare()
 
 
 def compile_views_of_layers(model: BenchmarkModel) -> None:
@@ -138,7 +140,7 @@ def compile_own_parts(config: Config) -> None:
     checks.require_numbers(learner, split)
     training = compile_training(learner, split, make_mesh())
     training.settled(training.create_state(0))
-    TrainedRun(experiment, learner.abstract_variables, [], 0.0, 0.0, {}).predict(split.images)
+    TrainedRun(experiment, learner.abstract_variables, History(), 0.0, 0.0, {}).predict(split.images)
 
 
 def compile_augmentations(model: BenchmarkModel) -> None:

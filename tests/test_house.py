@@ -14,6 +14,7 @@ import cnn_jax
 PROJECT = Path(__file__).parents[1]
 LEAVES = {
     "config",
+    "display",
     "settings",
     "errors",
     "files",
@@ -27,14 +28,15 @@ LEAVES = {
 }
 MAY_IMPORT = {
     "errors": set(),
+    "display": set(),
     "files": {"errors"},
     "program": set(),
     "plain_paths": set(),
     "output": set(),
     "synonyms": set(),
     "settings": {"errors"},
-    "user_code": {"errors"},
-    "config": {"errors", "files", "settings"},
+    "user_code": {"display", "errors"},
+    "config": {"display", "errors", "files", "settings"},
     "numerics": set(),
     "compilation": {"errors", "numerics"},
     "data": LEAVES,

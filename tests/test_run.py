@@ -34,6 +34,7 @@ from cnn_jax.report import estimates
 from cnn_jax.report.format import percent_estimate
 from cnn_jax.runs import checkpoint
 from cnn_jax.runs.options import RunOptions
+from cnn_jax.studies.benchmark import record as benchmark
 from tests.conftest import first_quick
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -328,25 +329,31 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
     measured_before = Experiment().vary(
         experiment="x_and_o", dataset="x_and_o", widths=(4, 8), train_examples=640, epochs=10
     )
-    cases = [("training step", 1.0), ("training epoch", 1.0), ("inference", 1e12)]
+    cases = [("training step", 1e3), ("training epoch", 1e3), ("inference", 1e-9)]
     baseline = {
-        "format": 1,
+        "format": 2,
         "config": measured_before.config.as_mapping(),
         "machine": {"device": "1 x abacus"},
+        "settings": {},
         "measurements": [
-            {"what": what, "dtype": "float32", "batch_size": 64, "images_per_second": rate} for what, rate in cases
+            {
+                **{"what": what, "dtype": "float32", "batch_size": 64, "images_per_second": 1 / seconds},
+                **{"seconds": {"rounds": [seconds] * 50}, "reference_seconds": [1.0] * 50},
+            }
+            for what, seconds in cases
         ],
     }
-    (tmp_path / "baseline.json").write_text(json.dumps(baseline))
+    (tmp_path / "baseline.json").write_text(json.dumps(benchmark.sealed(baseline)))
     short = ("--mode=benchmark", "--experiment=x_and_o", "--train_examples=640", "--widths=4,8", "--batch_sizes=64")
     finished = run_py(
         *short, "--dtypes=float32", "--seconds=0.1", "--profile", "--baseline=baseline.json", "--workdir=bench"
     )
     assert finished.returncode == 1, finished.stderr
     assert finished.stderr.endswith("run.py: 1 of 3 cases are more than 10 % slower than the baseline.\n")
+    assert "3 cases: 2 faster, 1 slower and 0 undecided." in finished.stdout
 
     record = json.loads((tmp_path / "bench/benchmark.json").read_text())
-    assert [row["slower"] for row in record["comparison"]["rows"]] == [False, False, True]
+    assert [row["verdict"] for row in record["comparison"]["rows"]] == ["faster", "faster", "slower"]
     measured = {case["what"]: case for case in record["measurements"]}
     assert list(measured) == [what for what, _ in cases]
     assert all(f"{case['images_per_second']:,.0f}" in finished.stdout for case in measured.values())
@@ -361,6 +368,33 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
     assert 0 < sum(found["share"] for found in operations) <= 1
     assert operations[0]["name"] in (tmp_path / "bench/profile.txt").read_text()
     assert list((tmp_path / "bench/profile").rglob("*.xplane.pb"))
+    assert record["sha256"][:12] in (tmp_path / "bench/benchmark.md").read_text()
+    assert (tmp_path / "bench/benchmark.csv").read_text().count(record["sha256"]) == 3
+    compared = run_py("--mode=benchmark", "--runs=bench,bench/benchmark.json")
+    assert compared.returncode == 0, compared.stderr
+    assert "3 cases: 0 faster, 0 slower and 3 undecided." in compared.stdout
+    assert (tmp_path / "runs/benchmark-comparison/comparison.html").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.devices(8)
+def test_benchmark_measures_several_devices_as_several_and_the_time_to_an_accuracy(run_py: Run, tmp_path: Path) -> None:
+    short = ("--mode=benchmark", "--experiment=x_and_o", "--train_examples=640", "--widths=4,8", "--batch_sizes=64")
+    finished = run_py(
+        *(*short, "--dtypes=float32", "--seconds=0.1", "--repeats=2", "--workdir=bench"),
+        *("--target_accuracy=0.5", "--seeds=2", "--seed=3"),
+    )
+    assert finished.returncode == 0, finished.stderr
+    record = json.loads((tmp_path / "bench/benchmark.json").read_text())
+    assert record["machine"]["device"].startswith("8 x ") and record["rooflines"][0]["devices"] == 8
+    speeds = {case["what"]: case["images_per_second"] for case in record["measurements"]}
+    [scaling] = record["scaling"]
+    measured = speeds["training step"] / speeds["step on one device"]
+    assert (scaling["devices"], scaling["ratio"]) == (8, pytest.approx(measured, rel=0.5))
+    assert scaling["efficiency"] == pytest.approx(scaling["ratio"] / 8)
+    assert "Peaks of all 8 devices together, as measured" in finished.stdout
+    assert [(seed["seed"], seed["epochs"] >= 1) for seed in record["target"]["seeds"]] == [(3, True), (4, True)]
+    assert "2 of 2 seeds reached 50 %" in finished.stdout
 
 
 @pytest.mark.parametrize(
@@ -519,6 +553,17 @@ def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(ru
         (["--mode=benchmark", "--dtypes=float23"], "no such dtype. Did you mean float32?"),
         (["--mode=benchmark", "--dtypes=tensorfloat32"], "only NVIDIA's GPUs have it"),
         (["--mode=benchmark", "--repeats=0"], "--repeats=0: must be at least 1"),
+        (["--mode=benchmark", "--repeats=1001"], "must be at least 1 and at most 1,000"),
+        (["--mode=benchmark", "--target_accuracy=99"], "must be above 0 and at most 1, as in 0.99 for 99 %"),
+        (["--mode=benchmark", "--target_accuracy=nan"], "must be above 0 and at most 1"),
+        (["--mode=benchmark", "--target_accuracy=0.9", "--seeds=0"], "--seeds=0: must be between 1 and"),
+        (["--mode=benchmark", "--seeds=3"], "--seeds=3: has no meaning here without --target_accuracy"),
+        (["--mode=benchmark", "--runs=words.txt"], "--runs: name two benchmarks with a comma between them; here 1"),
+        (["--mode=benchmark", "--runs=words.txt,full"], "--runs=words.txt: not a benchmark.json, or damaged"),
+        (["--mode=benchmark", "--runs=full,words.txt"], "--runs=full: cannot be read: No such file"),
+        (["--mode=benchmark", "--runs=a,b", "--epochs=3"], "has no meaning with --mode=benchmark --runs"),
+        (["--mode=benchmark", "--runs=a,b", "--baseline=c"], "has no meaning with --mode=benchmark --runs"),
+        (["--mode=benchmark", "--runs=a,b", "--tolerance=2"], "--tolerance=2: must be at least 0 and below 1"),
         (["--mode=benchmark", "--seconds=nan"], "must be above 0"),
         (["--mode=benchmark", "--tolerance=1"], "--tolerance=1: must be at least 0 and below 1"),
         (["--mode=benchmark", "--baseline=words.txt"], "not a benchmark.json, or damaged"),

@@ -1,21 +1,26 @@
 """What a dataset is: its description, its two splits in memory, and the split into training and validation images."""
 
+import base64
 import dataclasses
 import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
 
 from cnn_jax.data.checks import require_classes_from_zero, require_images, require_labels
+from cnn_jax.display import Displayed
 from cnn_jax.errors import InputError
 
 UNIT = 1 / 255  # the scale that makes inputs from 0 to 1
+_SHOWN_IMAGES, _SHOWN_SIDE = 10, 56  # of a split in a notebook; the side in CSS pixels
 
 
-@dataclass(frozen=True)
-class Spec:
+@dataclass(frozen=True, repr=False)
+class Spec(Displayed):
     """A dataset's description, known before its images are read.
 
     A network's input is `float32(byte) * scale + offset`, which is computed on the device in each step. scale, offset:
@@ -32,6 +37,17 @@ class Spec:
     scale: float | tuple[float, ...] = UNIT
     offset: float | tuple[float, ...] = 0.0
     mnist_form: bool = False
+
+    def _facts(self) -> dict[str, str]:
+        classes, most = list(self.classes), 12
+        shown = [*classes[: most - 2], "...", classes[-1]] if len(classes) > most else classes
+        return {
+            "name": self.name,
+            "image shape": " x ".join(map(str, self.image_shape)),
+            "classes": f"{len(classes)} ({' '.join(shown)})",
+            "training images": f"{self.train_examples:,}",
+            "test images": f"{self.test_examples:,}",
+        }
 
     def inputs(self, images: Any) -> Any:
         """A network's inputs, float32, from uint8 images: numpy or jax arrays, channels last."""
@@ -58,8 +74,8 @@ def _along_channels(value: float | tuple[float, ...], ndim: int) -> Any:
     return values.reshape((1,) * (ndim - 1) + (-1,)) if values.ndim else values[()]
 
 
-@dataclass(frozen=True)
-class Split:
+@dataclass(frozen=True, repr=False)
+class Split(Displayed):
     """Images with their labels. images: uint8 [N, H, W, C]. labels: int32 [N]."""
 
     images: np.ndarray
@@ -68,12 +84,22 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, part: slice) -> "Split":
+    def __getitem__(self, part: slice | np.ndarray) -> "Split":
+        """A part by a slice or by indices. Raises InputError on a single index, which is not a split."""
+        if not isinstance(part, slice) and np.ndim(part) == 0:
+            raise InputError(f"[{part}]: a split has images and labels. Write .images[{part}] or .labels[{part}].")
         return Split(self.images[part], self.labels[part])
 
+    def _facts(self) -> dict[str, str]:
+        arrays = {"images": self.images, "labels": self.labels}
+        return {name: f"{array.dtype} [{', '.join(map(str, array.shape))}]" for name, array in arrays.items()}
 
-@dataclass(frozen=True)
-class Dataset:
+    def _repr_html_(self) -> str:
+        return super()._repr_html_() + _strip(self, [str(label) for label in self.labels[:_SHOWN_IMAGES]])
+
+
+@dataclass(frozen=True, repr=False)
+class Dataset(Displayed):
     """A dataset in memory. fingerprint: what the function of that name returns for its splits."""
 
     spec: Spec
@@ -123,6 +149,14 @@ class Dataset:
             raise InputError(f"{name}: not a dataset: {error}.") from None
         return Dataset(spec, train, test, fingerprint(train, test))
 
+    def _facts(self) -> dict[str, str]:
+        return self.spec._facts()
+
+    def _repr_html_(self) -> str:
+        """The facts, and the first training images with their classes."""
+        names = [self.spec.classes[label] for label in self.train.labels[:_SHOWN_IMAGES]]
+        return super()._repr_html_() + _strip(self.train, names)
+
     def standardized(self) -> "Dataset":
         """The dataset whose inputs have mean 0 and standard deviation 1 in each channel, over all training images.
 
@@ -135,6 +169,29 @@ class Dataset:
         scale = 1 / np.where(deviation > 0, deviation, 255)
         spec = dataclasses.replace(self.spec, scale=tuple(scale.tolist()), offset=tuple((-mean * scale).tolist()))
         return dataclasses.replace(self, spec=spec)
+
+
+def _strip(split: Split, names: Sequence[str]) -> str:
+    """The first images of a split with their names below, as HTML. Grey ones are shown dark where large, as ink is."""
+    figures = [
+        f'<figure style="display: inline-block; margin: 0 6px; text-align: center">'
+        f'<img src="data:image/png;base64,{_png(image)}" alt="an image of class {escape(name)}" '
+        f'style="width: {_SHOWN_SIDE}px; image-rendering: pixelated"><figcaption>{escape(name)}</figcaption></figure>'
+        for image, name in zip(split.images[:_SHOWN_IMAGES], names, strict=True)
+    ]
+    return f"<div>{''.join(figures)}</div>"
+
+
+def _png(image: np.ndarray) -> str:
+    """An image as PNG in base64. image: uint8 [H, W, C], of which three channels are colours."""
+    from PIL import Image  # a start without pictures does not need it
+
+    stream = io.BytesIO()
+    pixels = image if image.shape[2] == 3 else 255 - image.mean(axis=2).astype(np.uint8)
+    small = Image.fromarray(pixels)
+    small.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))
+    small.save(stream, "PNG", optimize=True)
+    return base64.b64encode(stream.getvalue()).decode()
 
 
 def _split(name: str, images: Any, labels: Any) -> Split:

@@ -24,6 +24,10 @@ class Mixed(NamedTuple):
     partners: Array
     weight: Array
 
+    def __repr__(self) -> str:
+        arrays = (f"{name}: {array.dtype}{list(array.shape)}" for name, array in self._asdict().items())
+        return f"Mixed({', '.join(arrays)})"
+
 
 _Alpha = Annotated[float, About("both parameters of the Beta distribution of the weight", above=0, at_most=100)]
 

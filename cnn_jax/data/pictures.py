@@ -43,6 +43,8 @@ def read(path: Path, *, background: int | None = WHITE, enough: int = 0) -> np.n
         raise UnusablePicture(f"the picture has over {LARGEST // 10**6} million pixels") from None
     except Image.UnidentifiedImageError:
         raise UnusablePicture(f"no {FORMATS_IN_WORDS} picture") from None
+    except FileNotFoundError:
+        raise UnusablePicture("no such file") from None
     except PermissionError:
         raise UnusablePicture("no permission to read it") from None
     except Exception as error:  # decoders raise errors of many types on damaged files

@@ -1,10 +1,11 @@
-"""The terminal: results go to standard output, progress and notes to standard error."""
+"""The terminal: results go to standard output, progress and notes to standard error. A notebook gets its own bar."""
 
 import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from html import escape
 from typing import Any, Literal, TextIO
 
 from rich.cells import cell_len, set_cell_size
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 from rich.table import Table as RichTable
 
+from cnn_jax.display import in_notebook, notebook_place
 from cnn_jax.errors import printable
 from cnn_jax.report import estimates
 from cnn_jax.report.format import duration_estimate, loss_estimate, percent, percent_estimate
@@ -25,18 +27,19 @@ _PADDING = 3  # columns between two cells of a table, with the line between them
 _LONGEST_WORD = 24  # longer ones, as paths, may be broken
 
 ShowProgress = Callable[[int, Any, float], None]  # step, a score, images a second
+_Update = Callable[[int, list[str], bool], None]  # step, parts of the text beside the bar, whether to draw it now
 
 
 class Console:
     """A terminal, or a file that stands in for one.
 
-    progress: whether to show a progress bar; None means only on a terminal. rows: whether to print a line for each
-    epoch. is_silent: of one of several processes that is not the first; it prints nothing.
+    progress: whether to show a progress bar; None means on a terminal and in a notebook. rows: whether to print a line
+    for each epoch. is_silent: of one of several processes that is not the first; it prints nothing.
     """
 
     def __init__(self, *, progress: bool | None = None, rows: bool = True, is_silent: bool = False):
         self.shows_rows, self.is_silent = rows, is_silent
-        self.shows_progress = not is_silent and (_moves_its_cursor() if progress is None else progress)
+        self.shows_progress = not is_silent and (in_notebook() or _moves_its_cursor() if progress is None else progress)
         self._progress: Progress | None = None
 
     def line(self, text: str) -> None:
@@ -58,38 +61,66 @@ class Console:
 
     @contextmanager
     def bar(self, epochs: int, epoch_steps: int) -> Iterator[ShowProgress]:
-        """A progress bar for `epochs * epoch_steps` steps, in one line that disappears at the end.
+        """A progress bar for `epochs * epoch_steps` steps. On a terminal it is one line that disappears at the end.
 
         Gives a function of (step, score, images a second) that updates the bar a few times a second at most.
         """
         if not self.shows_progress:
             yield lambda *_: None
             return
-        progress = self._progress = _one_line_progress()
-        task = progress.add_task(f"epoch 1/{epochs}", total=epochs * epoch_steps)
-        last_refresh = 0.0
+        bar = self._notebook_bar if in_notebook() else self._terminal_bar
+        with bar(epochs * epoch_steps) as update:
+            last_refresh = 0.0
 
-        def show(step: int, score: Any, images_per_second: float) -> None:
-            nonlocal last_refresh
-            parts = [
-                f"epoch {-(-step // epoch_steps)}/{epochs}",
-                f"loss {score.loss:.4f}",
-                f"accuracy {percent(score.accuracy)}",
-                *(f"{name} {value:.4g}" for name, value in score.metrics.items()),
-                f"{images_per_second:,.0f} images/s",
-            ]
+            def show(step: int, score: Any, images_per_second: float) -> None:
+                nonlocal last_refresh
+                parts = [
+                    f"epoch {-(-step // epoch_steps)}/{epochs}",
+                    f"loss {score.loss:.4f}",
+                    f"accuracy {percent(score.accuracy)}",
+                    *(f"{name} {value:.4g}" for name, value in score.metrics.items()),
+                    f"{images_per_second:,.0f} images/s",
+                ]
+                is_due = time.monotonic() - last_refresh >= _REFRESH_SECONDS
+                update(step, parts, is_due)
+                if is_due:
+                    last_refresh = time.monotonic()
+
+            update(0, [f"epoch 1/{epochs}"], True)
+            yield show
+
+    @contextmanager
+    def _terminal_bar(self, steps: int) -> Iterator[_Update]:
+        progress = self._progress = _one_line_progress()
+        task = progress.add_task("", total=steps)
+
+        def update(step: int, parts: list[str], is_due: bool) -> None:
             text = _fitting(parts, progress.console.width - _BAR_AND_TIME_WIDTH)
-            is_due = time.monotonic() - last_refresh >= _REFRESH_SECONDS
             progress.update(task, completed=step, description=text, refresh=is_due)
-            if is_due:
-                last_refresh = time.monotonic()
 
         _start(progress)
         try:
-            yield show
+            yield update
         finally:
             progress.stop()
             self._progress = None
+
+    @contextmanager
+    def _notebook_bar(self, steps: int) -> Iterator[_Update]:
+        """It stays below its cell and shows the end of the training."""
+        place, shown = notebook_place(), ("", "")
+
+        def update(step: int, parts: list[str], is_due: bool) -> None:
+            nonlocal shown
+            text = " · ".join(parts)
+            shown = f'<progress value="{step}" max="{steps}"></progress> {escape(text)}', text
+            if is_due:
+                place(*shown)
+
+        try:
+            yield update
+        finally:
+            place(*shown)
 
     def row(self, row: Mapping[str, Any], epochs: int) -> None:
         """Prints a finished epoch. row: as in `metrics.jsonl`."""
@@ -106,16 +137,16 @@ class Console:
         )
 
     def score(
-        self, dataset: str, loss: float, accuracy: float, examples: int, outputs: Mapping[str, tuple[float, float]] = {}
+        self, images: str, loss: float, accuracy: float, examples: int, outputs: Mapping[str, tuple[float, float]] = {}
     ) -> None:
-        """Prints a model's score on a dataset's test images.
+        """Prints a model's score on images, which are named as in `mnist test`.
 
         outputs: loss and accuracy of each output, where a model has several.
         """
         hits = f"mean of {len(outputs)} outputs" if outputs else f"{round(accuracy * examples):,} of {examples:,}"
-        self.line(f"{dataset} test loss {loss:.4f}  accuracy {percent(accuracy)} ({hits})")
+        self.line(f"{images} loss {loss:.4f}  accuracy {percent(accuracy)} ({hits})")
         for name, score in outputs.items():
-            self.score(f"  {name}", *score, examples)
+            self.score(f"  {name} test", *score, examples)
 
     def metrics(self, dataset: str, metrics: Mapping[str, float]) -> None:
         """Prints the metrics of an experiment on a dataset's test images."""
@@ -131,7 +162,7 @@ class Console:
                 f"scored epoch {result['best_epoch']} of {result['epochs']}, the best on held-out images: validation "
                 f"loss {result['best_validation_loss']:.4f}  accuracy {percent(result['best_validation_accuracy'])}"
             )
-        self.score(result["dataset"], loss, accuracy, examples, outputs)
+        self.score(f"{result['dataset']} test", loss, accuracy, examples, outputs)
         metrics = result["test_metrics"] or {}
         is_the_loss = metrics.get("cross_entropy") == loss
         self.metrics(result["dataset"], {n: v for n, v in metrics.items() if n != "cross_entropy" or not is_the_loss})

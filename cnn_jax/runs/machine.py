@@ -104,7 +104,8 @@ def _git_commit() -> str | None:
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return _installed_commit(root)
-    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    git = ["git", "--no-optional-locks", "-C", str(root)]  # the index stays free for the user's own commands
+    command = [*git, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         finished = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -1,5 +1,6 @@
 """Where and how a command runs. Nothing in here changes a number."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,6 +49,11 @@ class RunOptions:
     command_line: tuple[str, ...] = ()
     remark: str | None = None
     processes: Processes = ALONE
+
+    def __repr__(self) -> str:
+        fields = {field.name: (field.default, getattr(self, field.name)) for field in dataclasses.fields(self)}
+        changed = (f"{name}={value!r}" for name, (default, value) in fields.items() if value != default)
+        return f"RunOptions({', '.join(changed)})"
 
     def __post_init__(self) -> None:
         if self.overwrite and self.resume_from is not None:

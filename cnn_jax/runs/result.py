@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cnn_jax.display import Displayed
 from cnn_jax.errors import InputError
 from cnn_jax.files import read_json
+from cnn_jax.report.format import loss, percent
 
 STATUSES = ("done", "stopped", "interrupted", "diverged")
 BEST = ("epoch", "step", "validation_loss", "validation_accuracy")  # what a result has of the best epoch's row
 LARGEST_FILE = 1 << 20  # bytes; a result is under one kilobyte
 
 
-@dataclass(frozen=True, kw_only=True)
-class Result:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Result(Displayed):
     """The end of a run. Losses are means per image; times are in seconds.
 
     status: `done`, `stopped` (by `--max_time`), `interrupted` (by a signal) or `diverged`. The test numbers are None
@@ -58,6 +60,19 @@ class Result:
     evaluate_seconds: float | None = None
     images_per_second: float | None
     device: str
+
+    def _facts(self) -> dict[str, str]:
+        scores = {}
+        if self.test_loss is not None and self.test_accuracy is not None:
+            scores = {"test loss": loss(self.test_loss), "test accuracy": percent(self.test_accuracy)}
+        return {
+            "status": self.status,
+            "model": f"{self.model} on {self.dataset}, seed {self.seed}",
+            "parameters": f"{self.parameters:,}",
+            "epochs": str(self.epochs),
+            **scores,
+            "training": f"{self.train_seconds:.1f} s",
+        }
 
     @property
     def scored_step(self) -> int:

@@ -50,14 +50,18 @@ class Trained:
 
 
 def train(
-    config: Config, training: Training, validation: Inference | None, is_enough: Callable[[Progress], bool]
+    config: Config,
+    training: Training,
+    validation: Inference | None,
+    is_enough: Callable[[Progress], bool],
+    start: Progress | None = None,
 ) -> Trained:
-    """Trains from the beginning until the epochs or the patience are over, in memory.
+    """Trains from the beginning, or from `start`, until the epochs or the patience are over, in memory.
 
     is_enough: called after each chunk of steps; whether training ends there. Raises DivergedError.
     """
     rows, kept = list[loop.Row](), None
-    for last in fit(training, initial_progress(training, config.seed), validation):
+    for last in fit(training, start or initial_progress(training, config.seed), validation):
         rows += last.rows
         if last.rows and kept_row(config, rows) is rows[-1]:
             kept = dataclasses.replace(last, state=jax.tree.map(jnp.copy, last.state))  # the next chunk donates it

@@ -17,6 +17,7 @@ from cnn_jax.files import read_json
 from cnn_jax.report.console import Console
 from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.finished import experiment_of
+from cnn_jax.runs.history import History
 from cnn_jax.runs.in_memory import TrainedRun
 
 NAMES = ("lecture_cnn", "lecture_cnn_no_pooling", "dense")
@@ -37,7 +38,7 @@ def load_shipped(name: str) -> TrainedRun:
     return TrainedRun(
         experiment_of(run, None, Console()),
         {"params": params},
-        run.rows(),
+        History(run.rows()),
         test["test_loss"],
         test["test_accuracy"],
         {"cross_entropy": test["test_loss"]},

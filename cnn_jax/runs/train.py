@@ -33,7 +33,10 @@ def run(experiment: Experiment, options: RunOptions) -> Result | SeedsResult:
     config, dataset, remark = experiment.config, None, None
     if "dataset" not in options.changed and options.config_file is None and config.dataset.name == Config.dataset.name:
         experiment, dataset, remark = _within_reach(experiment, options, console)
-    name = run_name(experiment.config, options.changed, many_seeds=options.seeds is not None)
+    # Of a command line, what it has changed. A call from Python has none: everything that is no default, so that each
+    # variant has a folder of its own.
+    changed = options.changed if options.command_line else tuple(experiment.changes)
+    name = run_name(experiment.config, changed, many_seeds=options.seeds is not None)
     default = numbered(RUNS, name) if options.config_file else RUNS / name
     options = dataclasses.replace(options, workdir=options.workdir or default, remark=remark)
     if options.seeds is not None:

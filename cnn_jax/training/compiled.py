@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 
 from cnn_jax import compilation
 from cnn_jax.data.dataset import Split
+from cnn_jax.display import Displayed
 from cnn_jax.training import step
 from cnn_jax.training.learner import Learner
 from cnn_jax.training.mesh import (
@@ -37,8 +38,8 @@ INFERENCE_BATCH = 1000
 STATISTICS_IMAGES = 10_000  # that the statistics of an average are taken over
 
 
-@dataclass(frozen=True)
-class Training:
+@dataclass(frozen=True, repr=False)
+class Training(Displayed):
     """Training on one split. compile_seconds: the time to compile. memory_bytes: on each device of the mesh.
 
     targets: int32 [N], or a dict of them by output. learning_rate: the peak of the schedule; it may be replaced without
@@ -59,6 +60,19 @@ class Training:
     _indices: Callable
     _chunk: Any
     num_seeds: int | None = None
+
+    def _facts(self) -> dict[str, str]:
+        seeds = {} if self.num_seeds is None else {"seeds": str(self.num_seeds)}
+        return {
+            "module": type(self.learner.module).__name__,
+            "images": f"{self.examples:,}",
+            "epochs": str(self.epochs),
+            "steps in an epoch": f"{self.epoch_steps:,}",
+            "learning rate": f"{self.learning_rate:g}",
+            **seeds,
+            "compiled in": f"{self.compile_seconds:.1f} s",
+            "memory": f"{self.memory_bytes / 1e6:,.0f} MB",
+        }
 
     @property
     def examples(self) -> int:
@@ -143,8 +157,8 @@ class Training:
         return self._chunk.as_text()
 
 
-@dataclass(frozen=True)
-class Inference:
+@dataclass(frozen=True, repr=False)
+class Inference(Displayed):
     """Inference on one split. compile_seconds: the time to compile. memory_bytes: on each device.
 
     targets: int32 [N], or a dict of them by output.
@@ -156,6 +170,9 @@ class Inference:
     compile_seconds: float
     memory_bytes: int
     _infer: Callable
+
+    def _facts(self) -> dict[str, str]:
+        return {"images": f"{len(self.images):,}", "compiled in": f"{self.compile_seconds:.1f} s"}
 
     def logits(self, variables: dict) -> Any:
         """Logits of every image, on the host: float32 [N, classes], or a dict of them by output."""

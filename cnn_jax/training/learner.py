@@ -16,6 +16,7 @@ from cnn_jax.data import augmentations
 from cnn_jax.data.augmentations import Augment, Mixed
 from cnn_jax.data.dataset import Spec
 from cnn_jax.data.tasks import Task
+from cnn_jax.display import Displayed
 from cnn_jax.errors import InputError
 from cnn_jax.models.summary import train_argument
 from cnn_jax.ops.interception import stock_layers
@@ -29,8 +30,8 @@ from cnn_jax.training.state import TrainState, create
 _FOR_AUGMENTATION, _FOR_MODULE = 2**32 - 1, 2**32 - 2
 
 
-@dataclass(frozen=True)
-class Learner:
+@dataclass(frozen=True, repr=False)
+class Learner(Displayed):
     """Everything that `experiment.build` makes of an Experiment and a dataset's spec.
 
     module: task inputs -> logits. optimizer: learning rate as a function of the step -> optimizer. schedule: all steps
@@ -59,6 +60,16 @@ class Learner:
     warmup_steps: int = 0
     clip: optax.GradientTransformation = field(default_factory=optax.identity)
     microbatches: int = 1
+
+    def _facts(self) -> dict[str, str]:
+        return {
+            "module": type(self.module).__name__,
+            "parameters": f"{self.parameters:,}",
+            "dataset": self.spec.name,
+            "epochs": str(self.epochs),
+            "batch size": str(self.batch_size),
+            "learning rate": f"{self.learning_rate:g}",
+        }
 
     def inputs(self, images: Any) -> Any:
         """What the module receives for uint8 images [N, H, W, C]."""

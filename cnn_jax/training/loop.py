@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import jax
 import numpy as np
 
+from cnn_jax.display import Displayed
 from cnn_jax.errors import DivergedError
 from cnn_jax.training import metrics
 from cnn_jax.training.compiled import Inference, Training
@@ -79,8 +80,8 @@ class Clock:
         return self.device, self.host, self.saving, self.epoch_began
 
 
-@dataclass(frozen=True, kw_only=True)
-class Progress:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Progress(Displayed):
     """Where training stands between two chunks. The next chunk donates `state`: copy what is needed later.
 
     state, sums: with an axis of seeds in front where several seeds train together. sums: of the current epoch so far,
@@ -99,6 +100,10 @@ class Progress:
     diverged_at: tuple[int | None, ...]
     rows: tuple[Row, ...] = ()
     num_seeds: int | None = None
+
+    def _facts(self) -> dict[str, str]:
+        score = {"loss": f"{self.train.loss:.4f}", "accuracy": f"{self.train.accuracy:.2%}"} if self.train else {}
+        return {"epoch": str(self.epoch), "step": f"{self.step:,}", **score}
 
     @property
     def epoch(self) -> int:

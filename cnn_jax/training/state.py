@@ -26,6 +26,10 @@ class TrainState(struct.PyTreeNode):
     opt_state: optax.OptState
     key: jax.Array
 
+    def __repr__(self) -> str:
+        parameters = sum(leaf.size for leaf in jax.tree.leaves(self.params))
+        return f"TrainState(step: {self.step}, parameters: {parameters:,})"
+
     @property
     def variables(self) -> dict[str, Any]:
         """The variables that are scored, as `module.apply` takes them."""

@@ -63,10 +63,12 @@ def train(run: CompiledFunctions, flags: argparse.Namespace) -> dict[str, float]
 
 def main() -> None:
     flags = protocol.read_flags(__doc__)
+    if flags.device == "gpu":
+        protocol.require_gpu("jax", is_there=jax.default_backend() == "gpu")
     run = compile_functions(flags)
     numbers = train(run, flags) if flags.epochs else measure(run, flags)
     versions = {"jax": jax.__version__, "flax": flax.__version__, "optax": optax.__version__}
-    protocol.report("cnn_jax", flags, numbers, versions)
+    protocol.report("cnn_jax", flags, numbers, versions, jax.devices()[0].device_kind)
 
 
 if __name__ == "__main__":

@@ -90,6 +90,9 @@ def train(state: TrainState, flags: argparse.Namespace, data: protocol.Mnist) ->
 
 def main() -> None:
     flags = protocol.read_flags(__doc__)
+    if flags.device == "gpu":
+        protocol.require_gpu("jax", is_there=jax.default_backend() == "gpu")
+        jax.config.update("jax_default_matmul_precision", "float32")  # no TensorFloat-32, as everywhere here
     data = protocol.load(flags.data)
     model = CNN(pooling=flags.pooling)
     params = model.init(jax.random.key(flags.seed), jnp.zeros((1, 28, 28, 1)))["params"]
@@ -98,7 +101,7 @@ def main() -> None:
     state = TrainState.create(apply_fn=model.apply, params=params, tx=optimizer)
     numbers = train(state, flags, data) if flags.epochs else measure(state, flags, data)
     versions = {"jax": jax.__version__, "flax": flax.__version__, "optax": optax.__version__}
-    protocol.report("flax_stock", flags, numbers, versions)
+    protocol.report("flax_stock", flags, numbers, versions, jax.devices()[0].device_kind)
 
 
 if __name__ == "__main__":

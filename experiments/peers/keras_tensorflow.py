@@ -85,13 +85,17 @@ def train(model: keras.Model, flags: argparse.Namespace, data: protocol.Mnist) -
 
 def main() -> None:
     flags = protocol.read_flags(__doc__)
+    if flags.device == "gpu":
+        protocol.require_gpu("TensorFlow", is_there=bool(tf.config.list_physical_devices("GPU")))
+        tf.config.experimental.enable_tensor_float_32_execution(False)
     tf.config.threading.set_intra_op_parallelism_threads(protocol.THREADS)
     keras.utils.set_random_seed(flags.seed)
     data = protocol.load(flags.data)
     model = build(pooling=flags.pooling)
     numbers = train(model, flags, data) if flags.epochs else measure(model, flags, data)
     versions = {"keras": keras.__version__, "tensorflow": tf.__version__}
-    protocol.report("keras_tensorflow", flags, numbers, versions)
+    found = tf.config.list_physical_devices(flags.device.upper())[0].name
+    protocol.report("keras_tensorflow", flags, numbers, versions, found)
 
 
 if __name__ == "__main__":

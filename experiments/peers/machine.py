@@ -1,7 +1,8 @@
-"""What the runner records about the machine: processor, cores and system, and how busy other programs keep it."""
+"""What the runner records about the machine: processor, cores, system and GPU, and how busy other programs keep it."""
 
 import os
 import platform
+import subprocess
 import time
 from pathlib import Path
 
@@ -14,6 +15,16 @@ def describe() -> dict[str, str | int | None]:
         cpu = names[0] if names else cpu
         system = platform.freedesktop_os_release().get("PRETTY_NAME", system)
     return {"cpu": cpu, "cores": os.cpu_count(), "os": system}
+
+
+def gpus() -> list[str]:
+    """The names of NVIDIA's GPUs, as their driver says; none where there is no driver."""
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [line.strip() for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else []
 
 
 def busy_share(seconds: float = 1.0) -> float | None:

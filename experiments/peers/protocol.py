@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ def read_flags(
     parser.add_argument("--pooling", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="a peer that does not find it fails")
     parser.add_argument("--warmup", type=int, default=20, help="unmeasured steps before the measured ones")
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--steps", type=int, help="measure this many training steps, and inference")
@@ -74,10 +76,19 @@ def inference_rate(predict: Callable[[Any], object], images: Any) -> float:
     return len(images) / (time.perf_counter() - start)
 
 
-def report(peer: str, flags: argparse.Namespace, numbers: Mapping[str, float], versions: Mapping[str, str]) -> None:
+def require_gpu(framework: str, *, is_there: bool) -> None:
+    """Ends a peer that is to run on a GPU and does not find one: it must not measure the processor instead."""
+    if not is_there:
+        sys.exit(f"--device=gpu: {framework} finds no GPU here")
+
+
+def report(
+    peer: str, flags: argparse.Namespace, numbers: Mapping[str, float], versions: Mapping[str, str], found: str
+) -> None:
     """Prints the peer's JSON line.
 
     numbers: "steps", the number of training "images" in them, the "seconds" that they took, and other measurements.
+    found: the device as the framework names it.
     """
     line = {
         "peer": peer,
@@ -87,5 +98,6 @@ def report(peer: str, flags: argparse.Namespace, numbers: Mapping[str, float], v
         **numbers,
         "versions": {"python": platform.python_version(), **versions},
         "threads": THREADS,
+        "device": {"kind": flags.device, "name": found},
     }
     print(json.dumps(line), flush=True)

@@ -41,15 +41,18 @@ class Data(NamedTuple):
     test_labels: torch.Tensor
 
 
-def load(path: str, layout: torch.memory_format) -> Data:
-    """MNIST as tensors: images float32 [N, C, H, W] in the given memory layout, labels int64 [N]."""
+def load(path: str, layout: torch.memory_format, device: torch.device) -> Data:
+    """MNIST as tensors: images float32 [N, C, H, W] in the given memory layout, labels int64 [N].
+
+    All are on the device, but for the test labels, which are compared with logits on the host.
+    """
     images, labels, test_images, test_labels = (torch.from_numpy(part) for part in protocol.load(path))
 
     def laid_out(part: torch.Tensor) -> torch.Tensor:
         # reshape, not permute: with one channel the strides of permute would look like channels-last to every layer.
-        return part.reshape(-1, 1, 28, 28).contiguous(memory_format=layout)
+        return part.reshape(-1, 1, 28, 28).contiguous(memory_format=layout).to(device)
 
-    return Data(laid_out(images), labels.long(), laid_out(test_images), test_labels.long())
+    return Data(laid_out(images), labels.long().to(device), laid_out(test_images), test_labels.long())
 
 
 class Trainer:
@@ -75,11 +78,11 @@ class Trainer:
     @torch.inference_mode()
     def infer(self, images: torch.Tensor) -> torch.Tensor:
         self.model.eval()
-        return torch.cat([self.model(batch) for batch in images.split(protocol.INFERENCE_BATCH_SIZE)])
+        return torch.cat([self.model(batch) for batch in images.split(protocol.INFERENCE_BATCH_SIZE)]).cpu()
 
 
 def measure(trainer: Trainer, warmup: int, steps: int) -> dict[str, float]:
-    """Training and inference speed after warm-up. On a CPU, PyTorch has finished when a call returns."""
+    """Training and inference speed after warm-up. An epoch's loss and the logits are on the host when it returns."""
     trainer.epoch(warmup)
     an_epoch, seconds = len(trainer.data.images) // trainer.batch_size, 0.0
     for done in range(0, steps, an_epoch):
@@ -112,19 +115,29 @@ def own_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compile", action="store_true", help="torch.compile the model")
 
 
+def device_of(flags: argparse.Namespace) -> torch.device:
+    if flags.device == "cpu":
+        return torch.device("cpu")
+    protocol.require_gpu("PyTorch", is_there=torch.cuda.is_available())
+    torch.backends.cudnn.allow_tf32 = False  # convolutions would use TensorFloat-32
+    return torch.device("cuda")
+
+
 def main() -> None:
     flags = protocol.read_flags(__doc__, own_flags)
     torch.set_num_threads(protocol.THREADS)
     torch.manual_seed(flags.seed)
     layout = torch.channels_last if flags.layout == "channels_last" else torch.contiguous_format
-    data = load(flags.data, layout)
-    model = CNN(pooling=flags.pooling).to(memory_format=layout)
+    device = device_of(flags)
+    data = load(flags.data, layout, device)
+    model = CNN(pooling=flags.pooling).to(device, memory_format=layout)
     if flags.compile:
         model.compile()
     trainer = Trainer(model, data, flags.batch_size)
     numbers = train(trainer, flags.epochs) if flags.epochs else measure(trainer, flags.warmup, flags.steps)
     name = f"pytorch_{'compiled' if flags.compile else 'eager'}_{flags.layout}"
-    protocol.report(name, flags, numbers, {"torch": torch.__version__})
+    found = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    protocol.report(name, flags, numbers, {"torch": torch.__version__}, found)
 
 
 if __name__ == "__main__":

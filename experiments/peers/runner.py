@@ -1,7 +1,8 @@
-"""Measures this project and its peers side by side on the CPU, and writes experiments/results/peers.json.
+"""Measures this project and its peers side by side, and writes experiments/results/peers.json.
 
     python experiments/peers/runner.py --mnist=FOLDER --environments=DIR
     python experiments/peers/runner.py --mnist=FOLDER --environments=DIR --resume
+    python experiments/peers/runner.py --mnist=FOLDER --environments=DIR --device=gpu
 
 FOLDER contains MNIST's four original .gz files. The runner makes a virtual environment for each framework in DIR, from
 the requirements files beside this script; an existing one is only completed. If a plain `pip install torch` installs a
@@ -10,6 +11,8 @@ GPU build of some gigabytes on your machine, make DIR/torch yourself first, with
 Rounds are interleaved: each round runs every peer once, each in a process of its own, so that a slow period of the
 machine affects all of them. The runner prints a line for each run. A peer that fails is recorded with the reason and
 left out of the following rounds. --resume continues an interrupted measurement, and tries the failed peers again.
+With --device=gpu all run on the first of NVIDIA's GPUs, in float32 without TensorFloat-32, in environments of their
+own, and the results go to peers_gpu.json. A peer that finds no GPU fails; nothing falls back to the processor.
 The machine must be quiet: beside two other busy programs PyTorch was ten times slower, Keras and flax two times. The
 share of the cores that other programs use before each run is recorded. The defaults take about an hour and a half on
 two cores.
@@ -60,7 +63,13 @@ PEERS = (
 VARIANTS = {"pooling": "--pooling", "no_pooling": "--no-pooling"}
 # These flags change what is measured. The other flags are paths and limits.
 LENGTHS = ("rounds", "steps", "steps_no_pooling", "warmup", "batch_size", "epochs")
-SETTINGS = ("peers", "variants", *LENGTHS, "whole_peers", "whole_rounds")
+SETTINGS = ("peers", "variants", *LENGTHS, "whole_peers", "whole_rounds", "device")
+RESULTS = {"cpu": "peers.json", "gpu": "peers_gpu.json"}
+# What keeps each framework on its device. jax fails where it does not find the platform that it is told.
+DEVICE_VARIABLES = {
+    "cpu": {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"},
+    "gpu": {"CUDA_VISIBLE_DEVICES": "0", "JAX_PLATFORMS": "cuda"},
+}
 
 
 class Run(NamedTuple):
@@ -87,9 +96,13 @@ def read_flags() -> argparse.Namespace:
     parser.add_argument("--whole_peers", help="peers of the whole runs, which take long; default: as --peers")
     parser.add_argument("--whole_rounds", type=int, default=3, help="0 leaves the whole runs out")
     parser.add_argument("--timeout", type=float, default=1800, help="seconds that one run may take")
-    parser.add_argument("--output", type=Path, default=ROOT / "experiments" / "results" / "peers.json")
+    parser.add_argument("--device", choices=tuple(RESULTS), default="cpu", help="what all of them run on")
+    parser.add_argument("--output", type=Path, help="default: experiments/results/peers.json or peers_gpu.json")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted measurement")
     flags, names = parser.parse_args(), [peer.name for peer in PEERS]
+    flags.output = flags.output or ROOT / "experiments" / "results" / RESULTS[flags.device]
+    if flags.device == "gpu" and not machine.gpus():
+        parser.error("--device=gpu: nvidia-smi names no GPU on this machine")
     flags.whole_peers = flags.whole_peers or flags.peers
     for name, known in (("peers", names), ("whole_peers", flags.peers.split(",")), ("variants", list(VARIANTS))):
         setattr(flags, name, getattr(flags, name).split(","))
@@ -153,8 +166,14 @@ def runs(flags: argparse.Namespace) -> Iterator[Run]:
 
 def command_of(run: Run, flags: argparse.Namespace, data: Path) -> list[str]:
     script, *own = run.peer.command
-    command = [str(python_of(flags.environments / run.peer.environment)), str(HERE / script), *own]
-    command += [f"--data={data}", VARIANTS[run.variant], f"--batch_size={flags.batch_size}", f"--seed={run.round}"]
+    command = [str(python_of(folder_of(run.peer.environment, flags))), str(HERE / script), *own]
+    command += [
+        f"--data={data}",
+        f"--device={flags.device}",
+        VARIANTS[run.variant],
+        f"--batch_size={flags.batch_size}",
+        f"--seed={run.round}",
+    ]
     if run.kind == "epochs":
         return [*command, f"--epochs={flags.epochs}"]
     steps = flags.steps if run.variant == "pooling" else flags.steps_no_pooling
@@ -163,8 +182,8 @@ def command_of(run: Run, flags: argparse.Namespace, data: Path) -> list[str]:
 
 def measure(run: Run, flags: argparse.Namespace, data: Path) -> dict:
     """Runs one peer once; returns what it printed and the seconds of the whole process, or the reason why it failed."""
-    # CPUs are compared, even if the machine has a GPU. The project is not installed, so its path is set.
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+    # The project is not installed, so its path is set.
+    environment = os.environ | DEVICE_VARIABLES[flags.device] | {"PYTHONPATH": str(ROOT)}
     busy = machine.busy_share()
     command, start = command_of(run, flags, data), time.perf_counter()
     try:
@@ -178,11 +197,29 @@ def measure(run: Run, flags: argparse.Namespace, data: Path) -> dict:
         printed = json.loads(done.stdout.strip().rpartition("\n")[2])
     except json.JSONDecodeError:
         return {"failed": "the last line that it printed is not JSON"}
+    if printed["device"]["kind"] != flags.device:
+        return {"failed": f"it ran on another device: {printed['device']['name']}"}
     return printed | {"process_seconds": seconds, "busy_before": busy}
 
 
 def settings_of(flags: argparse.Namespace) -> dict:
     return {name: value for name, value in vars(flags).items() if name in SETTINGS}
+
+
+def machine_of(flags: argparse.Namespace) -> dict:
+    """The machine, with its GPU if that is measured."""
+    return machine.describe() | ({"gpu": machine.gpus()[0]} if flags.device == "gpu" else {})
+
+
+def folder_of(environment: str, flags: argparse.Namespace) -> Path:
+    """The folder of a virtual environment. A GPU needs other builds of the same frameworks."""
+    return flags.environments / (environment if flags.device == "cpu" else f"{environment}-gpu")
+
+
+def requirements_of(environment: str, flags: argparse.Namespace) -> Path:
+    """What an environment installs; on a GPU what has a file of its own for that."""
+    for_gpu = HERE / f"requirements-{environment}-gpu.txt"
+    return for_gpu if flags.device == "gpu" and for_gpu.exists() else HERE / f"requirements-{environment}.txt"
 
 
 def write_json(path: Path, content: dict) -> None:
@@ -200,7 +237,7 @@ def earlier_records(flags: argparse.Namespace) -> list[dict]:
     path = partial_of(flags.output) if partial_of(flags.output).exists() else flags.output
     try:
         content = json.loads(path.read_text())
-        same = (content["settings"], content["machine"]) == (settings_of(flags), machine.describe())
+        same = (content["settings"], content["machine"]) == (settings_of(flags), machine_of(flags))
         records = content["records"]
     except (OSError, ValueError, KeyError) as error:
         refuse(f"--resume: {path.name} is not a measurement: {error}")
@@ -241,7 +278,7 @@ def measure_all(records: list[dict], flags: argparse.Namespace, data: Path, brok
             failed.add((run.kind, run.variant, name))
         records.append(numbers | {"kind": run.kind, "variant": run.variant, "round": run.round, "peer": name})
         print(progress_line(records[-1]), flush=True)
-        content = {"settings": settings_of(flags), "machine": machine.describe(), "records": records}
+        content = {"settings": settings_of(flags), "machine": machine_of(flags), "records": records}
         write_json(partial_of(flags.output), content)
 
 
@@ -250,7 +287,7 @@ def make_environments(flags: argparse.Namespace) -> dict[str, str]:
     broken = {}
     for name in sorted({peer.environment for peer in PEERS if peer.name in flags.peers}):
         print(f"environment {name}", flush=True)
-        if reason := make_environment(flags.environments / name, HERE / f"requirements-{name}.txt"):
+        if reason := make_environment(folder_of(name, flags), requirements_of(name, flags)):
             broken[name] = reason
     return broken
 
@@ -260,7 +297,7 @@ def result_of(records: list[dict], flags: argparse.Namespace) -> dict:
     titles = {peer.name: peer.title for peer in PEERS if peer.name in flags.peers}
     return {
         "date": datetime.date.today().isoformat(),
-        "machine": machine.describe(),
+        "machine": machine_of(flags),
         "settings": settings_of(flags),
         "titles": titles,
         "versions": versions,

@@ -47,14 +47,14 @@ def caption(result: dict) -> str:
     for versions in result["versions"].values():
         packages |= versions
     listed = ", ".join(f"{name} {version}" for name, version in sorted(packages.items()))
-    whole = ""
+    whole, device = "", f"{machine['gpu']}, on " if "gpu" in machine else ""
     if settings["whole_rounds"]:
         whole = f"; {settings['epochs']} epochs with pooling from start to exit, medians of {settings['whole_rounds']}"
     return (
         f"Images per second at batch size {settings['batch_size']} (inference: 1,000), medians of {settings['rounds']}"
         f" interleaved rounds{whole}. After the dot: how many times as fast this project is, the median of the rounds'"
         f" ratios, and the 95 % confidence interval of that median if there are at least six rounds."
-        f" {machine['cpu']}, {machine['cores']} cores, {machine['os']}; {listed}; {result['date']}."
+        f" {device}{machine['cpu']}, {machine['cores']} cores, {machine['os']}; {listed}; {result['date']}."
     )
 
 

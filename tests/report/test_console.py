@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 import run
+from cnn_jax.report import console
 from cnn_jax.report.console import Console, fits
 from cnn_jax.report.tables import Table
 from tests.conftest import first_quick
@@ -79,6 +80,21 @@ def test_progress_is_one_line_of_the_terminal_that_disappears(columns: int) -> N
 def test_progress_does_nothing_without_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     exec(PROGRESS, {})
     assert capfd.readouterr() == ("".join(f"epoch {epoch} is done\n" for epoch in (1, 2, 3)), "")
+
+
+def test_progress_in_a_notebook_replaces_itself_and_stays(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shown: list[tuple[str, str]] = []
+    monkeypatch.setattr(console, "in_notebook", lambda: True)
+    monkeypatch.setattr(console, "notebook_place", lambda: lambda html, text: shown.append((html, text)))
+    exec(PROGRESS, {})
+    assert capfd.readouterr().err == ""
+    assert 3 <= len(shown) < 30, "updates a few times per second"
+    assert shown[0] == ('<progress value="0" max="300"></progress> epoch 1/3', "epoch 1/3")
+    html, text = shown[-1]
+    assert text == "epoch 3/3 · loss 0.1234 · accuracy 97.31 % · 12,345 images/s"
+    assert html == f'<progress value="300" max="300"></progress> {text}'
 
 
 @pytest.mark.parametrize("columns", [30, 80, 200])

@@ -238,3 +238,41 @@ def test_margins_are_those_of_t_tables(freedom: int, t: float) -> None:
 def test_start_of_a_run_does_not_load_scipy_s_statistics() -> None:
     check = "import sys; from cnn_jax.report import console, statistics; assert 'scipy.stats' not in sys.modules"
     subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
+
+
+def test_interval_of_a_median_is_that_of_the_sign_test() -> None:
+    # Conover, "Practical Nonparametric Statistics": for n = 16 the 4th and the 13th value, with 97.9 % confidence.
+    assert statistics.median_interval(range(1, 17)) == (4, 13)
+    assert statistics.median_interval([5.0, 1.0, 2.0, 4.0, 3.0, 6.0]) == (1, 6)
+    assert statistics.median_interval([1.0] * 5) is None
+
+
+@pytest.mark.parametrize(("n", "m"), [(4, 4), (3, 5), (7, 7), (11, 4), (41, 41)])
+def test_interval_of_a_ratio_holds_what_mann_and_whitneys_test_does_not_reject(n: int, m: int) -> None:
+    rng = np.random.default_rng(n)
+    first, second = np.exp(rng.normal(0.3, 0.2, n)), np.exp(rng.normal(0, 0.2, m))
+    ratio, interval = statistics.ratio_of_samples(first, second)
+    assert interval and ratio == pytest.approx(np.exp(np.median(np.subtract.outer(np.log(first), np.log(second)))))
+    method = "exact" if n * m < 1600 else "asymptotic"
+    for end, inside in zip(interval, (1, -1), strict=True):
+        near, far = (
+            stats.mannwhitneyu(first, second * end * (1 + side * 1e-9), method=method).pvalue
+            for side in (inside, -inside)
+        )
+        assert far <= 0.05 < near
+
+
+def test_too_few_values_have_a_ratio_and_no_interval() -> None:
+    assert statistics.ratio_of_samples([2.0, 8.0], [1.0]) == (4.0, None)
+    assert statistics.ratio_of_samples([2.0] * 3, [1.0] * 4) == (2.0, None)
+    assert statistics.ratio_of_samples([2.0] * 4, [1.0] * 4) == (2.0, (2.0, 2.0))
+
+
+def test_interval_of_a_ratio_contains_it_as_often_as_it_says() -> None:
+    rng, hits = np.random.default_rng(0), 0
+    for _ in range(1000):
+        first, second = (np.exp(0.1 * rng.standard_t(2, 7)) for _ in range(2))  # far from normal
+        _, interval = statistics.ratio_of_samples(1.5 * first, second)
+        assert interval
+        hits += interval[0] <= 1.5 <= interval[1]
+    assert hits >= 940

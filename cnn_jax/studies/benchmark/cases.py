@@ -3,13 +3,14 @@
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from cnn_jax import compilation
 from cnn_jax.config import Config
@@ -18,11 +19,12 @@ from cnn_jax.errors import InputError, MachineError
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.models import summary
 from cnn_jax.models.summary import Layer
+from cnn_jax.report import statistics
 from cnn_jax.studies.benchmark import timing
 from cnn_jax.studies.benchmark.layers import training_multiply_adds, working_layers
-from cnn_jax.studies.benchmark.timing import TimeBudget, Timing
+from cnn_jax.studies.benchmark.timing import Call, Rounds
 from cnn_jax.training.compiled import Training, compile_inference, compile_training
-from cnn_jax.training.mesh import make_mesh
+from cnn_jax.training.mesh import make_mesh, place, replicated
 
 try:
     import resource
@@ -37,6 +39,10 @@ DTYPES: Mapping[str, Mapping[str, Any]] = {
     "bfloat16": {"dtype": "bfloat16", "matmul_precision": "float32"},
 }
 
+# What is measured.
+TRAINING_STEP, TRAINING_EPOCH, INFERENCE = "training step", "training epoch", "inference"
+ON_ONE_DEVICE = "step on one device"  # where there are several
+
 Measurement = Mapping[str, Any]  # the numbers of one case, as `measurement` gives them
 
 _CALL_SECONDS = 0.5  # a timed call of training steps takes about as long as a chunk in `fit`
@@ -44,7 +50,10 @@ _CALL_SECONDS = 0.5  # a timed call of training steps takes about as long as a c
 
 @dataclass(frozen=True)
 class BenchmarkModel:
-    """The model that is measured: an experiment, its layers, and random images of its dataset's shape and number."""
+    """The model that is measured: an experiment, its layers, and random images of its dataset's shape and number.
+
+    The images are on the devices already, once for all variants.
+    """
 
     experiment: Experiment
     spec: Spec
@@ -79,6 +88,24 @@ class BenchmarkModel:
         return sum(training_multiply_adds(layer, is_first=is_first) for layer, is_first in working_layers(self.layers))
 
 
+@dataclass(frozen=True)
+class Case:
+    """Something to measure, compiled, and run once. call: runs `parts` equal parts of it.
+
+    images: of one part. multiply_adds: of one image, by definition. compile_seconds: None if it uses the program of
+    another case. peak_memory_bytes: until it had run.
+    """
+
+    what: str
+    model: BenchmarkModel
+    images: int
+    multiply_adds: int
+    compile_seconds: float | None
+    peak_memory_bytes: int | None
+    call: Call
+    parts: int
+
+
 def available_dtypes() -> tuple[str, ...]:
     """The names in DTYPES that this platform has. Only NVIDIA's GPUs multiply in TensorFloat-32."""
     return tuple(name for name in DTYPES if name != "tensorfloat32" or jax.default_backend() == "gpu")
@@ -90,7 +117,8 @@ def build_model(experiment: Experiment) -> BenchmarkModel:
 
     def random_split(examples: int) -> Split:
         images = rng.integers(0, 256, (examples, *spec.image_shape), dtype=np.uint8)
-        return Split(images, rng.integers(0, len(spec.classes), examples, dtype=np.int32))
+        labels = rng.integers(0, len(spec.classes), examples, dtype=np.int32)
+        return Split(place(images, replicated(make_mesh())), labels)
 
     learner = build(experiment, fused=False)
     layers = summary.layers(learner.module, learner.input_shapes, is_training=True)
@@ -98,60 +126,80 @@ def build_model(experiment: Experiment) -> BenchmarkModel:
     return BenchmarkModel(experiment, spec, layers, train, random_split(spec.test_examples))
 
 
-def measure(model: BenchmarkModel, budget: TimeBudget) -> Iterator[Measurement]:
-    """Measures training step, epoch and inference. Raises InputError when they do not fit into memory."""
+def prepare(model: BenchmarkModel) -> list[Case]:
+    """Compiles training step, epoch and inference, and runs them once; with several devices, the step on one as well.
+
+    Raises InputError when they do not fit into memory.
+    """
+    devices = jax.devices()
     try:
         with compilation.memory_errors_named():
-            yield from _measure(model, budget)
+            step, epoch, inference = _on(make_mesh(), model)
+            alone = [_on(make_mesh(devices=devices[:1]), model)[0]] if len(devices) > 1 else []
+            return [step, *(dataclasses.replace(case, what=ON_ONE_DEVICE) for case in alone), epoch, inference]
     except MachineError:
         flag = f"--batch_sizes={model.config.batch_size}"
         raise InputError(f"{flag}: too large for the device's memory. Use smaller batches.") from None
 
 
-def _measure(model: BenchmarkModel, budget: TimeBudget) -> Iterator[Measurement]:
+def _on(mesh: Mesh, model: BenchmarkModel) -> tuple[Case, Case, Case]:
+    """Training step, epoch and inference on these devices."""
     batch_size, multiply_adds = model.config.batch_size, model.training_multiply_adds
-    training = compile_training_of(model)
+    training = compile_training(build(model.experiment), model.train, mesh)
     _require_memory(training.memory_bytes, batch_size)
     run_steps = steps_of(training)
     count = timing.calibrate(run_steps, seconds=_CALL_SECONDS, at_most=training.epoch_steps)
-    step = budget.time(lambda: run_steps(count)).divided(count)
-    yield measurement("training step", model, batch_size, multiply_adds, step, training.compile_seconds)
-    epoch = budget.time(lambda: (training.batch_indices(jax.random.key(0), 1), run_steps(training.epoch_steps)))
-    yield measurement("training epoch", model, len(model.train), multiply_adds, epoch, None)
 
-    inference = compile_inference(training.learner, model.test, make_mesh(), batch_size)
+    def run_epoch() -> Any:
+        return training.batch_indices(jax.random.key(0), 1), run_steps(training.epoch_steps)
+
+    def case(what: str, images: int, multiply_adds: int, compile_seconds: float | None, call: Call, parts: int) -> Case:
+        return Case(what, model, images, multiply_adds, compile_seconds, _peak_memory(), call, parts)
+
+    step = case(TRAINING_STEP, batch_size, multiply_adds, training.compile_seconds, lambda: run_steps(count), count)
+    epoch = case(TRAINING_EPOCH, len(model.train), multiply_adds, None, run_epoch, 1)
+
+    inference = compile_inference(training.learner, model.test, mesh, batch_size)
     _require_memory(inference.memory_bytes, batch_size)
     variables = training.create_state(0).variables
     inference.logits(variables)
-    seconds = budget.time(lambda: inference.logits(variables))
-    yield measurement("inference", model, len(model.test), model.multiply_adds, seconds, inference.compile_seconds)
+
+    def infer() -> Any:
+        return inference.logits(variables)
+
+    compile_seconds = inference.compile_seconds
+    return step, epoch, case(INFERENCE, len(model.test), model.multiply_adds, compile_seconds, infer, 1)
 
 
-def measurement(
-    what: str, model: BenchmarkModel, images: int, multiply_adds: int, seconds: Timing, compile_seconds: float | None
-) -> Measurement:
-    """The numbers of one case, as in the record.
+def measurement(case: Case, rounds: Rounds) -> Measurement:
+    """The numbers of a case, as in the record. rounds: of its calls.
 
-    what: `training step`, `training epoch` or `inference`. images, seconds: of one call. multiply_adds: of one image,
-    by definition. compile_seconds: None if the case uses the program of the case before it. The peak memory is the most
-    since the process started.
+    images, multiply_adds, seconds: of one part of a call. reference_seconds: of the reference before each call.
+    compile_seconds: None if the case uses the program of another. The peak memory is the most since the process
+    started.
     """
+    rounds, images = rounds.divided(case.parts), case.images
     return {
-        "what": what,
-        "dtype": model.dtype,
-        "batch_size": model.config.batch_size,
+        "what": case.what,
+        "dtype": case.model.dtype,
+        "batch_size": case.model.config.batch_size,
         "images": images,
-        "multiply_adds": images * multiply_adds,
-        "seconds": dataclasses.asdict(seconds),
-        "compile_seconds": compile_seconds,
-        "peak_memory_bytes": _peak_memory(),
-        "images_per_second": images / seconds.median,
-        "multiply_adds_per_second": images * multiply_adds / seconds.median,
+        "multiply_adds": images * case.multiply_adds,
+        "seconds": {
+            "median": rounds.median,
+            "interval": statistics.median_interval(rounds.seconds),
+            "rounds": list(rounds.seconds),
+        },
+        "reference_seconds": list(rounds.reference),
+        "compile_seconds": case.compile_seconds,
+        "peak_memory_bytes": case.peak_memory_bytes,
+        "images_per_second": images / rounds.median,
+        "multiply_adds_per_second": images * case.multiply_adds / rounds.median,
     }
 
 
 def compile_training_of(model: BenchmarkModel) -> Training:
-    """Compiles the training of the model on its random images."""
+    """Compiles the training of the model on its random images, on all devices."""
     return compile_training(build(model.experiment), model.train, make_mesh())
 
 

@@ -14,7 +14,7 @@ from cnn_jax.models.summary import Layer
 from cnn_jax.ops.interception import stock_layers
 from cnn_jax.studies.benchmark import timing
 from cnn_jax.studies.benchmark.roofline import Work
-from cnn_jax.studies.benchmark.timing import TimeBudget
+from cnn_jax.training.mesh import by_data, make_mesh, padded, place, replicated
 
 _REPEATS = 5
 
@@ -96,8 +96,12 @@ def _forward(layer: Layer) -> Callable[[Any, jax.Array], Any]:
 
 
 def _time(layer: Layer, batch_size: int, dtype: jnp.dtype, *, is_first: bool, seconds: float) -> float:
-    """Median seconds of one forward and backward pass, which computes the gradients that training needs."""
-    forward = _forward(layer)
+    """Median seconds of one forward and backward pass, which computes the gradients that training needs.
+
+    All devices share the batch, as in training.
+    """
+    forward, mesh = _forward(layer), make_mesh()
+    rows = padded(batch_size, mesh)
 
     def passes(params: Any, images: jax.Array, gradient: jax.Array) -> Any:
         if is_first:
@@ -110,15 +114,15 @@ def _time(layer: Layer, batch_size: int, dtype: jnp.dtype, *, is_first: bool, se
 
     def random_arrays() -> tuple[jax.Array, jax.Array]:
         images_key, gradient_key = jax.random.split(jax.random.key(0))
-        images = jax.random.uniform(images_key, (batch_size, *layer.input_shape)).astype(dtype)
+        images = jax.random.uniform(images_key, (rows, *layer.input_shape)).astype(dtype)
         output = jax.eval_shape(forward, params, images)
         return images, jax.random.normal(gradient_key, output.shape).astype(output.dtype)
 
-    operands = (params, *compilation.jit(random_arrays, runs_once=True)())
+    images, gradient = compilation.jit(random_arrays, runs_once=True, out_shardings=by_data(mesh))()
+    operands = (place(params, replicated(mesh)), images, gradient)
     program, _ = compilation.compiled(compilation.jit(_loop(passes)), operands, 1)
     parts = timing.calibrate(lambda n: program(operands, n), seconds=seconds / _REPEATS, at_most=10_000)
-    budget = TimeBudget(repeats=_REPEATS, seconds=2 * seconds)
-    return budget.time(lambda: program(operands, parts)).median / parts
+    return timing.median_of(lambda: program(operands, parts), repeats=_REPEATS) / parts
 
 
 def _loop(function: Callable) -> Callable[[Any, jax.Array], Any]:

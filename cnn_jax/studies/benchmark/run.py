@@ -1,7 +1,8 @@
 """Measure how fast a config trains and infers on this machine, compared with the device's peaks and a baseline."""
 
+import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,30 @@ import jax
 
 from cnn_jax import compilation
 from cnn_jax.config import run_name
-from cnn_jax.errors import InputError, ProjectError, unknown_name
+from cnn_jax.errors import InputError, unknown_name
 from cnn_jax.experiment import Experiment
 from cnn_jax.files import numbered, require_free, write_files
 from cnn_jax.report.console import Console
-from cnn_jax.report.format import percent
 from cnn_jax.runs import machine
 from cnn_jax.runs.options import RUNS, RunOptions
-from cnn_jax.studies.benchmark import cases, layers, page, record, roofline
+from cnn_jax.runs.seeds import seed_range
+from cnn_jax.runs.session import load_dataset
+from cnn_jax.studies.benchmark import (
+    cases,
+    comparison,
+    conditions,
+    layers,
+    page,
+    record,
+    reference,
+    roofline,
+    rows,
+    target,
+)
 from cnn_jax.studies.benchmark.cases import DTYPES, BenchmarkModel, Measurement
 from cnn_jax.studies.benchmark.profile import most_expensive
-from cnn_jax.studies.benchmark.timing import TimeBudget
+from cnn_jax.studies.benchmark.record import FILE, MOST_ROUNDS, Record
+from cnn_jax.studies.benchmark.timing import Reference, TimeBudget
 
 PROFILED_STEPS = 10
 ROOFLINE_SECONDS = 1.0  # time for each layer, and for each of the device's peaks
@@ -31,47 +45,53 @@ def run(
     *,
     batch_sizes: Sequence[int] = (64, 256, 1024),
     dtypes: Sequence[str] | None = None,
-    repeats: int = 7,
+    repeats: int = 11,
     seconds: float = 20.0,
     baseline: Path | None = None,
     tolerance: float = 0.1,
     profile: bool = False,
+    target_accuracy: float | None = None,
 ) -> dict[str, Any]:
-    """Measures, prints, and writes `benchmark.json` and `benchmark.html`; returns the record.
+    """Measures, prints, and writes `benchmark.json`, `.html`, `.md` and `.csv`; returns the record.
 
     dtypes: names in `cases.DTYPES`; None means all that the platform has. Rooflines and profile use the first batch
-    size. Raises InputError before anything is measured, and ProjectError at the end if a case is slower than the
-    tolerance allows.
+    size. target_accuracy: also measure the time to this share of the test images, with the real images, for
+    `options.seeds` seeds; None means not to. Raises InputError before anything is measured, and ProjectError at the end
+    if a case is slower than the tolerance allows.
     """
     # A cache would hide the compile time.
     compilation.start(persistent_cache=False, deterministic=options.deterministic)
     console, model, budget = Console(), cases.build_model(experiment), TimeBudget(repeats=repeats, seconds=seconds)
     dtypes = dtypes or cases.available_dtypes()
-    _check(model, batch_sizes, dtypes, budget, tolerance)
-    earlier = record.read(baseline) if baseline else None
-    if earlier:
-        record.require_comparable(earlier, experiment, batch_sizes, dtypes)
+    _check(model, batch_sizes, dtypes, budget)
+    comparison.require_tolerance(tolerance)
+    seeds = _seeds(experiment, options, target_accuracy)
+    earlier = _baseline(baseline, model, batch_sizes, dtypes) if baseline else None
     folder = options.workdir or numbered(RUNS, f"benchmark-{run_name(experiment.config, options.changed)}")
-    require_free(folder, "benchmark.json", overwrite=options.overwrite)
+    require_free(folder, FILE, overwrite=options.overwrite)
+    dataset = load_dataset(experiment, options, console) if target_accuracy is not None else None
 
-    measurements = list(_measure(model, batch_sizes, dtypes, budget, console))
-    content = record.create(model, budget, machine.describe(list(options.command_line)), measurements)
     variants = [model.variant(dtype, batch_sizes[0]) for dtype in dtypes]
-    content["rooflines"] = [_roofline(variant, measurements, budget, console) for variant in variants]
-    if earlier:
-        content["comparison"] = record.comparison(measurements, earlier, tolerance)
+    pace = reference.prepare()
+    content = _measured(model, batch_sizes, dtypes, budget, pace, options, console)
+    content["rooflines"] = [_roofline(variant, content["measurements"], budget, console) for variant in variants]
+    if dataset and target_accuracy is not None:
+        content["target"] = target.measure(experiment, dataset, target_accuracy, seeds, pace, console)
     if profile:
         content["profile"] = _profile(variants[0], folder, console)
+    if earlier:
+        content["comparison"] = comparison.compare(earlier, record.of(content), tolerance)
 
+    content = record.sealed(content)
     _write(content, folder)
-    _print(content, folder, console)
-    _require_not_slower(content)
+    console.report(page.tables(content), page.sentences(content))
+    console.line(f"{folder / FILE}, {folder / 'benchmark.html'}, benchmark.md and benchmark.csv written")
+    if earlier:
+        comparison.require_not_slower(content["comparison"])
     return content
 
 
-def _check(
-    model: BenchmarkModel, batch_sizes: Sequence[int], dtypes: Sequence[str], budget: TimeBudget, tolerance: float
-) -> None:
+def _check(model: BenchmarkModel, batch_sizes: Sequence[int], dtypes: Sequence[str], budget: TimeBudget) -> None:
     """Raises InputError for a flag whose value cannot be used."""
     available, examples = cases.available_dtypes(), len(model.train)
     for dtype in dtypes:
@@ -82,22 +102,54 @@ def _check(
     for batch_size in batch_sizes:
         if not 1 <= batch_size <= examples:
             raise InputError(f"--batch_sizes={batch_size}: must be between 1 and the {examples:,} training images.")
-    if not budget.repeats >= 1:
-        raise InputError(f"--repeats={budget.repeats}: must be at least 1.")
+    if not 1 <= budget.repeats <= MOST_ROUNDS:
+        raise InputError(f"--repeats={budget.repeats}: must be at least 1 and at most {MOST_ROUNDS:,}.")
     if not budget.seconds > 0:
         raise InputError(f"--seconds={budget.seconds:g}: must be above 0.")
-    if not 0 <= tolerance < 1:
-        raise InputError(f"--tolerance={tolerance:g}: must be at least 0 and below 1, as in 0.1 for 10 %.")
 
 
-def _measure(
-    model: BenchmarkModel, batch_sizes: Sequence[int], dtypes: Sequence[str], budget: TimeBudget, console: Console
-) -> Iterator[Measurement]:
-    """Measures every case. Small batches come first, because the peak memory can only grow."""
+def _seeds(experiment: Experiment, options: RunOptions, target_accuracy: float | None) -> Sequence[int]:
+    """The seeds of the time to an accuracy. Raises InputError where they or the accuracy cannot be used."""
+    if target_accuracy is None:
+        if options.seeds is not None:
+            raise InputError(f"--seeds={options.seeds}: has no meaning here without --target_accuracy, as in 0.99.")
+        return ()
+    if not 0 < target_accuracy <= 1:
+        raise InputError(f"--target_accuracy={target_accuracy:g}: must be above 0 and at most 1, as in 0.99 for 99 %.")
+    chosen = options if options.seeds is not None else dataclasses.replace(options, seeds=target.DEFAULT_SEEDS)
+    return seed_range(experiment.config, chosen)
+
+
+def _baseline(path: Path, model: BenchmarkModel, batch_sizes: Sequence[int], dtypes: Sequence[str]) -> Record:
+    """The baseline. Raises InputError where it is of another experiment, or has none of these cases."""
+    earlier = record.read(path, "baseline")
+    wanted = {(what, dtype, size) for what, _, _ in earlier.cases for dtype in dtypes for size in batch_sizes}
+    comparison.require_comparable(earlier, model.config, wanted, model.experiment, "baseline")
+    return earlier
+
+
+def _measured(
+    model: BenchmarkModel,
+    batch_sizes: Sequence[int],
+    dtypes: Sequence[str],
+    budget: TimeBudget,
+    pace: Reference,
+    options: RunOptions,
+    console: Console,
+) -> dict[str, Any]:
+    """Measures every case in rounds. Small batches are prepared first, because the peak memory can only grow."""
+    prepared = []
     for batch_size in sorted(set(batch_sizes)):
         for dtype in dict.fromkeys(dtypes):
-            console.note(f"measuring batch size {batch_size}, {dtype}")
-            yield from cases.measure(model.variant(dtype, batch_size), budget)
+            console.note(f"compiling batch size {batch_size}, {dtype}")
+            prepared += cases.prepare(model.variant(dtype, batch_size))
+    console.note(f"measuring {len(prepared)} cases in {budget.repeats} rounds")
+    before, used_before = conditions.read(), conditions.cpu_time()
+    timed = budget.time([case.call for case in prepared], pace)
+    used = conditions.used_by_others(used_before, conditions.cpu_time())
+    state = {"before": before, "after": conditions.read(), "used_by_others": used}
+    found = [cases.measurement(case, rounds) for case, rounds in zip(prepared, timed, strict=True)]
+    return record.create(model, budget, machine.describe(list(options.command_line)), state, found)
 
 
 def _roofline(
@@ -124,24 +176,12 @@ def _profile(model: BenchmarkModel, folder: Path, console: Console) -> dict[str,
 
 
 def _write(content: dict[str, Any], folder: Path) -> None:
-    files = {"benchmark.html": page.page(content), "benchmark.json": json.dumps(content, indent=1, allow_nan=False)}
+    files = {
+        FILE: json.dumps(content, indent=1, allow_nan=False),
+        "benchmark.html": page.page(content),
+        "benchmark.md": rows.as_markdown(content),
+        "benchmark.csv": rows.as_csv(content).rstrip(),
+    }
     if "profile" in content:
-        files["profile.txt"] = page.as_text(page.profile_table(content))
+        files["profile.txt"] = page.profile_text(content)
     write_files(folder, {name: text + "\n" for name, text in files.items()})
-
-
-def _print(content: dict[str, Any], folder: Path, console: Console) -> None:
-    for table in page.tables(content):
-        console.table(table)
-    for part in content["rooflines"]:
-        console.line(page.roofline_words(part))
-    console.line(f"{folder / 'benchmark.json'} and {folder / 'benchmark.html'} written")
-
-
-def _require_not_slower(content: dict[str, Any]) -> None:
-    comparison = content.get("comparison", {"rows": []})
-    if slower := sum(row["slower"] for row in comparison["rows"]):
-        raise ProjectError(
-            f"{slower} of {len(comparison['rows'])} cases are more than {percent(comparison['tolerance'], 0)} slower "
-            "than the baseline."
-        )

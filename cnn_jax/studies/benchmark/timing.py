@@ -1,26 +1,33 @@
-"""Timing of compiled programs: warm up, wait until the device has finished, repeat, take the median."""
+"""Timing of compiled programs: warm up, wait until the device has finished, repeat in rounds that take turns."""
 
 import functools
+import itertools
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
-import numpy as np
+
+Call = Callable[[], object]
+Reference = Callable[[], float]  # gives its own seconds
 
 
 @dataclass(frozen=True)
-class Timing:
-    """Seconds of one call over so many repeats: the median, and the 25th (low) and 75th (high) percentile."""
+class Rounds:
+    """Seconds of a call in each round, and those of the reference right before it."""
 
-    median: float
-    low: float
-    high: float
-    repeats: int
+    seconds: tuple[float, ...]
+    reference: tuple[float, ...]
 
-    def divided(self, by: int) -> "Timing":
+    @property
+    def median(self) -> float:
+        """Median seconds of the call."""
+        return statistics.median(self.seconds)
+
+    def divided(self, by: int) -> "Rounds":
         """The seconds of one part of a call that consists of `by` equal parts."""
-        return Timing(self.median / by, self.low / by, self.high / by, self.repeats)
+        return Rounds(tuple(seconds / by for seconds in self.seconds), self.reference)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,16 +37,30 @@ class TimeBudget:
     repeats: int
     seconds: float
 
-    def time(self, call: Callable[[], object]) -> Timing:
-        """Times a call that has been made before, so that nothing is compiled in it."""
-        times = [time_once(call)]
-        while len(times) < self.repeats and sum(times) + times[-1] <= self.seconds:
-            times.append(time_once(call))
-        low, median, high = np.quantile(times, (0.25, 0.5, 0.75))
-        return Timing(float(median), float(low), float(high), len(times))
+    def time(self, calls: Sequence[Call], reference: Reference) -> list[Rounds]:
+        """Times each call once a round, with the reference before it: what slows the machine down slows all of them.
+
+        Every call has been made before, so that nothing is compiled in it.
+        """
+        times: list[list[tuple[float, float]]] = [[] for _ in calls]
+        for _ in range(self.repeats):
+            for call, taken in zip(calls, times, strict=True):
+                if self._allows([seconds for seconds, _ in taken]):
+                    before = reference()
+                    taken.append((time_once(call), before))
+        return [Rounds(*map(tuple, zip(*taken, strict=True))) for taken in times]
+
+    def _allows(self, taken: Sequence[float]) -> bool:
+        """Whether there is time for one more call, which takes as long as the last one."""
+        return not taken or sum(taken) + taken[-1] <= self.seconds
 
 
-def time_once(call: Callable[[], object]) -> float:
+def median_of(call: Call, *, repeats: int) -> float:
+    """Median seconds of a call that has been made before."""
+    return statistics.median(time_once(call) for _ in itertools.repeat(None, repeats))
+
+
+def time_once(call: Call) -> float:
     """Seconds from the call until the arrays that it returns are computed."""
     start = time.perf_counter()
     jax.block_until_ready(call())

@@ -68,18 +68,19 @@ class Variant:
 def variant_names(configs: Sequence[Config]) -> list[str]:
     """A name for each config: its experiment, then the fields in which configs of this experiment differ.
 
-    Configs that are equal get a number.
+    A value that more than half of them have is left out. Configs that are equal get a number.
     """
     found = []
     for config in configs:
         namesakes = [other for other in configs if other.experiment == config.experiment]
-        fields = {
-            field: mine
-            for other in namesakes
-            for field, (mine, _) in config_differences(config, other).items()
-            if field != "seed"
-        }
-        found.append(" ".join([config.experiment, *(f"{field}={as_text(value)}" for field, value in fields.items())]))
+        differences = [config_differences(config, other) for other in namesakes]
+        fields = {field: mine for other in differences for field, (mine, _) in other.items() if field != "seed"}
+        rare = [
+            f"{field}={as_text(value)}"
+            for field, value in fields.items()
+            if sum(field in other for other in differences) * 2 >= len(namesakes)
+        ]
+        found.append(" ".join([config.experiment, *rare]))
     counts = {name: itertools.count(1) for name in found}
     return [f"{name} ({next(counts[name])})" if found.count(name) > 1 else name for name in found]
 

@@ -128,7 +128,7 @@ def remarks(found: Record) -> Iterator[str]:
         if (number := of_class["seeds_without_prediction"])
     ]
     for names, what, score in (
-        (empty, "without a test image", "recall"),
+        (empty, "without an image", "recall"),
         (unpredicted, "that are never predicted", "precision"),
     ):
         if names:
@@ -136,11 +136,11 @@ def remarks(found: Record) -> Iterator[str]:
             first = ", ".join(names[:_MOST_NAMED])
             yield f"classes {what}: {first}{others} (their {score} counts as 0, also in the averages)"
     if np.trace(found["confusion"]) == np.sum(found["confusion"]):
-        yield "no test image is misclassified"
+        yield "no image is misclassified"
 
 
 def class_blocks(run: Record, images: np.ndarray, prefix: str) -> Iterator[Block]:
-    """The part of a page on the classes of a run. images: the test images, uint8 [N, H, W, C].
+    """The part of a page on the classes of a run. images: those that are scored, uint8 [N, H, W, C].
 
     prefix: begins the names of the run's galleries, which show the images of the main output.
     """
@@ -177,7 +177,7 @@ def _gallery_words(misclassified: Record, seeds: int) -> str:
         else ""
     )
     return (
-        f"A number with a link opens the test images that are misclassified so{by}. The largest probability of the "
+        f"A number with a link opens the images that are misclassified so{by}. The largest probability of the "
         f"wrong class comes first. Below each: its index in the test set, counted from 0, and this probability{mean}."
         f"{some}"
     )
@@ -199,4 +199,4 @@ def _picture(item: Record, images: np.ndarray, what: str, seeds: int) -> Picture
     content, media_type = pictures.tile(images[item["index"]])
     of_seeds = f", {item['seeds']} of {seeds} seeds" if seeds > 1 else ""
     caption = f"{item['index']}: {percent(item['probability'], 0)}{of_seeds}"
-    return Picture(content, media_type, f"test image {item['index']}: {what}", caption)
+    return Picture(content, media_type, f"image {item['index']}: {what}", caption)

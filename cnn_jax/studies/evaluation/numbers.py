@@ -23,10 +23,15 @@ LIMITS = {"loss": POSITIVE, "accuracy": SHARE, "calibration_error": SHARE}
 
 
 def evaluation_record(
-    dataset: str, test_examples: int, machine: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]
+    dataset: str, images: str, examples: int, machine: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """The content of `evaluation.json`. machine: as in `machine.json`. runs: made by `run_record`."""
-    about = {"format": FORMAT, "dataset": dataset, "test_examples": test_examples, "bins": calibration.BINS}
+    """The content of `evaluation.json`.
+
+    images: which of the dataset's images are scored, in words; examples: their number. machine: as in `machine.json`.
+    runs: made by `run_record`.
+    """
+    scored = {"images": images, "test_examples": examples}
+    about = {"format": FORMAT, "dataset": dataset, **scored, "bins": calibration.BINS}
     return {**about, "machine": dict(machine), "runs": list(runs)}
 
 
@@ -39,7 +44,7 @@ def run_record(
     targets: Any,
     spec: Spec,
     *,
-    same_dataset: bool,
+    same_scores: bool,
     most_images: int = classes.MOST_IMAGES,
 ) -> dict[str, Any]:
     """The scores of a run's seeds, their means, those of each class, ensembles, and the bins of reliability diagrams.
@@ -47,7 +52,7 @@ def run_record(
     Where a model has several outputs, all of these are of its main output, but each seed has loss and accuracy of every
     output, and so have the classes. results: what each seed recorded, by seed. logits: of each seed, float
     [N, classes], or a dict of them by output. targets: int [N], or a dict of them. spec: of the scored dataset.
-    same_dataset: whether the run was trained on it. most_images: how many misclassified images to name.
+    same_scores: whether the run has recorded these scores too. most_images: how many misclassified images to name.
     """
     logits, labels = list(logits), measures.main(targets)
     logs = metrics.log_softmax(np.stack([measures.main(of_seed) for of_seed in logits]))
@@ -71,7 +76,7 @@ def run_record(
     }
     if measures.main_output:
         record["main_output"] = measures.main_output
-    if same_dataset:
+    if same_scores:
         losses, accuracies = zip(*(result.main for result in results.values()), strict=True)
         record["recorded"] = {"loss": fmean(losses), "accuracy": fmean(accuracies)}
     if len(logs) > 1:

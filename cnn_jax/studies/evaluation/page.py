@@ -24,7 +24,7 @@ def _overview(record: Record) -> Table:
     rows = [
         [run["name"], f"{run['parameters']:,}", f"{len(run['seeds'])}", *mean_scores(run)] for run in record["runs"]
     ]
-    title = f"Scores on {record['test_examples']:,} test images of {record['dataset']}"
+    title = f"Scores on {record['test_examples']:,} {record['images']} of {record['dataset']}"
     return Table(title, ["run", "parameters", "seeds", *SCORES], rows)
 
 
@@ -54,7 +54,7 @@ def metrics_table(record: Record) -> Table:
         for run in record["runs"]
         for name, mean in run.get("metrics", {}).items()
     ]
-    return Table(f"Metrics on the test images of {record['dataset']}", ["run", "metric", "seeds", "mean"], rows)
+    return Table(f"Metrics on the {record['images']} of {record['dataset']}", ["run", "metric", "seeds", "mean"], rows)
 
 
 def strength_table(record: Record) -> Table:
@@ -73,7 +73,9 @@ def corruption_table(record: Record) -> Table:
         for name in record["corruptions"]["kinds"]
         for run in record["corruptions"]["runs"]
     ]
-    title = f"Accuracy in % on {record['test_examples']:,} corrupted test images of {record['dataset']}, by strength"
+    title = (
+        f"Accuracy in % on {record['test_examples']:,} corrupted {record['images']} of {record['dataset']}, by strength"
+    )
     return Table(title, ["corruption", "run", *_STRENGTHS], rows)
 
 
@@ -113,7 +115,7 @@ def _estimates(record: Record) -> Iterator[Record]:
 
 
 def render_page(record: Record, images: np.ndarray, samples: Mapping[str, np.ndarray]) -> str:
-    """The page as HTML. images: the test images, uint8 [N, H, W, C].
+    """The page as HTML. images: those that are scored, uint8 [N, H, W, C].
 
     samples: some of them for each corruption and strength, uint8 [6, N, H, W, C].
     """
@@ -144,7 +146,7 @@ def render_page(record: Record, images: np.ndarray, samples: Mapping[str, np.nda
     folders = Table("Runs", ["run", "folder"], [[run["name"], run["path"]] for run in record["runs"]])
     sections.append(Section("Runs and machine", [folders, machine_table([record["machine"]])]))
     names = listed([run["name"] for run in record["runs"]])
-    lead = f"Finished runs, scored on the {record['test_examples']:,} test images of {record['dataset']}."
+    lead = f"Finished runs, scored on the {record['test_examples']:,} {record['images']} of {record['dataset']}."
     command = " ".join(record["machine"]["command_line"])
     return render(Page(f"Evaluation of {names}", lead, sections, f"Made by {command}."))
 
@@ -162,7 +164,7 @@ _CLASSES_TEXT = (
     "its support. Where there are more than five classes, the top-5 accuracy is the share of images whose class is "
     "among the five most probable ones. The definitions are those of scikit-learn's classification_report; a score "
     "whose denominator is 0 is 0. The confusion matrix has a row for each class and a column for each prediction; its "
-    "numbers count test images."
+    "numbers count images."
 )
 _ENSEMBLES_TEXT = (
     "An ensemble predicts the mean of its members' probabilities. Each row is the mean over subsets of the seeds: all "
@@ -190,7 +192,7 @@ def _corruption_blocks(record: Record, samples: Mapping[str, np.ndarray]) -> lis
     return [
         _CORRUPTIONS_TEXT,
         strength_table(record),
-        Figure(sheet, "Some test images, from strength 0 on the left to strength 5 on the right."),
+        Figure(sheet, "Some images, from strength 0 on the left to strength 5 on the right."),
         Figure(figures.accuracy_by_strength(record["corruptions"]), _CURVES_CAPTION),
         corruption_table(record),
     ]

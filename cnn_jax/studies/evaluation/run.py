@@ -95,6 +95,7 @@ def run(
     experiment: Experiment | None = None,
     runs: Sequence[Path] = (),
     dataset: str | None = None,
+    held_out: bool = False,
     corruptions: Sequence[str] = (),
     test_augment: Sequence[str] = (),
     shift_pixels: int | None = None,
@@ -104,37 +105,44 @@ def run(
 
     options.workdir, runs: the folder of one run, or several. Each holds one run, or one sub-folder for each seed.
     experiment: whose parts the runs need, if any are a user's. dataset: whose test images; None means that of the runs.
-    corruptions: their names, or `all`. test_augment: `shift`, `flip` or both: also score the means over variants of the
+    held_out: score the images that all these runs held out from training, instead of test images. corruptions: their
+    names, or `all`. test_augment: `shift`, `flip` or both: also score the means over variants of the
     images. shift_pixels: the longest shift. output: the folder for `evaluation.json` and `evaluation.html`, and of
     corruptions `corruptions.json`. Without `output`, these files are written only for corruptions, into a new numbered
     folder in `runs`.
 
     Raises InputError when a run is not finished or has no checkpoint, when its model does not fit the images or
-    classes, when runs used different datasets, or when the folder cannot be written or holds an evaluation.
+    classes, when runs used different datasets or held out different images, or when the folder cannot be written or
+    holds an evaluation.
     """
     console, names, variants = Console(), selected(corruptions), selected_variants(test_augment, shift_pixels)
     compilation.start(persistent_cache=options.compilation_cache)
     chosen = _opened(options.workdir, runs, experiment, console)
     on_dataset = _common_dataset(chosen, dataset, options.dataset_dir)
+    examples = _held_out_examples(chosen, dataset) if held_out else 0
     for doubt in doubts(variants, on_dataset.spec) if variants else ():
         console.note(doubt)
     output = _output(output, chosen, is_needed=bool(names), overwrite=options.overwrite)
     loaded = load_dataset(on_dataset, options, console)
-    spec, test = loaded.spec, loaded.test
-    models = _models(chosen, loaded, is_named=dataset is not None or options.dataset_dir is not None)
+    if held_out:  # they take the place of the test images
+        loaded = dataclasses.replace(loaded, test=loaded.train[len(loaded.train) - examples :])
+    is_named = dataset is not None or options.dataset_dir is not None
+    models = _models(chosen, loaded, is_named=is_named and not held_out)
+    spec, scored = loaded.spec, loaded.test
     if output:
         make_folder(output, flag="output")
 
     most_images = MOST_IMAGES // len(chosen)
-    records = [_run_record(run, models[run.name], loaded, most_images) for run in chosen]
-    record = evaluation_record(spec.name, len(test), machine.describe(list(options.command_line)), records)
+    records = [_run_record(run, models[run.name], loaded, most_images, held_out=held_out) for run in chosen]
+    about = (spec.name, "held-out images" if held_out else "test images", len(scored))
+    record = evaluation_record(*about, machine.describe(list(options.command_line)), records)
     if variants:
-        record["test_augmentation"] = _augmentation(variants, models, test, records, console)
+        record["test_augmentation"] = _augmentation(variants, models, scored, records, console)
     if names:
-        record["corruptions"] = _corruptions(names, models, test, chosen, console)
+        record["corruptions"] = _corruptions(names, models, scored, chosen, console)
     _print(console, record)
     if output:
-        _write(output, record, test.images)
+        _write(output, record, scored.images)
         console.line(f"{output / 'evaluation.html'} written, and its numbers beside it")
     return record
 
@@ -183,6 +191,20 @@ def _common_dataset(runs: Sequence[_Run], dataset: str | None, dataset_dir: Path
     return chosen
 
 
+def _held_out_examples(runs: Sequence[_Run], dataset: str | None) -> int:
+    """How many of the last training images all runs held out. Raises InputError where that is not one number."""
+    if dataset not in (None, runs[0].experiment.config.dataset.name):
+        raise InputError(f"--held_out: the runs held out images of {runs[0].experiment.spec.name}, not of {dataset}.")
+    examples = {run.experiment.config.validation_examples: run for run in runs}
+    if len(examples) > 1:
+        which = ", ".join(f"{run.path} {number:,}" for number, run in examples.items())
+        raise InputError(f"--held_out: the runs held out different numbers of images ({which}).")
+    [(number, run)] = examples.items()
+    if not number:
+        raise InputError(f"--held_out: {run.path} held out no image. Train it with --validation_examples=N.")
+    return number
+
+
 def _require_same_shapes(trained_on: Spec, spec: Spec) -> None:
     for what, before, wanted in (
         ("image shape", trained_on.image_shape, spec.image_shape),
@@ -224,13 +246,15 @@ def _model(run: _Run, spec: Spec, test: Split) -> _Model:
     return _Model(learner, compile_inference(learner, test, make_mesh()), variables)
 
 
-def _run_record(run: _Run, model: _Model, dataset: Dataset, most_images: int) -> dict[str, Any]:
+def _run_record(run: _Run, model: _Model, dataset: Dataset, most_images: int, *, held_out: bool) -> dict[str, Any]:
     results = {seed: directory.finished_result() for seed, directory in run.seeds.items()}
     fingerprint = next(iter(run.seeds.values())).machine().get("data_fingerprint", dataset.fingerprint)
     is_own = (dataset.spec.name, dataset.fingerprint) == (run.experiment.spec.name, fingerprint)
     logits, targets = model.logits(dataset.test.images), model.learner.targets(dataset.test.labels)
     about = (run.name, str(run.path), model.learner.measures, results)
-    return run_record(*about, logits, targets, dataset.spec, same_dataset=is_own, most_images=most_images)
+    return run_record(
+        *about, logits, targets, dataset.spec, same_scores=is_own and not held_out, most_images=most_images
+    )
 
 
 def _augmentation(
@@ -289,12 +313,13 @@ def _print_classes(console: Console, found: Mapping[str, Any]) -> None:
 
 def _print_score(console: Console, record: Mapping[str, Any], seed: Mapping[str, Any]) -> None:
     scores = {record["dataset"]: seed} | {f"  {name}": score for name, score in seed.get("outputs", {}).items()}
+    which = record["images"].removesuffix(" images")
     for name, score in scores.items():
-        console.score(name, score["loss"], score["accuracy"], record["test_examples"])
+        console.score(f"{name} {which}", score["loss"], score["accuracy"], record["test_examples"])
 
 
 def _write(folder: Path, record: Mapping[str, Any], images: np.ndarray) -> None:
-    """Writes record and page. images: the test images, uint8 [N, H, W, C]."""
+    """Writes record and page. images: those that are scored, uint8 [N, H, W, C]."""
     scores = {name: part for name, part in record.items() if name != "corruptions"}
     files = {"evaluation.json": json.dumps(scores, indent=1, allow_nan=False)}
     shown: dict[str, np.ndarray] = {}

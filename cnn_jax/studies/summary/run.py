@@ -9,9 +9,8 @@ from cnn_jax import compilation
 from cnn_jax.errors import InputError
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.files import write_atomic
-from cnn_jax.models import summary
 from cnn_jax.models.graph import trace_graph
-from cnn_jax.models.summary import Layer
+from cnn_jax.models.table import Summary, summarize
 from cnn_jax.report.console import Console
 from cnn_jax.report.figures import as_svg_file
 from cnn_jax.report.graph import drawing
@@ -30,7 +29,7 @@ _KINDS = {
 
 def run(
     experiment: Experiment, options: RunOptions, *, graph: Path | None = None, augmentations: Path | None = None
-) -> list[Layer]:
+) -> Summary:
     """Prints the layer table of the experiment's model for images of its dataset. Nothing is trained.
 
     graph: a new SVG file for a drawing of the model. augmentations: a new HTML file for a page that shows what the
@@ -47,7 +46,7 @@ def run(
     console, config = Console(), experiment.config
     title = f"{config.experiment}: {config.model} on {config.dataset}"
     learner = build(experiment, fused=False)
-    layers = summary.layers(learner.module, learner.input_shapes)
+    summary = summarize(learner.module, learner.input_shapes)
     texts = {}
     if graph is not None:
         texts["graph"] = as_svg_file(drawing(title, trace_graph(learner.module, learner.input_shapes).record()))
@@ -55,24 +54,19 @@ def run(
         texts["augmentations"] = sheets_page(experiment, learner, load_dataset(experiment, options, console))
     for name, text in texts.items():
         _write(name, paths[name], text)
-    console.table(_table(title, layers, learner))
+    console.table(_table(f"{title}, for one image", summary, learner))
     for path in paths.values():
         console.line(f"{path} written")
-    return layers
+    return summary
 
 
-def _table(title: str, layers: list[Layer], learner: Learner) -> Table:
-    rows = [
-        [_named(layer, learner), str((None, *layer.output_shape)), f"{layer.parameters:,}", f"{layer.multiply_adds:,}"]
-        for layer in layers
-    ]
-    totals = (sum(layer.parameters for layer in layers), sum(layer.multiply_adds for layer in layers))
-    headings = ["layer", "output shape", "parameters", "multiply-adds per image"]
-    return Table(title, headings, [*rows, ["total", "", *(f"{total:,}" for total in totals)]])
+def _table(title: str, summary: Summary, learner: Learner) -> Table:
+    *rows, total = summary.cells()
+    return Table(title, summary.headings, [*([_named(name, learner), *cells] for name, *cells in rows), total])
 
 
-def _named(layer: Layer, learner: Learner) -> str:
-    return f"{layer.name} (frozen)" if learner.is_frozen(tuple(layer.name.split("/"))) else layer.name
+def _named(layer: str, learner: Learner) -> str:
+    return f"{layer} (frozen)" if learner.is_frozen(tuple(layer.split("/"))) else layer
 
 
 def _require_new(flag: str, path: Path) -> None:

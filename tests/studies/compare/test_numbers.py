@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,3 +131,7 @@ def test_names_tell_models_apart() -> None:
     other_model = [base, experiment.vary(model="logistic").config]
     assert variant_names(other_model) == ["lecture_cnn model=cnn", "lecture_cnn model=logistic"]
     assert variant_names([base, base]) == ["lecture_cnn (1)", "lecture_cnn (2)"]
+    changes: list[dict[str, Any]] = [{"epochs": 9}, {"batch_size": 8}, {"seed": 7}]
+    several = [base, *(experiment.replace(**change).config for change in changes)]
+    few = ["lecture_cnn (1)", "lecture_cnn epochs=9", "lecture_cnn batch_size=8", "lecture_cnn (2)"]
+    assert variant_names(several) == few, "what most of them have needs no word"

@@ -58,11 +58,11 @@ def test_few_classes_have_no_top_5_accuracy() -> None:
 def test_class_without_images_and_class_that_seeds_never_predict_are_remarked() -> None:
     record = found(answers([0, 1, 1], [0, 0, 0]), np.array([0, 1, 1]), ["a", "b", "c"])
     assert list(classes_page.remarks(record)) == [
-        "classes without a test image: c (their recall counts as 0, also in the averages)",
+        "classes without an image: c (their recall counts as 0, also in the averages)",
         "classes that are never predicted: b (in 1 of 2 seeds), c (their precision counts as 0, also in the averages)",
     ]
     right = found(answers([0, 1, 2]), np.array([0, 1, 2]), ["a", "b", "c"])
-    assert list(classes_page.remarks(right)) == ["no test image is misclassified"]
+    assert list(classes_page.remarks(right)) == ["no image is misclassified"]
     assert misclassified(answers([0, 1, 2]), np.array([0, 1, 2]), most=10) == {"images": 0, "pairs": []}
 
 
@@ -130,7 +130,7 @@ def page(classes: int = 10, *, seeds: int = 1) -> tuple[dict[str, Any], str]:
     logits = (2.5 * np.eye(classes)[labels] + noise).astype(np.float32)
     spec = Spec("set", "", (100, 80, 3), tuple(f"class {n}" for n in range(classes)), 1, 400)
     results = {seed: made.result(seed) for seed in range(seeds)}
-    run = run_record("net", "runs/net", Measures(), results, logits, labels, spec, same_dataset=False)
+    run = run_record("net", "runs/net", Measures(), results, logits, labels, spec, same_scores=False)
     images = np.random.default_rng(5).integers(0, 256, (400, 100, 80, 3), dtype=np.uint8)
     return run, render_page(made.record() | {"runs": [run]}, images, {})
 
@@ -145,7 +145,7 @@ def test_every_confusion_opens_its_images(classes: int) -> None:
     for pair in pairs:
         gallery = galleries[f"images-1-{pair['class']}-{pair['predicted']}"]
         assert f"class {pair['class']} predicted as class {pair['predicted']}" in gallery
-        assert re.findall(r'alt="test image (\d+):', gallery) == [str(item["index"]) for item in pair["shown"]]
+        assert re.findall(r'alt="image (\d+):', gallery) == [str(item["index"]) for item in pair["shown"]]
     assert ("confusion matrix, a row for each class" in html) == (classes == 10)
 
 
@@ -166,7 +166,7 @@ def test_each_output_has_its_own_scores_and_the_main_one_the_names_and_images() 
     logits = [{"digit": of_seed, "odd": np.eye(2)[made.LABELS % 2]} for of_seed in made.logits(1)]
     results = {0: made.result(0)}
     spec = data.spec("fashion_mnist")
-    run = run_record("net", "runs/net", measures, results, logits, targets, spec, same_dataset=False)
+    run = run_record("net", "runs/net", measures, results, logits, targets, spec, same_scores=False)
     digit, odd = run["classification"]
     assert [of_class["name"] for of_class in digit["classes"]] == list(spec.classes)
     assert (digit["scored"], odd["scored"]) == ("net on fashion_mnist, digit", "net on fashion_mnist, odd")
@@ -174,4 +174,4 @@ def test_each_output_has_its_own_scores_and_the_main_one_the_names_and_images() 
     assert odd["confusion"] == [[500, 0], [0, 500]]
     html = render_page(made.record() | {"runs": [run]}, made.IMAGES, {})
     assert html.count('class="gallery"') == len(run["misclassified"]["pairs"]) > 0
-    assert html.count("No test image is misclassified.") == 1
+    assert html.count("No image is misclassified.") == 1

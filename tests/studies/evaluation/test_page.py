@@ -48,11 +48,13 @@ def logits(seeds: int) -> np.ndarray:
     return (2.9 * np.eye(10)[LABELS] + noise).astype(np.float32)
 
 
-def record(name: str = "net", seeds: int = 2, *, same_dataset: bool = False) -> dict[str, Any]:
+def record(name: str = "net", seeds: int = 2, *, same_scores: bool = False) -> dict[str, Any]:
     results = {seed: result(seed) for seed in range(seeds)}
     path, scored = f"runs/{name}", (logits(seeds), LABELS)
-    run = run_record(name, path, Measures(), results, *scored, data.spec("mnist"), same_dataset=same_dataset)
-    return evaluation_record("mnist", len(LABELS), fabricated.MACHINE | {"command_line": ["--mode=evaluate"]}, [run])
+    run = run_record(name, path, Measures(), results, *scored, data.spec("mnist"), same_scores=same_scores)
+    return evaluation_record(
+        "mnist", "test images", len(LABELS), fabricated.MACHINE | {"command_line": ["--mode=evaluate"]}, [run]
+    )
 
 
 def corrupted(name: str = "net") -> dict[str, Any]:
@@ -89,7 +91,7 @@ def test_each_figure_says_in_words_what_it_shows() -> None:
 
 
 def test_single_seed_has_neither_interval_nor_ensembles() -> None:
-    found = record(seeds=1, same_dataset=True)
+    found = record(seeds=1, same_scores=True)
     html = render_page(found, IMAGES, {})
     assert not re.search(r"\d ± ", html)
     assert "nsemble" not in html

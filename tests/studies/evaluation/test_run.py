@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -190,3 +191,28 @@ def test_model_with_several_outputs_is_scored_by_its_main_output_and_shows_every
     accuracies = [result["outputs"]["digit"]["test_accuracy"] for result in results]
     assert record["corruptions"]["runs"][0]["accuracy"]["shift"][0] == accuracies
     assert "has several outputs; its scores are those of digit." in (tmp_path / "out/evaluation.html").read_text()
+
+
+def test_held_out_images_are_those_that_training_did_not_see(
+    drawn_data_dir: Path, evaluated: Evaluate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, examples in (("some", 100), ("other", 50), ("none", 0)):
+        train(tmp_path / name, drawn_data_dir, model="logistic", validation_examples=examples)
+    row = json.loads((tmp_path / "some/metrics.jsonl").read_text().splitlines()[-1])
+
+    record = evaluated(tmp_path / "some", held_out=True, test_augment=["shift"], output=tmp_path / "out")
+    [run] = record["runs"]
+    assert record["test_examples"] == 100 == np.sum(run["classification"][0]["confusion"])
+    [seed] = run["seeds"]
+    assert seed["accuracy"] == row["validation_accuracy"]
+    assert seed["loss"] == pytest.approx(row["validation_loss"], rel=1e-6)
+    assert "recorded" not in run, "the run has recorded the scores of test images, not these"
+    assert re.search(r"^mnist held-out loss .* of 100\)$", capsys.readouterr().out, re.MULTILINE)
+    assert "100 held-out images of mnist" in (tmp_path / "out/evaluation.html").read_text()
+
+    with pytest.raises(InputError, match=r"^--held_out: .*none held out no image\. Train it with --validation_exam"):
+        evaluated(tmp_path / "none", held_out=True)
+    with pytest.raises(InputError, match=r"^--held_out: the runs held out different numbers .*some 100, .*other 50"):
+        evaluated(runs=[tmp_path / "some", tmp_path / "other"], held_out=True)
+    with pytest.raises(InputError, match=r"^--held_out: the runs held out images of mnist, not of fashion_mnist"):
+        evaluated(tmp_path / "some", held_out=True, dataset="fashion_mnist")
