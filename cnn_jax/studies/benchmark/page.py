@@ -67,8 +67,9 @@ def sentences(record: Record) -> Iterator[str]:
         yield from target_words(record)
     yield from map(roofline_words, record["rooflines"])
     if "comparison" in record:
-        yield from comparison_page.sentences(record["comparison"])
-    yield from _state_words(record)
+        yield from comparison_page.sentences(record["comparison"])  # which also say how busy the machine was
+    else:
+        yield from _state_words(record)
 
 
 def _by_variant(record: Record) -> tuple[list[list[Record]], list[str]]:
