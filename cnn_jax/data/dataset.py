@@ -86,7 +86,7 @@ class Split(Displayed):
 
     def __getitem__(self, part: slice | np.ndarray) -> "Split":
         """A part by a slice or by indices. Raises InputError on a single index, which is not a split."""
-        if np.ndim(part) == 0 and not isinstance(part, slice):
+        if not isinstance(part, slice) and np.ndim(part) == 0:
             raise InputError(f"[{part}]: a split has images and labels. Write .images[{part}] or .labels[{part}].")
         return Split(self.images[part], self.labels[part])
 
