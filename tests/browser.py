@@ -1,12 +1,13 @@
 """A browser for tests of pages: headless Chromium, spoken to by its DevTools protocol over two pipes."""
 
 import base64
+import functools
 import json
 import os
 import select
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,29 +44,41 @@ class Browser:
 
     def visit(self, page: Path, *, width: int = 1280, dark: bool = False) -> Visit:
         """Loads a page in a window of this width, in CSS pixels; dark: for a reader who prefers a dark screen."""
+        with self.opened(page, width=width, dark=dark) as tab:
+            return Visit(
+                complaints=tab.complaints,
+                requests=tab.requests,
+                width=tab.evaluate("document.documentElement.scrollWidth"),
+                screenshot=tab.screenshot(),
+            )
+
+    @contextmanager
+    def opened(
+        self, page: Path, *, width: int = 1280, dark: bool = False, link: str = "", before: str = ""
+    ) -> Iterator["Tab"]:
+        """A page for a reader who does things in it.
+
+        link: the end of the address, from `#`. before: a script that runs before those of the page.
+        """
         self._events = []
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
-        tab = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
-            self._call(f"{domain}.enable", tab)
+            self._call(f"{domain}.enable", session)
         self._call(
-            "Emulation.setDeviceMetricsOverride", tab, width=width, height=900, deviceScaleFactor=1, mobile=False
+            "Emulation.setDeviceMetricsOverride", session, width=width, height=900, deviceScaleFactor=1, mobile=False
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self._call("Emulation.setEmulatedMedia", tab, features=[scheme])
-        went = self._call("Page.navigate", tab, url=page.absolute().as_uri())
+        self._call("Emulation.setEmulatedMedia", session, features=[scheme])
+        self._call("Page.addScriptToEvaluateOnNewDocument", session, source=before)
+        went = self._call("Page.navigate", session, url=page.absolute().as_uri() + link)
         assert "errorText" not in went, f"{page}: {went['errorText']}"
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             self._events.append(self._receive())
-        widest = self._call("Runtime.evaluate", tab, expression="document.documentElement.scrollWidth")
-        shot = self._call("Page.captureScreenshot", tab, captureBeyondViewport=True)
-        self._call("Target.closeTarget", targetId=target)
-        return Visit(
-            complaints=[said for event in self._events if (said := _complaint(event))],
-            requests=[address for event in self._events if (address := _request(event))],
-            width=widest["result"]["value"],
-            screenshot=base64.b64decode(shot["data"]),
-        )
+        try:
+            yield Tab(functools.partial(self._call, tab=session), self._events)
+        finally:
+            self._call("Target.closeTarget", targetId=target)
 
     def _call(self, method: str, tab: str | None = None, **parameters: Any) -> dict[str, Any]:
         """The answer to a command; events that come before it are kept."""
@@ -88,6 +101,100 @@ class Browser:
         return json.loads(message)
 
 
+class Tab:
+    """An open page. call: sends a command to it. events: what has happened in it, which grows."""
+
+    def __init__(self, call: Callable[..., dict[str, Any]], events: list[dict[str, Any]]):
+        self._call, self._events = call, events
+
+    @property
+    def complaints(self) -> list[str]:
+        """Errors and warnings on the console, and exceptions."""
+        return [said for event in self._events if (said := _complaint(event))]
+
+    @property
+    def requests(self) -> list[str]:
+        """Addresses that are neither of a file nor inside the page."""
+        return [address for event in self._events if (address := _request(event))]
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of JavaScript in the page, as JSON has it; a promise is waited for."""
+        found = self._call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in found, f"{expression}: {found['exceptionDetails']}"
+        return found["result"].get("value")
+
+    def work(self, expression: str) -> float:
+        """The seconds that JavaScript keeps the page's thread busy, which other programs do not lengthen."""
+        self._call("Performance.enable", timeDomain="threadTicks")
+        before = self._metric("TaskDuration")
+        self.evaluate(expression)
+        return self._metric("TaskDuration") - before
+
+    def _metric(self, name: str) -> float:
+        metrics = self._call("Performance.getMetrics")["metrics"]
+        return next(float(metric["value"]) for metric in metrics if metric["name"] == name)
+
+    def screenshot(self) -> bytes:
+        """The whole page as PNG."""
+        return base64.b64decode(self._call("Page.captureScreenshot", captureBeyondViewport=True)["data"])
+
+    def place(self, selector: str, across: float = 0.5, down: float = 0.5) -> tuple[float, float]:
+        """A point of the first such element, by default its middle, after it was scrolled into the window."""
+        edges = self.evaluate(
+            f"(() => {{ const element = document.querySelector({json.dumps(selector)});"
+            "element.scrollIntoView({block: 'center', behavior: 'instant'});"
+            "const edges = element.getBoundingClientRect();"
+            "return [edges.left, edges.top, edges.width, edges.height] })()"
+        )
+        return edges[0] + across * edges[2], edges[1] + down * edges[3]
+
+    def click(self, selector: str, across: float = 0.5, down: float = 0.5) -> None:
+        """Clicks a point of an element, as in `place`."""
+        self.drag([self.place(selector, across, down)])
+
+    def hover(self, selector: str, across: float = 0.5, down: float = 0.5) -> None:
+        """Moves the mouse to a point of an element, as in `place`."""
+        x, y = self.place(selector, across, down)
+        self._call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+    def drag(self, points: Sequence[tuple[float, float]]) -> None:
+        """Presses the mouse at the first point of the window, and lets go at the last."""
+        for kind, (x, y) in zip(_kinds(len(points)), [points[0], *points, points[-1]], strict=True):
+            pressed = {"button": "left", "clickCount": 1} if kind != "mouseMoved" else {"buttons": 1}
+            self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **pressed)
+
+    def touch(self, points: Sequence[tuple[float, float]]) -> None:
+        """Moves a finger along points of the window."""
+        self._call("Emulation.setTouchEmulationEnabled", enabled=True)
+        self._call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[_point(points[0])])
+        for point in points[1:]:
+            self._call("Input.dispatchTouchEvent", type="touchMove", touchPoints=[_point(point)])
+        self._call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+    def press(self, key: str) -> None:
+        """Presses a key, such as `ArrowRight`, where the focus is."""
+        code = _KEY_CODES.get(key, 0)
+        text = {"text": "\r"} if key == "Enter" else {"text": " "} if key == " " else {}
+        self._call("Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=code, **text)
+        self._call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
+
+    def focus(self, selector: str) -> None:
+        """Puts the focus on the first such element, as the tabulator key would."""
+        self.evaluate(f"document.querySelector({json.dumps(selector)}).focus()")
+
+
+_KEY_CODES = {"Tab": 9, "Enter": 13, " ": 32, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+
+
+def _kinds(points: int) -> list[str]:
+    """The events of a drag over so many points, one more at each end."""
+    return ["mousePressed", *["mouseMoved"] * points, "mouseReleased"]
+
+
+def _point(point: tuple[float, float]) -> dict[str, float]:
+    return {"x": point[0], "y": point[1]}
+
+
 def _complaint(event: dict[str, Any]) -> str:
     """What an event says on the console as a warning or worse; empty where it is something else."""
     told = event.get("params", {})
@@ -106,7 +213,7 @@ def _request(event: dict[str, Any]) -> str:
     if event.get("method") != "Network.requestWillBeSent":
         return ""
     address = str(event["params"]["request"]["url"])
-    return "" if address.startswith(("file:", "data:")) else address
+    return "" if address.startswith(("file:", "data:", "blob:")) else address
 
 
 def program() -> str | None:

@@ -55,7 +55,11 @@ def rotation(
     key: Array, images: Array, degrees: Annotated[float, About("the largest angle", at_least=0, at_most=180)] = 15.0
 ) -> Array:
     """Turns each image about its centre by a random angle in one of both directions."""
-    angle = math.radians(degrees) * _signed(key, images)
+    return rotated(images, math.radians(degrees) * _signed(key, images))
+
+
+def rotated(images: Array, angle: Array | float) -> Array:
+    """The images turned clockwise about their centres. angle: in radians, one number or float32 [N, 1, 1]."""
     return affine(images, ((jnp.cos(angle), -jnp.sin(angle)), (jnp.sin(angle), jnp.cos(angle))))
 
 

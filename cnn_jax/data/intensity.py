@@ -20,11 +20,16 @@ def thickness(
     images: Array,
     pixels: Annotated[float, About("the most that each side of a stroke moves", at_least=0, at_most=1)] = 0.7,
 ) -> Array:
-    """Makes light strokes thicker or thinner by a random amount.
+    """Makes light strokes thicker or thinner by a random amount."""
+    return thickened(images, pixels * _signed(key, images))
+
+
+def thickened(images: Array, amount: Array | float) -> Array:
+    """Images with thicker light strokes, or with thinner ones where the amount is negative.
 
     Each pixel goes so far towards the largest or the smallest of the 3 x 3 pixels around it (dilation and erosion).
+    amount: from -1 to 1, one number or float32 [N, 1, 1, 1].
     """
-    amount = pixels * _signed(key, images)
     thick, thin = _extreme_of_neighbours(jnp.maximum, images, 0), _extreme_of_neighbours(jnp.minimum, images, 1)
     return images + jnp.maximum(amount, 0) * (thick - images) + jnp.maximum(-amount, 0) * (thin - images)
 

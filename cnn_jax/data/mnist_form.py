@@ -28,7 +28,7 @@ def as_mnist(pixels: np.ndarray) -> np.ndarray:
     if _is_sheet(digit):
         edge = max(2, max(digit.shape) // 40)  # pixels in which the sheet and what it lies on mix
         digit, _, _ = _cut_out(*_ink_strength(grey[rows, columns][edge:-edge, edge:-edge]))
-    return _centred(_scaled(digit))
+    return mnist_form(digit)
 
 
 def _is_sheet(digit: np.ndarray) -> bool:
@@ -123,20 +123,40 @@ def _without_surroundings(weights: np.ndarray, found: np.ndarray) -> np.ndarray:
     return left if largest > max(found.shape) / 50 else weights
 
 
+def mnist_form(ink: np.ndarray) -> np.ndarray:
+    """Ink on blank paper in the form of MNIST: uint8 [28, 28, 1], from 0 (paper) to 255 (ink).
+
+    ink: [H, W], 0 is paper and the largest value full ink. The box around the ink is scaled to fit 20 x 20 pixels, and
+    placed so that its centre of mass is nearest to (14, 14), by whole pixels. Blank paper gives zeros.
+    The lesson's page has this function in JavaScript too, in `studies/lesson/live/form.js`: change both.
+    """
+    image = np.zeros((SIDE, SIDE, 1), np.uint8)
+    if ink.any():
+        digit = _scaled(_boxed(np.asarray(ink, np.float32)))
+        top, left = _corner(digit)
+        image[top : top + digit.shape[0], left : left + digit.shape[1], 0] = digit
+    return image
+
+
+def _boxed(ink: np.ndarray) -> np.ndarray:
+    """The box around all pixels with ink."""
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
 def _scaled(ink: np.ndarray) -> np.ndarray:
-    """The digit scaled to fit 20 x 20 pixels: float32 [h, w], its darkest pixel 1."""
+    """The digit scaled to fit 20 x 20 pixels: uint8 [h, w], its darkest pixel 255."""
     factor = BOX / max(ink.shape)
     height, width = (max(1, round(side * factor)) for side in ink.shape)
     small = np.asarray(Image.fromarray(ink).resize((width, height), Image.Resampling.BILINEAR))
-    return small / small.max()
+    return np.rint(255 * (small / small.max())).astype(np.uint8)
 
 
-def _centred(digit: np.ndarray) -> np.ndarray:
-    """The digit in an image, uint8 [28, 28, 1], moved by whole pixels: its centre of mass is nearest to (14, 14)."""
-    image = np.zeros((SIDE, SIDE), np.uint8)
-    corner = [
-        int(np.clip(round(SIDE / 2 - centre), 0, SIDE - side))
-        for centre, side in zip(ndimage.center_of_mass(digit), digit.shape, strict=True)
+def _corner(digit: np.ndarray) -> list[int]:
+    """The row and the column of the digit's first pixel in the image. Grey levels are whole, so ties are exact."""
+    total = int(digit.sum(dtype=np.int64))
+    moments = (digit.sum(axis=1, dtype=np.int64), digit.sum(axis=0, dtype=np.int64))
+    centres = [int((sums * np.arange(len(sums))).sum()) / total for sums in moments]
+    return [
+        min(max(round(SIDE / 2 - centre), 0), SIDE - side) for centre, side in zip(centres, digit.shape, strict=True)
     ]
-    image[corner[0] : corner[0] + digit.shape[0], corner[1] : corner[1] + digit.shape[1]] = np.rint(255 * digit)
-    return image[..., None]

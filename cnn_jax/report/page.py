@@ -1,12 +1,13 @@
 """HTML pages: one self-contained file each, with sections of text, tables and figures.
 
-Everything that a page shows is escaped; only drawings made by `figures.py` are inserted as they are.
+Everything that a page shows is escaped; only drawings made by `figures.py` and scripts are inserted as they are.
 """
 
 import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -51,9 +52,9 @@ class Card:
 
 @dataclass(frozen=True)
 class Row:
-    """Figures side by side where there is room for them, otherwise below each other."""
+    """Figures or panels side by side where there is room for them, otherwise below each other."""
 
-    figures: Sequence[Figure]
+    figures: Sequence["Figure | Panel"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,14 @@ class Gallery:
     pictures: Sequence[Picture]
 
 
-Block = str | Table | Figure | Row | Card | Matrix | Gallery  # a string is a paragraph
+@dataclass(frozen=True)
+class Panel:
+    """A place that a script of the page fills. name: by which the script finds it."""
+
+    name: str
+
+
+Block = str | Table | Figure | Row | Card | Matrix | Gallery | Panel  # a string is a paragraph
 
 
 @dataclass(frozen=True)
@@ -94,13 +102,23 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Scripts:
+    """What makes a page answer its reader. style: CSS. data: JSON for the scripts. sources: of the scripts, by name."""
+
+    style: str
+    data: Any
+    sources: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Page:
-    """A page. lead: what it is about, in a sentence or two. footer: what made it."""
+    """A page. lead: what it is about, in a sentence or two. footer: what made it. scripts: of its panels."""
 
     title: str
     lead: str
     sections: Sequence[Section]
     footer: str
+    scripts: Scripts | None = None
 
 
 def render(page: Page) -> str:
@@ -109,6 +127,7 @@ def render(page: Page) -> str:
         loader=PackageLoader("cnn_jax.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["mark_commands"] = mark_commands
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # scripts show names in the order of their data
     macros = environment.get_template("blocks.html").module
     kinds = {
         str: "text",
@@ -118,6 +137,7 @@ def render(page: Page) -> str:
         Card: "card",
         Matrix: "matrix",
         Gallery: "gallery",
+        Panel: "panel",
     }
 
     def show(block: Block) -> Markup:

@@ -1,12 +1,14 @@
 """Pages are whole by themselves, escape what they show, and say in words what they draw."""
 
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from cnn_jax.report import figures
-from cnn_jax.report.page import Block, Figure, Page, Row, Section, Table, render
+from cnn_jax.report.page import Block, Figure, Page, Panel, Row, Scripts, Section, Table, render
+from tests.browser import Browser
 
 NASTY = '<script>alert("x")</script> & {{ 7 * 7 }}'
 
@@ -80,3 +82,20 @@ def test_same_drawing_gives_the_same_bytes() -> None:
 def test_numbers_are_aligned_to_the_right() -> None:
     table = Table("", ["a", "b"], [["x", "1.5"], ["y", "-"]])
     assert [table.is_numeric(0), table.is_numeric(1)] == [False, True]
+
+
+def test_scripts_find_their_data_and_panels_and_cannot_be_closed_by_the_data(browser: Browser, tmp_path: Path) -> None:
+    data = {"z": "</script><b>", "a": 1}
+    source = """const data = JSON.parse(document.getElementById("data").textContent);
+    for (const panel of document.querySelectorAll("[data-panel]")) panel.textContent = Object.keys(data) + data.z;"""
+    blocks = [Panel("alone"), Row([Panel("one"), Panel("other")])]
+    page = Page(
+        "Live", "", [Section("Try it", blocks)], "", Scripts(".panel { color: green }", data, {"all.js": source})
+    )
+    path = tmp_path / "page.html"
+    path.write_text(render(page))
+    with browser.opened(path) as tab:
+        found = tab.evaluate("[...document.querySelectorAll('[data-panel]')].map(panel => panel.textContent)")
+        assert found == ["z,a</script><b>"] * 3
+        assert tab.evaluate("getComputedStyle(document.querySelector('.panel')).color") == "rgb(0, 128, 0)"
+        assert tab.complaints == []

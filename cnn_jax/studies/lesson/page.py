@@ -5,6 +5,9 @@ from typing import Any
 
 from cnn_jax import program
 from cnn_jax.report.page import Page, render
+from cnn_jax.studies.lesson.live.exploration import sections as exploration_sections
+from cnn_jax.studies.lesson.live.scripts import scripts
+from cnn_jax.studies.lesson.live.section import sections as live_sections
 from cnn_jax.studies.lesson.parts import PARTS
 
 _LEAD = (
@@ -15,8 +18,12 @@ _LEAD = (
 )
 
 
-def lesson_page(records: Mapping[str, Any], command_line: str) -> str:
-    """The whole lesson as HTML. records: the record of each part, by the part's name."""
-    sections = [part.section(records[name]) for name, part in PARTS.items()]
+def lesson_page(records: Mapping[str, Any], live: dict[str, Any], command_line: str) -> str:
+    """The whole lesson as HTML. records: the record of each part, by the part's name. live: of `live.payload`."""
+    sections = [
+        *live_sections(live),
+        *exploration_sections(live),
+        *(part.section(records[name]) for name, part in PARTS.items()),
+    ]
     footer = f"Made by {program.command()} {command_line}."
-    return render(Page("Convolutional neural networks", _LEAD, sections, footer))
+    return render(Page("Convolutional neural networks", _LEAD, sections, footer, scripts(live)))

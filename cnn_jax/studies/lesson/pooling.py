@@ -6,16 +6,20 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from cnn_jax.data.dataset import Spec
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.models import receptive_field, summary
+from cnn_jax.models.layers import MaxPool
 from cnn_jax.report import figures, pictures
-from cnn_jax.report.page import Block, Figure, Section, Table
+from cnn_jax.report.page import Block, Figure, Row, Section, Table
 from cnn_jax.studies.lesson.formats import Record, by
 from cnn_jax.training.learner import Learner
 
 ARRAYS: Mapping[str, str] = {
+    "example": "float32 [4, 4]: a map with numbers to follow",
+    "pooled_example": "float32 [2, 2]: the largest number of each of its windows of 2 x 2",
     "image": "uint8 [H, W, C]: the image that the receptive fields are drawn on",
     "with_pooling/measured/LAYER": "bool [H, W]: where a layer's central unit has a gradient; of a flat layer, any "
     "unit",
@@ -25,6 +29,7 @@ ARRAYS: Mapping[str, str] = {
 DEEP_WIDTHS = (32, 64, 128)  # filters of every layer of the network of convolutions alone: the lecture's three
 SMALLEST_MAP = 2  # its last map's height and width
 
+_EXAMPLE = ((0.1, 0.7, 0.0, 0.2), (0.3, 0.4, 0.9, 0.5), (0.0, 0.0, 0.6, 0.1), (0.8, 0.2, 0.3, 0.4))
 _TITLES = {"with_pooling": "with pooling", "without_pooling": "without pooling"}
 _COSTS = ("parameters", "multiply_adds", "activations")
 
@@ -34,8 +39,10 @@ def compute(spec: Spec, image: np.ndarray, *, seed: int = 0) -> dict[str, Any]:
 
     seed: of the parameters and inputs that fields are measured with. Raises InputError where images are too small.
     """
-    lecture = Experiment()
+    lecture, example = Experiment(), np.array(_EXAMPLE, np.float32)
     return {
+        "example": example,
+        "pooled_example": np.asarray(MaxPool().apply({}, example[None, ..., None]))[0, ..., 0],
         "image": image,
         "image_shape": spec.image_shape,
         "probes": receptive_field.PROBES,
@@ -107,8 +114,37 @@ def _deep(experiment: Experiment, spec: Spec) -> dict[str, Any]:
 
 def section(record: Record) -> Section:
     """The part as a section of the page. record: from `compute`."""
-    blocks = [*_fields(record), *_costs_of_two(record), *_convolutions_alone(record)]
+    blocks = [*_worked(record), *_fields(record), *_costs_of_two(record), *_convolutions_alone(record)]
     return Section("Why pooling", blocks)
+
+
+def _worked(record: Record) -> list[Block]:
+    """An example in numbers."""
+    before, after = record["example"], record["pooled_example"]
+    windows = [before[2 * row : 2 * row + 2, 2 * column : 2 * column + 2] for row, column in np.ndindex(after.shape)]
+    lists = "; ".join(
+        f"{', '.join(f'{value:.1f}' for value in window.ravel())} gives {window.max():.1f}" for window in windows
+    )
+    captions = "Before: a map of 4 x 4, in four windows of 2 x 2.", "After: a map of 2 x 2, the largest of each window."
+    return [
+        "A 2 x 2 max-pooling cuts a map into windows of 2 x 2 numbers, and keeps the largest number of each. It has no "
+        f"parameters. An example, window by window: {lists}. Sixteen numbers became four. If the "
+        f"{windows[0].max():.1f} stood at another place of its window, the result would be the same.",
+        Row(
+            [
+                Figure(figures.draw(captions[0], partial(_map, values=before), size=(2.6, 2.6)), captions[0]),
+                Figure(figures.draw(captions[1], partial(_map, values=after), size=(2.6, 2.6)), captions[1]),
+            ]
+        ),
+    ]
+
+
+def _map(axes: Axes, values: np.ndarray) -> None:
+    """A map with its numbers, and lines between the windows of 2 x 2 where it has several."""
+    pictures.heat_map(axes, values, form="{:.1f}")
+    for between in range(2, len(values), 2):
+        axes.axhline(between - 0.5, color="black")
+        axes.axvline(between - 0.5, color="black")
 
 
 def _fields(record: Record) -> list[Block]:

@@ -20,8 +20,9 @@ from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.finished import experiment_of
 from cnn_jax.runs.options import RUNS, RunOptions
 from cnn_jax.runs.session import load_dataset
-from cnn_jax.studies.lesson.followed import of_a_picture, of_test_images
+from cnn_jax.studies.lesson.followed import Followed, of_a_picture, of_test_images
 from cnn_jax.studies.lesson.formats import by
+from cnn_jax.studies.lesson.live import exploration, payload
 from cnn_jax.studies.lesson.networks import (
     Network,
     finished_networks,
@@ -64,13 +65,14 @@ def run(
         raise InputError(f"--dataset={digits.spec.name}: the lesson needs images of ten classes, as mnist has.")
     followed = of_a_picture(images, digits.spec) if images else of_test_images(digits, test_image or 0)
     networks = _networks(finished, experiments, digits, console)
+    live = _live(networks, digits, followed)
     letters = load_dataset(Experiment().vary(dataset="x_and_o"), options, console)
     records, start = dict[str, Any](), time.perf_counter()
     for name, record in compute_parts(digits, letters, networks, followed):
         records[name] = record
         console.note(f"part {len(records)} of {len(PARTS)}, {name}: {time.perf_counter() - start:.1f} s")
         start = time.perf_counter()
-    _write(folder, records, lesson_page(records, " ".join(options.command_line)))
+    _write(folder, records, lesson_page(records, live, " ".join(options.command_line)))
     console.line(f"{folder / PAGE}, {folder / ARRAYS} and {folder / NAMES} written")
     return records
 
@@ -116,6 +118,13 @@ def _dataset(
         console.note(str(error))
         console.line(f"NOT ON {Config.dataset.name.upper()}: it is out of reach; the lesson shows glyphs, drawn digits")
         return load_dataset(Experiment().vary(dataset="glyphs"), options, console)
+
+
+def _live(networks: Sequence[Network], digits: Dataset, followed: Followed) -> dict[str, Any]:
+    """What the page's scripts know, as JSON has it."""
+    trained = [payload.Trained(each.name, f"{each.origin}.", each.experiment, each.variables) for each in networks]
+    live = payload.compute(trained, digits.spec, digits.test, followed.image)
+    return live | exploration.compute(trained, [each.run.logits for each in networks], live, digits)
 
 
 def _write(folder: Path, records: Mapping[str, Any], page: str) -> None:

@@ -49,6 +49,15 @@ def test_thirteen_unpadded_layers_shrink_28_to_2(record: dict[str, Any]) -> None
         assert variant["multiply_adds"] == products + 10 * 4 * width
 
 
+def test_example_is_followed_window_by_window(record: dict[str, Any]) -> None:
+    windows = record["example"].reshape(2, 2, 2, 2)
+    np.testing.assert_array_equal(record["pooled_example"], windows.max(axis=(1, 3)))
+    said = words(pooling.section(record))
+    for row, column in np.ndindex(2, 2):
+        numbers = ", ".join(f"{value:.1f}" for value in windows[row, :, column].ravel())
+        assert f"{numbers} gives {record['pooled_example'][row, column]:.1f}" in said
+
+
 def test_arrays_are_documented(record: dict[str, Any]) -> None:
     require_documented_arrays(record, pooling.ARRAYS)
     assert all(mask.shape == (28, 28) for mask in record["with_pooling"]["measured"].values())

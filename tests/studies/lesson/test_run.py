@@ -24,6 +24,7 @@ from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.lesson import functional, learned, networks, permutation
 from cnn_jax.studies.lesson import run as lesson
 from cnn_jax.studies.lesson.followed import of_a_picture
+from cnn_jax.studies.lesson.live import moments
 from cnn_jax.studies.lesson.run import run as make_lesson
 from tests.browser import Browser, require_sound
 
@@ -36,6 +37,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (permutation, functional, networks):
         monkeypatch.setattr(module, "TRAIN_EXAMPLES", 128)
         monkeypatch.setattr(module, "EPOCHS", 1)
+    monkeypatch.setattr(moments, "TRAIN_EXAMPLES", 128)
     monkeypatch.setattr(permutation, "TEST_EXAMPLES", 100)
     monkeypatch.setattr(functional, "TEST_EXAMPLES", 100)
     monkeypatch.setitem(permutation._MODELS, "CNN", {"model": "cnn", "widths": (4, 8)})
@@ -61,7 +63,7 @@ def test_lesson_of_a_finished_run_is_one_sound_page_with_every_array_documented(
     folder = tmp_path / "lesson"
     make_lesson(RunOptions(workdir=folder, data_dir=drawn_data_dir), runs=[finished_run], test_image=3)
     page = (folder / "lesson.html").read_text()
-    assert page.count("<section") == 9
+    assert page.count("<section id=") == 20
     assert "my-run: the run in " in page
     assert len(page.encode()) < 6_000_000
     require_sound(browser, folder / "lesson.html")
