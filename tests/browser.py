@@ -60,7 +60,6 @@ class Browser:
 
         link: the end of the address, from `#`. before: a script that runs before those of the page.
         """
-        self._events = []
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -73,10 +72,11 @@ class Browser:
         self._call("Page.addScriptToEvaluateOnNewDocument", session, source=before)
         went = self._call("Page.navigate", session, url=page.absolute().as_uri() + link)
         assert "errorText" not in went, f"{page}: {went['errorText']}"
-        while not any(event["method"] == "Page.loadEventFired" for event in self._events):
+        tab = Tab(functools.partial(self._call, tab=session), self._events, session)
+        while not tab.is_loaded:
             self._events.append(self._receive())
         try:
-            yield Tab(functools.partial(self._call, tab=session), self._events)
+            yield tab
         finally:
             self._call("Target.closeTarget", targetId=target)
 
@@ -102,10 +102,19 @@ class Browser:
 
 
 class Tab:
-    """An open page. call: sends a command to it. events: what has happened in it, which grows."""
+    """An open page. call: sends a command to it. events: what has happened in all pages, which grows. session: its."""
 
-    def __init__(self, call: Callable[..., dict[str, Any]], events: list[dict[str, Any]]):
-        self._call, self._events = call, events
+    def __init__(self, call: Callable[..., dict[str, Any]], events: list[dict[str, Any]], session: str):
+        self._call, self._all_events, self._session = call, events, session
+
+    @property
+    def _events(self) -> list[dict[str, Any]]:
+        return [event for event in self._all_events if event.get("sessionId") == self._session]
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the page is there, with its scripts run."""
+        return any(event["method"] == "Page.loadEventFired" for event in self._events)
 
     @property
     def complaints(self) -> list[str]:
