@@ -13,9 +13,9 @@ Lesson.shares = (() => {
   /* As in `7 with 99.1 %`. */
   const answer = (shares) => `${Lesson.data.classes[best(shares)]} with ${percent(shares[best(shares)])}`;
 
-  /* Rows of bars, as HTML. rows: [[name, share], ...]; a share of null is not known yet. */
-  function bars(rows, kind = "") {
-    const row = ([name, share]) => `<li><span>${Lesson.text.escaped(name)}</span> ` +
+  /* Rows of bars, as HTML. rows: [[name, share], ...]; a share of null is not known yet. bold: the index of a row. */
+  function bars(rows, kind = "", bold = -1) {
+    const row = ([name, share], index) => `<li${index === bold ? ' class="best"' : ""}><span>${Lesson.text.escaped(name)}</span> ` +
       `<span class="bar" style="--share: ${(share ?? 0).toFixed(4)}"></span> ` +
       `<span>${share === null ? "…" : percent(share)}</span></li>`;
     return `<ul class="shares ${kind}">${rows.map(row).join("")}</ul>`;
