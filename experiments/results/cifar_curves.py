@@ -15,7 +15,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from cnn_jax.report import figures
-from cnn_jax.report.format import loss_estimate, percent_estimate
+from cnn_jax.report.format import counted, loss_estimate, percent_estimate
 from cnn_jax.report.statistics import POSITIVE, SHARE, summary
 from experiments.results import readme
 
@@ -68,8 +68,9 @@ def sentence(models: list[dict[str, Any]]) -> str:
         f"(n = {model['test_accuracy']['n']})."
         for model in models
     ]
-    machine = models[0]["machine"]
-    where = f"{machine['device']}, {machine['cores']} cores, jax {machine['versions']['jax']}"
+    machines = [model["machine"] for model in models]
+    facts = [f"{each['device']}, {counted(each['cores'], 'core')}, jax {each['versions']['jax']}" for each in machines]
+    where = "; ".join(dict.fromkeys(facts))
     return "\n".join([*(f"- {score}" for score in scores), "", f"Mean ± half the width of its 95 % interval. {where}."])
 
 
