@@ -530,8 +530,12 @@ def test_benchmark_measures_several_devices_as_several_and_the_time_to_an_accura
         (["--keep_checkpoints=0"], "must be at least 1"),
         (["--max_time=0s"], "must be above 0, as in 30s, 5m or 2h"),
         (["--max_time=5 days"], "must be a time as in 30s, 5m or 2h"),
-        (["--mode=predict", "--images=words.txt"], "name the run with --workdir=RUN"),
-        (["--mode=predict", "--workdir=full"], "and the pictures with --images=FILE_OR_FOLDER"),
+        (["--mode=predict"], "name the pictures with --images=FILE_OR_FOLDER"),
+        (["--mode=predict", "--workdir=full"], "name the pictures with --images=FILE_OR_FOLDER"),
+        (["--mode=predict", "--images=words.txt", "--experiment=dense"], "has no meaning without --workdir=RUN"),
+        (["--mode=predict", "--images=not_there"], "--images=not_there: "),
+        (["--mode=lesson", "--images=words.txt"], "--images=words.txt: "),
+        (["--mode=lesson", "--images=words.txt", "--test_image=1"], "the lesson follows one of them. Name one."),
         (["--mode=predict", "--workdir=full", "--images=words.txt"], "holds no run"),
         (["--images=words.txt"], "--images: has no meaning with --mode=train"),
         (["--seeds=0"], "--seeds=0: must be between 1 and 10,000"),
@@ -855,11 +859,13 @@ def test_real_mnist_from_its_four_files_and_predictions_name_each_images_place_i
         np.testing.assert_array_equal(predictions["labels"], labels[predictions["original_index"]])
 
 
-@pytest.mark.parametrize("name", run.MODES)
+@pytest.mark.parametrize("name", [*run.MODES, "benchmark --runs"])
 def test_each_mode_takes_the_flags_that_its_command_has(name: str) -> None:
-    mode, options = run.MODES[name], {field.name for field in dataclasses.fields(RunOptions)}
+    modes = {**run.MODES, "benchmark --runs": run._TWO_BENCHMARKS}
+    mode, options = modes[name], {field.name for field in dataclasses.fields(RunOptions)}
     module, configs = importlib.import_module(mode.module), {"one": {"experiment"}, "list": {"experiments"}}
     others = options | {"print_commands", *run._PROCESSES}
+    others |= {"runs"} if name == "benchmark" else set()  # with it, two records are compared by another command
     flags = configs.get(mode.takes, set()) | {"options"} | (set(mode.flags) - others)
     for function in (module.run, *([module.commands] if "print_commands" in mode.flags else [])):
         assert set(inspect.signature(function).parameters) == flags

@@ -69,7 +69,7 @@ class Console:
             yield lambda *_: None
             return
         bar = self._notebook_bar if in_notebook() else self._terminal_bar
-        with bar(epochs * epoch_steps) as update:
+        with bar(epochs * epoch_steps, f"epoch 1/{epochs}") as update:
             last_refresh = 0.0
 
             def show(step: int, score: Any, images_per_second: float) -> None:
@@ -86,13 +86,13 @@ class Console:
                 if is_due:
                     last_refresh = time.monotonic()
 
-            update(0, [f"epoch 1/{epochs}"], True)
             yield show
 
     @contextmanager
-    def _terminal_bar(self, steps: int) -> Iterator[_Update]:
+    def _terminal_bar(self, steps: int, text: str) -> Iterator[_Update]:
+        """text: what stands beside the bar before the first update."""
         progress = self._progress = _one_line_progress()
-        task = progress.add_task("", total=steps)
+        task = progress.add_task(text, total=steps)
 
         def update(step: int, parts: list[str], is_due: bool) -> None:
             text = _fitting(parts, progress.console.width - _BAR_AND_TIME_WIDTH)
@@ -106,8 +106,8 @@ class Console:
             self._progress = None
 
     @contextmanager
-    def _notebook_bar(self, steps: int) -> Iterator[_Update]:
-        """It stays below its cell and shows the end of the training."""
+    def _notebook_bar(self, steps: int, text: str) -> Iterator[_Update]:
+        """It stays below its cell and shows the end of the training. text: as of `_terminal_bar`."""
         place, shown = notebook_place(), ("", "")
 
         def update(step: int, parts: list[str], is_due: bool) -> None:
@@ -117,6 +117,7 @@ class Console:
             if is_due:
                 place(*shown)
 
+        update(0, [text], True)
         try:
             yield update
         finally:

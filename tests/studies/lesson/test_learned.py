@@ -99,7 +99,8 @@ def test_section_shows_the_filters_beside_the_templates(record: dict[str, Any], 
     svg = figures(section)[-1].svg
     assert len(re.findall(r">filter \d<", svg)) == 8
     similarities = [f"{value:.2f}" for value in record["similarities"][0]]
-    assert sorted(re.findall(r">(\d\.\d\d): ", svg)) == sorted(similarities)
+    drawn = " ".join(re.findall(r">([^<>]+)<", svg))
+    assert sorted(re.findall(r"similarity\s+(\d\.\d\d)", drawn)) == sorted(similarities)
     assert f"before training it was {record['initial_similarities'].mean():.2f}" in words(section)
 
 
