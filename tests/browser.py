@@ -147,6 +147,16 @@ class Tab:
         """The whole page as PNG."""
         return base64.b64decode(self._call("Page.captureScreenshot", captureBeyondViewport=True)["data"])
 
+    def put_on_paper(self, width: int) -> None:
+        """Shows the page as on paper, of this width between its margins in CSS pixels."""
+        self._call("Emulation.setEmulatedMedia", media="print")
+        self._call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+
+    def pdf(self, width: float, height: float) -> bytes:
+        """The page printed on paper of this size in inches."""
+        paper = {"paperWidth": width, "paperHeight": height, "preferCSSPageSize": False}
+        return base64.b64decode(self._call("Page.printToPDF", printBackground=True, **paper)["data"])
+
     def place(self, selector: str, across: float = 0.5, down: float = 0.5) -> tuple[float, float]:
         """A point of the first such element, by default its middle, after it was scrolled into the window."""
         edges = self.evaluate(

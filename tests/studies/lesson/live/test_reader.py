@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from tests.studies.lesson.live.conftest import COMPUTED, SMALL, trained
 PAPER = "canvas.paper"
 SEVEN = [(0.3, 0.2), (0.5, 0.2), (0.7, 0.2), (0.6, 0.5), (0.5, 0.8)]
 QUIET = "new Promise(done => setTimeout(done, 400))"
+
+
+PAPERS = {"A4": (680, 8.27, 11.69), "Letter": (703, 8.5, 11.0)}  # CSS pixels between margins of 15 mm; inches
 
 
 def maps(layer: int, network: int = 0) -> str:
@@ -59,6 +63,21 @@ def test_reader_draws_chooses_a_unit_and_sends_a_link(browser: Browser, page: Pa
         assert answers(opened) == drawn
         assert words(opened, "[data-panel=unit] .name") == name
         assert opened.complaints == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("paper", PAPERS)
+def test_on_paper_nothing_is_cut_and_there_are_no_buttons_to_press(tab: Tab, paper: str) -> None:
+    width, *inches = PAPERS[paper]
+    tab.put_on_paper(width)
+    cut = """[...document.querySelectorAll(".panel canvas, .panel table, .panel figure, .panel svg")]
+      .filter(each => each.checkVisibility() && each.getBoundingClientRect().right > innerWidth + 1)
+      .map(each => each.closest(".panel").dataset.panel)"""
+    assert tab.evaluate(cut) == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert tab.evaluate("[...document.querySelectorAll('.buttons')].filter(each => each.checkVisibility()).length") == 0
+    printed = tab.pdf(*inches)
+    assert printed.startswith(b"%PDF") and len(re.findall(rb"/Type\s*/Page\b", printed)) >= 4
 
 
 @pytest.mark.slow
