@@ -25,6 +25,7 @@ from cnn_jax.runs.history import History
 from cnn_jax.runs.in_memory import TrainedRun
 from cnn_jax.studies.benchmark import cases, layers, reference, roofline
 from cnn_jax.studies.benchmark.cases import BenchmarkModel
+from cnn_jax.studies.lesson.live import robustness
 from cnn_jax.studies.summary import sheets
 from cnn_jax.training import checks
 from cnn_jax.training.compiled import compile_inference, compile_training
@@ -93,11 +94,12 @@ def compile_model(model: BenchmarkModel) -> None:
 
 
 def compile_views_of_layers(model: BenchmarkModel) -> None:
-    """Compiles what computes the layers' maps and receptive fields, as the lesson shows them."""
+    """Compiles what computes the layers' maps, receptive fields and answers, as the lesson shows them."""
     learner = build(model.experiment, model.spec, fused=False)
     inputs = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), learner.input_shapes)
     summary.feature_maps(learner.module, learner.abstract_variables, inputs)
     receptive_field.measured(learner.module, inputs)
+    robustness.compiled_apply(model.experiment)(learner.abstract_variables, model.test.images[:EXAMPLES])
 
 
 class OwnModel(nn.Module):

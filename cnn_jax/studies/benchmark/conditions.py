@@ -47,7 +47,7 @@ def cpu_time() -> CpuTime | None:
     try:
         words = Path("/proc/stat").read_text(encoding="utf-8").split(maxsplit=9)
         ticks = [int(word) / os.sysconf("SC_CLK_TCK") for word in words[1:9]]
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):  # Windows has no sysconf
         return None
     times = os.times()
     return CpuTime(sum(ticks) - ticks[3] - ticks[4], sum(ticks), times.user + times.system)

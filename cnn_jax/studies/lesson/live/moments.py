@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from cnn_jax import compilation
 from cnn_jax.data.dataset import Split
 from cnn_jax.experiment import Experiment, build
 from cnn_jax.models.summary import subtree
 from cnn_jax.studies.lesson.live.chain import Layer, NotShown, encoded
+from cnn_jax.studies.lesson.live.robustness import compiled_apply
 from cnn_jax.training.compiled import compile_training
 from cnn_jax.training.mesh import make_mesh
 from cnn_jax.training.metrics import NEVER
@@ -33,7 +33,7 @@ def compute(experiment: Experiment, layers: list[Layer], train: Split, sample: S
     layers: the chain of the experiment's network. train: the training images, of which the first 20,000 are taken.
     sample: the test images. Raises NotShown if training diverges.
     """
-    train, apply = train[:TRAIN_EXAMPLES], compilation.jit(build(experiment).apply)
+    train, apply = train[:TRAIN_EXAMPLES], compiled_apply(experiment)
     found = []
     for moment in moments(experiment, train):
         answers = np.asarray(apply({"params": moment.params}, sample.images)).argmax(axis=-1)

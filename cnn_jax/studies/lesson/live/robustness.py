@@ -54,10 +54,16 @@ def compute(networks: Sequence[tuple[Experiment, dict]], split: Split) -> dict[s
     }
 
 
+def compiled_apply(experiment: Experiment) -> Callable[[Mapping[str, Any], Any], Any]:
+    """The model as a compiled function of variables and images; it gives logits."""
+    apply: Callable[[Mapping[str, Any], Any], Any] = compilation.jit(build(experiment).apply)
+    return apply
+
+
 def _means(
     experiment: Experiment, variables: dict, changed: Mapping[str, Sequence[jax.Array]], labels: np.ndarray
 ) -> dict[str, list[float]]:
-    apply = compilation.jit(build(experiment).apply)
+    apply = compiled_apply(experiment)
 
     def mean(images: jax.Array) -> float:
         probabilities = np.asarray(jax.nn.softmax(apply(variables, 255 * images)))
