@@ -7,7 +7,12 @@ from cnn_jax.report.format import loss, loss_estimate, percent, percent_estimate
 
 Record = Mapping[str, Any]
 
-SCORES = ("test accuracy", "test loss", "calibration error")
+SCORES = ("accuracy", "loss", "calibration error")
+
+
+def which_images(record: Record) -> str:
+    """Which images are scored, in front of a score: `test` or `held-out`."""
+    return str(record["images"]).removesuffix(" images")
 
 
 def scores(quality: Record) -> list[str]:

@@ -178,7 +178,7 @@ def _gallery_words(misclassified: Record, seeds: int) -> str:
     )
     return (
         f"A number with a link opens the images that are misclassified so{by}. The largest probability of the "
-        f"wrong class comes first. Below each: its index in the test set, counted from 0, and this probability{mean}."
+        f"wrong class comes first. Below each: its index among them, counted from 0, and this probability{mean}."
         f"{some}"
     )
 

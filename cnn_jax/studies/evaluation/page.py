@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from cnn_jax import program
 from cnn_jax.report import estimates
 from cnn_jax.report.format import MISSING, interval, listed, loss, loss_estimate, percent, percent_estimate
 from cnn_jax.report.page import Figure, Page, Section, render
 from cnn_jax.report.tables import Table, machine_table
 from cnn_jax.studies.evaluation import figures
-from cnn_jax.studies.evaluation.cells import SCORES, mean_scores, scores
+from cnn_jax.studies.evaluation.cells import SCORES, mean_scores, scores, which_images
 from cnn_jax.studies.evaluation.classes_page import class_blocks, class_estimates
 from cnn_jax.studies.evaluation.corruptions import STRENGTHS
 from cnn_jax.studies.evaluation.variants_page import augmentation_blocks, augmentation_estimates
@@ -85,7 +86,7 @@ def sentences(record: Record, run: Record) -> Iterator[str]:
     accuracy, mean_loss, calibration_error = mean_scores(run)
     if number > 1:
         yield (
-            f"{record['dataset']} test accuracy {accuracy} (95 % CI, n = {number})  "
+            f"{record['dataset']} {which_images(record)} accuracy {accuracy} (95 % CI, n = {number})  "
             f"loss {mean_loss}  calibration error {calibration_error}"
         )
     if "main_output" in run:
@@ -148,12 +149,12 @@ def render_page(record: Record, images: np.ndarray, samples: Mapping[str, np.nda
     names = listed([run["name"] for run in record["runs"]])
     lead = f"Finished runs, scored on the {record['test_examples']:,} {record['images']} of {record['dataset']}."
     command = " ".join(record["machine"]["command_line"])
-    return render(Page(f"Evaluation of {names}", lead, sections, f"Made by {command}."))
+    return render(Page(f"Evaluation of {names}", lead, sections, f"Made by {program.name()} {command}."))
 
 
 _SCORES_TEXT = (
     "Where a run has several seeds, numbers are the mean over the seeds ± half the width of its 95 % interval "
-    "(Student's t). The test loss is the mean negative log-likelihood of the right class, in nats. The calibration "
+    "(Student's t). The loss is the mean negative log-likelihood of the right class, in nats. The calibration "
     "error is the expected calibration error: the mean gap between a model's confidence, which is its largest "
     "probability, and how often it is right, over {bins} bins of confidence (Guo et al., 2017)."
 )

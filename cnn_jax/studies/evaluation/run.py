@@ -21,6 +21,7 @@ from cnn_jax.runs.directory import RunDirectory
 from cnn_jax.runs.finished import experiment_of, finished_seeds, load_variables
 from cnn_jax.runs.options import RUNS, RunOptions
 from cnn_jax.runs.session import load_dataset
+from cnn_jax.studies.evaluation.cells import which_images
 from cnn_jax.studies.evaluation.classes import MOST_IMAGES
 from cnn_jax.studies.evaluation.classes_page import (
     confusions_table,
@@ -106,10 +107,10 @@ def run(
     options.workdir, runs: the folder of one run, or several. Each holds one run, or one sub-folder for each seed.
     experiment: whose parts the runs need, if any are a user's. dataset: whose test images; None means that of the runs.
     held_out: score the images that all these runs held out from training, instead of test images. corruptions: their
-    names, or `all`. test_augment: `shift`, `flip` or both: also score the means over variants of the
-    images. shift_pixels: the longest shift. output: the folder for `evaluation.json` and `evaluation.html`, and of
-    corruptions `corruptions.json`. Without `output`, these files are written only for corruptions, into a new numbered
-    folder in `runs`.
+    names, or `all`. test_augment: `shift`, `flip` or both: also score the means over variants of the images.
+    shift_pixels: the longest shift. output: the folder for `evaluation.json` and `evaluation.html`, and of corruptions
+    `corruptions.json`. Without `output`, these files are written only for corruptions, into a new numbered folder in
+    `runs`.
 
     Raises InputError when a run is not finished or has no checkpoint, when its model does not fit the images or
     classes, when runs used different datasets or held out different images, or when the folder cannot be written or
@@ -128,21 +129,17 @@ def run(
         loaded = dataclasses.replace(loaded, test=loaded.train[len(loaded.train) - examples :])
     is_named = dataset is not None or options.dataset_dir is not None
     models = _models(chosen, loaded, is_named=is_named and not held_out)
-    spec, scored = loaded.spec, loaded.test
     if output:
         make_folder(output, flag="output")
 
-    most_images = MOST_IMAGES // len(chosen)
-    records = [_run_record(run, models[run.name], loaded, most_images, held_out=held_out) for run in chosen]
-    about = (spec.name, "held-out images" if held_out else "test images", len(scored))
-    record = evaluation_record(*about, machine.describe(list(options.command_line)), records)
+    record = _record(chosen, models, loaded, options, held_out=held_out)
     if variants:
-        record["test_augmentation"] = _augmentation(variants, models, scored, records, console)
+        record["test_augmentation"] = _augmentation(variants, models, loaded.test, record["runs"], console)
     if names:
-        record["corruptions"] = _corruptions(names, models, scored, chosen, console)
+        record["corruptions"] = _corruptions(names, models, loaded.test, chosen, console)
     _print(console, record)
     if output:
-        _write(output, record, scored.images)
+        _write(output, record, loaded.test.images)
         console.line(f"{output / 'evaluation.html'} written, and its numbers beside it")
     return record
 
@@ -246,6 +243,17 @@ def _model(run: _Run, spec: Spec, test: Split) -> _Model:
     return _Model(learner, compile_inference(learner, test, make_mesh()), variables)
 
 
+def _record(
+    runs: Sequence[_Run], models: Mapping[str, _Model], dataset: Dataset, options: RunOptions, *, held_out: bool
+) -> dict[str, Any]:
+    """The scores of all runs on the dataset's test images, which are held-out ones if `held_out`."""
+    most_images = MOST_IMAGES // len(runs)
+    records = [_run_record(run, models[run.name], dataset, most_images, held_out=held_out) for run in runs]
+    scored = "held-out images" if held_out else "test images"
+    about = machine.describe(list(options.command_line))
+    return evaluation_record(dataset.spec.name, scored, len(dataset.test), about, records)
+
+
 def _run_record(run: _Run, model: _Model, dataset: Dataset, most_images: int, *, held_out: bool) -> dict[str, Any]:
     results = {seed: directory.finished_result() for seed, directory in run.seeds.items()}
     fingerprint = next(iter(run.seeds.values())).machine().get("data_fingerprint", dataset.fingerprint)
@@ -313,9 +321,8 @@ def _print_classes(console: Console, found: Mapping[str, Any]) -> None:
 
 def _print_score(console: Console, record: Mapping[str, Any], seed: Mapping[str, Any]) -> None:
     scores = {record["dataset"]: seed} | {f"  {name}": score for name, score in seed.get("outputs", {}).items()}
-    which = record["images"].removesuffix(" images")
     for name, score in scores.items():
-        console.score(f"{name} {which}", score["loss"], score["accuracy"], record["test_examples"])
+        console.score(f"{name} {which_images(record)}", score["loss"], score["accuracy"], record["test_examples"])
 
 
 def _write(folder: Path, record: Mapping[str, Any], images: np.ndarray) -> None:

@@ -23,7 +23,9 @@ def augmentation_table(record: Record) -> Table:
             members = f"ensemble of {len(run['seeds'])}, "
             qualities = (single, run["ensembles"][-1]["quality"]), (several, augmented["ensemble"])
             rows += [[run["name"], f"{members}{what}", *scores(quality)] for what, quality in qualities]
-    return Table(f"Test-time augmentation on {record['dataset']}", ["run", "predicted from", *SCORES], rows)
+    return Table(
+        f"Test-time augmentation on {record['images']} of {record['dataset']}", ["run", "predicted from", *SCORES], rows
+    )
 
 
 def augmentation_sentences(record: Record) -> Iterator[str]:
@@ -35,7 +37,7 @@ def augmentation_sentences(record: Record) -> Iterator[str]:
         verdict = f"{run['verdict']} with test-time augmentation" if is_shown else NO_DIFFERENCE
         one_seed = " This is about one seed: another may give another result." if run["mcnemar"] else ""
         yield (
-            f"{run['name']}: {verdict}: {points(run['difference']['accuracy']['mean'])} percentage points of test "
+            f"{run['name']}: {verdict}: {points(run['difference']['accuracy']['mean'])} percentage points of "
             f"accuracy{_evidence(run)}{p_words(run['p_holm'])}{corrected}. The loss changes by "
             f"{_change(run['difference']['loss'])}.{one_seed}"
         )

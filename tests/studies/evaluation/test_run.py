@@ -208,7 +208,9 @@ def test_held_out_images_are_those_that_training_did_not_see(
     assert seed["loss"] == pytest.approx(row["validation_loss"], rel=1e-6)
     assert "recorded" not in run, "the run has recorded the scores of test images, not these"
     assert re.search(r"^mnist held-out loss .* of 100\)$", capsys.readouterr().out, re.MULTILINE)
-    assert "100 held-out images of mnist" in (tmp_path / "out/evaluation.html").read_text()
+    page = (tmp_path / "out/evaluation.html").read_text()
+    assert "100 held-out images of mnist" in page
+    assert not re.search("test (accuracy|loss|set)", page), "these are no test images"
 
     with pytest.raises(InputError, match=r"^--held_out: .*none held out no image\. Train it with --validation_exam"):
         evaluated(tmp_path / "none", held_out=True)
