@@ -12,9 +12,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from cnn_jax.report.format import percent
 from cnn_jax.report.tables import Table
 
-_COMMAND = re.compile(r"(?:python )?\brun\.py\b|\bcnn-jax\b|--[\w=./-]*\w")
+_COMMAND = re.compile(r"(?:python )?\brun\.py\b|\bcnn-jax\b|--[\w=.,:/-]*\w")
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def render(page: Page) -> str:
     environment = Environment(
         loader=PackageLoader("cnn_jax.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters["mark_commands"] = mark_commands
+    environment.filters |= {"mark_commands": mark_commands, "percent": percent}
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # scripts show names in the order of their data
     macros = environment.get_template("blocks.html").module
     kinds = {

@@ -41,8 +41,9 @@ def test_commands_are_code_and_the_words_around_them_are_not() -> None:
 
 
 def test_command_of_the_footer_is_code_too() -> None:
-    html = render(Page("", "", [], "Made by python run.py --mode=lesson."))
-    assert "<footer>Made by <code>python run.py</code> <code>--mode=lesson</code>.</footer>" in html
+    html = render(Page("", "", [], "Made by python run.py --mode=lesson --runs=a/b,/c/d, and so on."))
+    command = "<code>python run.py</code> <code>--mode=lesson</code> <code>--runs=a/b,/c/d</code>"
+    assert f"<footer>Made by {command}, and so on.</footer>" in html
 
 
 @pytest.mark.parametrize(("columns", "hint"), [(4, ""), (6, "hint"), (9, "hint many")])

@@ -22,16 +22,18 @@ def page(comparison: Comparison, command_line: Sequence[str]) -> str:
 def sections(comparison: Comparison) -> list[Section]:
     """The parts of a page that show the comparison."""
     blocks: list[Block] = [*sentences(comparison), _MEANING.format(*_limits(comparison)), _INTERVALS]
+    differences = [_OTHERS, *map(_difference, comparison["differences"])] if comparison["differences"] else [_NOTHING]
     return [
         Section("Comparison", [*blocks, *_tables_of_cases(comparison)]),
         # Commits and file names are long: as text they are broken where a phone ends.
-        Section("What else differs", [_OTHERS, *map(_difference, comparison["differences"])]),
+        Section("What else differs", differences),
     ]
 
 
 def tables(comparison: Comparison) -> list[Table]:
     """All tables of the console."""
-    return [*_tables_of_cases(comparison), differences_table(comparison)]
+    differences = [differences_table(comparison)] if comparison["differences"] else []
+    return [*_tables_of_cases(comparison), *differences]
 
 
 def _tables_of_cases(comparison: Comparison) -> list[Table]:
@@ -99,6 +101,7 @@ _INTERVALS = (
     "machine was slower in one of the records, the reference was too. What slows down the case and not the reference "
     "is in no interval."
 )
+_NOTHING = "Nothing that the records tell."
 _OTHERS = "Any of these may be the reason for a difference of the speeds. A dash stands for what a record does not say."
 
 

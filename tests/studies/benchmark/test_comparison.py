@@ -149,7 +149,10 @@ def test_two_records_are_compared_without_measuring(tmp_path: Path, capsys: pyte
     assert "<td>slower</td>" in (tmp_path / "out/comparison.html").read_text()
     with pytest.raises(InputError, match="exists already"):
         compare.run(options, runs=[one, one])
+    capsys.readouterr()
     assert compare.run(RunOptions(workdir=tmp_path / "same"), runs=[one, one])["differences"] == []
+    assert "What else differs" not in capsys.readouterr().out, "no table without rows"
+    assert "Nothing that the records tell." in (tmp_path / "same/comparison.html").read_text()
 
 
 def test_record_of_another_experiment_is_refused_and_the_fields_named(tmp_path: Path) -> None:
