@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -90,15 +90,6 @@ def write_exploration() -> Callable[[Path, Data], Path]:
 @pytest.fixture(scope="session")
 def page(write_exploration: Callable[..., Path], data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_exploration(tmp_path_factory.mktemp("exploration"), data)
-
-
-@pytest.fixture
-def tab(browser: Browser, page: Path) -> Iterator[Tab]:
-    with browser.opened(page) as opened:
-        opened.evaluate(COMPUTED)
-        yield opened
-        assert opened.complaints == []
-        assert opened.requests == []
 
 
 def said(tab: Tab, selector: str, pattern: str) -> re.Match[str]:
