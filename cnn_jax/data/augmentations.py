@@ -46,6 +46,9 @@ def apply(augmentations: Iterable[Augment], key: Array, images: Array) -> Array 
     for index, augment in enumerate(augmentations):
         result = augment(jax.random.fold_in(key, index), images)
         images, *found = result if isinstance(result, Mixed) else (result,)
+        # Without the barrier XLA computes each image anew in every place that reads it: the next augmentation reads up
+        # to four pixels for one, and the first layer a patch.
+        images = jax.lax.optimization_barrier(images)
         mixed = found or mixed
     return Mixed(images, *mixed) if mixed else images
 

@@ -134,8 +134,6 @@ class Learner(Displayed):
             return self.inputs(images), None
         result = augmentations.apply(self.augmentations.values(), key, images.astype(jnp.float32) / 255)
         changed, mixed = (result.images, result[1:]) if isinstance(result, Mixed) else (result, None)
-        # Without the barrier XLA computes an image anew in each place of the first layer that reads it.
-        changed = jax.lax.optimization_barrier(changed)
         return self.task.inputs(self.spec.inputs(changed * 255)), mixed
 
     def init(self, key: Array) -> dict:
