@@ -27,6 +27,7 @@ def table(*arguments: str) -> object:
     return ended.value.code
 
 
+@pytest.mark.slow
 def test_readme_shows_the_stored_comparison_or_none() -> None:
     if STORED.exists():
         finished = subprocess.run([sys.executable, str(TABLE), "--check"], capture_output=True, text=True, timeout=60)

@@ -80,6 +80,7 @@ def test_every_option_of_ours_is_known_here() -> None:
     assert known >= {*compilation._CPU_OPTIONS, *compilation._RUN_ONCE_OPTIONS} - gone
 
 
+@pytest.mark.slow
 def test_compiling_fast_gives_the_same_bits() -> None:
     def weights(seed: jax.Array) -> jax.Array:
         return jax.nn.initializers.glorot_uniform()(jax.random.key(seed), (40, 10))
@@ -165,6 +166,7 @@ def test_any_umask_gives_a_private_cache(umask: int, tmp_path: Path, cache_setti
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
+@pytest.mark.slow
 def test_half_written_program_is_compiled_again(tmp_path: Path) -> None:
     program = (
         "import pathlib, sys; from cnn_jax import compilation; "

@@ -144,6 +144,7 @@ def test_part_that_cannot_be_stored_is_refused(make: Any, complaint: str) -> Non
     assert str(refusal.value).startswith(complaint)
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz
 @given(st.dictionaries(st.sampled_from([*FIELDS, *FIRST]), anything, max_size=5) | anything)
 def test_any_json_is_a_config_or_an_input_error(values: object) -> None:

@@ -63,6 +63,7 @@ def objects() -> dict[str, Any]:
     return shown_objects()
 
 
+@pytest.mark.slow
 def test_every_object_is_a_short_line_in_a_console(objects: dict[str, Any]) -> None:
     assert len(objects) == 15
     for name, shown in objects.items():

@@ -309,6 +309,7 @@ def test_own_entries_stay_through_every_change() -> None:
     assert SMALL.replace(epochs=2).config == SMALL.vary(epochs=2).config
 
 
+@pytest.mark.slow
 def test_build_uses_the_chosen_functions_with_their_settings() -> None:
     learner = build(SMALL.vary({"loss": "smoothed", "share": 0.3, "of": 2, "augment": ("flip",), "probability": 1.0}))
     assert isinstance(learner.module, Small)

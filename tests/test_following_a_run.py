@@ -35,6 +35,7 @@ def test_every_example_is_tried_and_has_about_ten_lines() -> None:
     assert max(len([line for line in code.splitlines() if line]) for code in EXAMPLES.values()) <= 10
 
 
+@pytest.mark.slow
 def test_csv_has_a_row_for_each_epoch(tmp_path: Path) -> None:
     run = run_of("A CSV file")
     with (tmp_path / "run.csv").open() as file:

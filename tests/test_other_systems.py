@@ -61,6 +61,7 @@ def run_without(lines: list[str], environment: dict[str, str], folder: Path) -> 
 SHORT = "--experiment=x_and_o --train_examples=640"
 
 
+@pytest.mark.slow
 def test_program_trains_and_resumes_without_what_only_unix_has(
     command_environment: dict[str, str], tmp_path: Path
 ) -> None:

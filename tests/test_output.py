@@ -78,6 +78,7 @@ def test_result_that_is_printed_alone_and_lost_is_a_failure(
     assert (finished.returncode, finished.stderr) == (code, said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "streams",
     [
@@ -171,6 +172,7 @@ def test_characters_that_a_terminal_cannot_show_are_replaced(
     assert written.getvalue().decode(encoding) == f"{shown}\n"
 
 
+@pytest.mark.slow
 def test_several_seeds_are_shown_on_an_ascii_terminal(run_py: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii"))

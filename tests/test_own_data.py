@@ -55,6 +55,7 @@ def trained(run_py: Run, shapes: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_run_on_a_folder_keeps_what_its_images_are(trained: Path, shapes: Path) -> None:
     machine = json.loads((trained / "machine.json").read_text())
     assert machine["dataset_dir"] == str(shapes)
@@ -64,6 +65,7 @@ def test_run_on_a_folder_keeps_what_its_images_are(trained: Path, shapes: Path) 
     assert json.loads((trained / "result.json").read_text())["test_examples"] == 12
 
 
+@pytest.mark.slow
 def test_modes_of_a_finished_run_find_the_pictures_again(
     run_py: Run, trained: Path, shapes: Path, tmp_path: Path, browser: Browser
 ) -> None:
@@ -80,6 +82,7 @@ def test_modes_of_a_finished_run_find_the_pictures_again(
     assert exported.returncode == 0, exported.stderr
 
 
+@pytest.mark.slow
 def test_answer_to_a_picture_is_that_to_its_image_in_the_dataset(run_py: Run, tmp_path: Path) -> None:
     """A picture is prepared for prediction as it was for training, also a large JPEG, which is read in part."""
     rng = np.random.default_rng(0)
@@ -102,6 +105,7 @@ def test_answer_to_a_picture_is_that_to_its_image_in_the_dataset(run_py: Run, tm
     assert np.allclose(sorted(float(row["probability"]) for row in rows), sorted(expected), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_every_mode_that_trains_normalizes_alike(run_py: Run, shapes: Path, tmp_path: Path) -> None:
     """Mean and deviation are known only once the images are read."""
     given = ("--dataset=images", f"--dataset_dir={shapes}", "--model=logistic", "--epochs=2", "--batch_size=16")

@@ -171,6 +171,7 @@ def test_settings_of_own_parts_are_flags_and_are_stored(run_py: Run, tmp_path: P
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_run_is_resumed_by_the_same_code_alone(run_py: Run, tmp_path: Path, mine: Path) -> None:
     assert run_py(OWN, "--workdir=run").returncode == 0
     mine.write_text(MINE.replace("AdamW of mine.", "AdamW, as ever.").replace("x = nn.Conv", "x  =  nn.Conv"))
@@ -229,6 +230,7 @@ def test_benchmark_of_an_own_model(run_py: Run, tmp_path: Path) -> None:
     assert "Benchmark of mine" in (tmp_path / "bench/benchmark.html").read_text()
 
 
+@pytest.mark.slow
 def test_evaluation_of_a_run_repeats_its_numbers_with_the_file_and_asks_for_it(run_py: Run, finished_run: Path) -> None:
     command = ("--mode=evaluate", f"--workdir={finished_run}")
     evaluated = run_py(*command, OWN)
@@ -632,6 +634,7 @@ def test_bad_setting_of_an_own_part_is_one_line_exit_2_and_nothing_written(
     assert files(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_dataset_of_own_arrays(run_py: Run, mine: Path, tmp_path: Path) -> None:
     images = "np.random.default_rng(0).integers(0, 256, (80, 12, 12), np.uint8)"
     mine.write_text(
@@ -652,6 +655,7 @@ def test_dataset_of_own_arrays(run_py: Run, mine: Path, tmp_path: Path) -> None:
     assert f"noise test loss {result(folder)['test_metrics']['cross_entropy']:.4f}" in asked.stdout, asked.stderr
 
 
+@pytest.mark.slow
 def test_setting_without_a_default_is_given_by_a_flag(run_py: Run, mine: Path) -> None:
     text = changed("at_least=1)] = 4\n    names: tuple[str, ...] = ()", "at_least=1)]\n    deep: bool = False")
     mine.write_text(text.replace(PART, 'model="logistic"'))
@@ -663,6 +667,7 @@ def test_setting_without_a_default_is_given_by_a_flag(run_py: Run, mine: Path) -
     assert refused.stderr == "run.py: --model.width: the model net needs this setting.\n"
 
 
+@pytest.mark.slow
 def test_metrics_can_be_chosen(run_py: Run) -> None:
     checked = run_py("--mode=check", OWN, "--metrics=surprise", "--amount=3", "--loss=cross_entropy")
     assert checked.returncode == 0, checked.stderr

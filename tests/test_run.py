@@ -35,7 +35,6 @@ from cnn_jax.report.format import percent_estimate
 from cnn_jax.runs import checkpoint
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.studies.benchmark import record as benchmark
-from tests.conftest import first_quick
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 PROJECT = Path(__file__).parents[1]
@@ -66,7 +65,8 @@ def test_h_is_help(run_py: Run) -> None:
     assert (run_py("-h").returncode, run_py("-h").stdout) == (0, run_py("--help").stdout)
 
 
-@pytest.mark.parametrize("switch", first_quick(["-P", "-I"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("switch", ["-P", "-I"])
 def test_python_that_leaves_out_the_programs_folder_runs_it_too(
     command_environment: dict[str, str], tmp_path: Path, switch: str
 ) -> None:
@@ -110,6 +110,7 @@ def test_summary_draws_every_layer_with_its_shape_into_a_file(run_py: Run, tmp_p
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ""] == ["model.svg"]
 
 
+@pytest.mark.slow
 def test_summary_shows_the_augmentations_on_images_of_the_dataset(run_py: Run, tmp_path: Path) -> None:
     command = ("--mode=summary", "--experiment=x_and_o", "--augment=shift,mixup", "--augmentations=sheets.html")
     finished = run_py(*command)
@@ -120,6 +121,7 @@ def test_summary_shows_the_augmentations_on_images_of_the_dataset(run_py: Run, t
     assert run_py(*command).stderr == "run.py: --augmentations=sheets.html: already exists. Name another file.\n"
 
 
+@pytest.mark.slow
 def test_flipped_digits_are_remarked_before_training(run_py: Run, tmp_path: Path) -> None:
     images, labels = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 10
     images[:, 0, 0], images[:, 1, 1:] = 255, 25 * labels[:, None]
@@ -181,6 +183,7 @@ def test_many_seeds_print_mean_and_interval_and_more_can_be_added(run_py: Run, t
     assert run_py(*SHORT, "--seeds=2").returncode == 2
 
 
+@pytest.mark.slow
 def test_seeds_that_diverge_exit_3_and_are_named(run_py: Run, tmp_path: Path) -> None:
     finished = run_py(*SHORT, "--optimizer=sgd", "--learning_rate=1e30", "--seeds=2", "--seed=3", "--workdir=run")
     assert finished.returncode == 3
@@ -195,6 +198,7 @@ def test_flag_wins_over_the_experiment(run_py: Run, tmp_path: Path) -> None:
     assert config["model"] == {"name": "cnn", "kernel_size": 3, "pooling": False, "widths": [4, 4]}
 
 
+@pytest.mark.slow
 def test_full_and_short_names_of_settings_and_a_config_file_mean_the_same(run_py: Run, tmp_path: Path) -> None:
     for changes in (("--widths=4,4", "--decay=0.8"), ("--model.widths=4,4", "--optimizer.decay", "0.8")):
         assert run_py(*SHORT, *changes).returncode == 0
@@ -204,6 +208,7 @@ def test_full_and_short_names_of_settings_and_a_config_file_mean_the_same(run_py
     assert "(None, 5, 5, 4)" in summary.stdout, summary.stderr
 
 
+@pytest.mark.slow
 def test_config_file_repeats_a_run_in_a_new_directory(run_py: Run, tmp_path: Path) -> None:
     run_py(*SHORT, "--workdir=one")
     for _ in range(2):
@@ -224,6 +229,7 @@ def test_evaluate_repeats_the_numbers_and_scores_another_dataset(run_py: Run, tm
     assert re.search(r"fashion_mnist test loss \d", other.stdout), other.stderr
 
 
+@pytest.mark.slow
 def test_evaluate_of_many_seeds_prints_intervals_and_ensembles_and_writes_corruptions(
     run_py: Run, tmp_path: Path
 ) -> None:
@@ -246,6 +252,7 @@ def test_evaluate_of_many_seeds_prints_intervals_and_ensembles_and_writes_corrup
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_compare_writes_its_record_table_and_page(run_py: Run, tmp_path: Path) -> None:
     for widths in ("8,16,32", "4,8"):
         changes = ("--experiment=smoke", "--model=dense", f"--widths={widths}", f"--workdir=widths={widths}")
@@ -282,6 +289,7 @@ def test_compare_trains_experiments_and_goes_on_with_them(run_py: Run, tmp_path:
     assert more["pairs"][0]["seeds"] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_overfitting_trains_on_few_images_and_goes_on_with_them(run_py: Run, tmp_path: Path) -> None:
     command = ("--mode=overfitting", "--experiments=logistic,dense", "--sizes=20", "--seeds=2", "--batch_size=5")
     command += ("--workdir=out",)
@@ -325,6 +333,7 @@ def test_own_experiment_outside_the_project_runs(run_py: Run, tmp_path: Path) ->
     assert (tmp_path / "runs/mine-x_and_o-seed0/result.json").exists()
 
 
+@pytest.mark.slow
 def test_benchmark_writes_its_record_and_page_and_tells_when_it_became_slower(run_py: Run, tmp_path: Path) -> None:
     measured_before = Experiment().vary(
         experiment="x_and_o", dataset="x_and_o", widths=(4, 8), train_examples=640, epochs=10
@@ -741,6 +750,7 @@ def test_signal_ends_the_run_with_its_rows_kept(
     assert len(rows.read_text().splitlines()) == result["epochs"] >= 1
 
 
+@pytest.mark.slow
 def test_signal_saves_and_the_same_command_goes_on(run_py: Run, started_run: Start, tmp_path: Path) -> None:
     process = started_run(*ENDLESS)
     wait_for((tmp_path / "run/metrics.jsonl").exists, process)

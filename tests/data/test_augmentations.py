@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from cnn_jax import Experiment, Part, data
+from cnn_jax import Experiment, Part, compilation, data
 from cnn_jax.data import augmentations
 from cnn_jax.data.augmentations import AUGMENTATIONS, Mixed
 from tests.conftest import first_quick
@@ -69,6 +69,7 @@ def test_each_image_has_random_numbers_of_its_own(name: str) -> None:
         assert (same != same[0]).any()
 
 
+@pytest.mark.slow
 def test_no_strength_changes_nothing() -> None:
     assert NO_STRENGTH.keys() == AUGMENTATIONS.keys() - {"cutmix"}
 
@@ -77,6 +78,14 @@ def test_no_strength_changes_nothing() -> None:
 
     for name, result in quick(none)(jax.random.key(2)).items():
         np.testing.assert_allclose(images_of(result), IMAGES, atol=1e-6, err_msg=name)
+
+
+def test_images_that_one_augmentation_hands_to_the_next_are_computed_once() -> None:
+    """Fused, each of the four pixels that one reads would be sampled anew from four of the one before it."""
+    chain = [AUGMENTATIONS[name] for name in ("rotation", "scale", "elastic")]
+    compiled = compilation.jit(functools.partial(augmentations.apply, chain)).lower(jax.random.key(0), IMAGES).compile()
+    samples = [computation.count(" gather(") for computation in compiled.as_text().split("\n\n")]
+    assert (max(samples), sum(samples)) == (4, 12)
 
 
 def test_all_follow_each_other_with_keys_of_their_own() -> None:

@@ -42,6 +42,7 @@ def test_shift_moves_each_image_by_whole_pixels_and_never_wraps(pixels: int) -> 
         assert {min(of_all), max(of_all)} == {-pixels, pixels}, "both ends are reached, in both directions"
 
 
+@pytest.mark.slow
 def test_shift_keeps_the_content_of_images_with_a_wide_border() -> None:
     images = jnp.zeros((40, 12, 12, 1)).at[:, 2:-2, 2:-2].set(noise(40, 8, 8, 1))
     result = quick(shift)(KEY, images)
@@ -65,6 +66,7 @@ def test_flip_of_none_and_of_all(probability: float, step: int) -> None:
     np.testing.assert_array_equal(quick(flip, probability=probability)(KEY, noise()), noise()[:, :, ::step])
 
 
+@pytest.mark.slow
 def test_flip_mirrors_about_half_of_the_images_as_a_whole() -> None:
     images, result = np.asarray(noise(1000)), np.asarray(quick(flip)(KEY, noise(1000)))
     is_kept = (result == images).all(axis=(1, 2, 3))
@@ -98,6 +100,7 @@ def test_maps_of_the_plane_are_those_of_scipy(name: str) -> None:
     assert amount.min() < -0.8 and amount.max() > 0.8, "both directions are drawn"
 
 
+@pytest.mark.slow
 def test_positive_angles_and_slopes_turn_and_slant_as_they_are_defined() -> None:
     square = noise(2, 8, 8)
     turned = quick(affine)(square, ((0, -1), (1, 0)))
@@ -112,6 +115,7 @@ def test_shift_by_whole_pixels_is_exact_in_an_affine_map() -> None:
         np.testing.assert_array_equal(result, [moved(image, down, right) for image in np.asarray(images)])
 
 
+@pytest.mark.slow
 def test_sampling_is_that_of_scipy_inside_and_outside() -> None:
     images = np.asarray(noise(5, 6, 8, 3))
     rows = np.random.default_rng(0).uniform(-2, 7, (5, 6, 8)).astype(np.float32)

@@ -20,6 +20,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(glyphs, "SPEC", dataclasses.replace(glyphs.SPEC, train_examples=400, test_examples=100))
 
 
+@pytest.mark.slow
 def test_every_part_has_as_many_of_each_digit(glyphs_dataset: Dataset) -> None:
     assert (len(glyphs_dataset.train), len(glyphs_dataset.test)) == (60_000, 10_000)
     for part in (glyphs_dataset.train, glyphs_dataset.test, glyphs_dataset.train[:640], glyphs_dataset.train[-5_000:]):
@@ -31,6 +32,7 @@ def test_no_image_is_there_twice(glyphs_dataset: Dataset) -> None:
     assert len(images) == 70_000
 
 
+@pytest.mark.slow
 def test_a_seed_draws_the_same_again_and_another_seed_something_else(glyphs_dataset: Dataset) -> None:
     first = glyphs_dataset.train[:500]
     np.testing.assert_array_equal(glyphs.draw(first.labels, seed=0), first.images)
@@ -85,6 +87,7 @@ def test_each_seed_has_a_cache_of_its_own_and_none_is_taken_for_another(few: Non
     assert "written again" in notes[2]
 
 
+@pytest.mark.slow
 def test_the_command_line_trains_on_the_glyphs_of_a_seed(
     glyphs_dataset: Dataset, glyphs_data_dir: Path, tmp_path: Path
 ) -> None:

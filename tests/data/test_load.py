@@ -200,6 +200,7 @@ def test_another_programs_tfrecords_are_left_as_they_are(small, register, tmp_pa
     assert {path: state for path, state in after.items() if path not in ours} == before
 
 
+@pytest.mark.slow
 def test_two_processes_that_prepare_at_once_both_get_the_data(small, register, tmp_path: Path) -> None:
     register(small)
     processes = [small.start(tmp_path / "data", small.folder) for _ in range(2)]

@@ -136,6 +136,7 @@ def test_digit_is_recovered_from_a_jpeg(digits: np.ndarray, tmp_path: Path, form
         assert similarity(as_mnist(pictures.read(path, background=None))[..., 0], digit) > CLOSE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "height", "width"), [(28, 28, 28), (60, 1500, 1200), (900, 1400, 3700)])
 def test_size_does_not_matter(digits: np.ndarray, size: int, height: int, width: int) -> None:
     found = []

@@ -22,6 +22,7 @@ def samples() -> list[StyleSample]:
     return [SAMPLE(jax.random.key(seed)) for seed in range(20)]
 
 
+@pytest.mark.slow
 def test_without_variation_a_straight_stroke_is_a_bar_of_the_pens_width(samples: list[StyleSample]) -> None:
     bar = drawn(0, samples[0], STILL)
     width = 2 * 0.05 * BOX / 1.1  # a stroke of height 1 and its pen's radius at both ends fill the box

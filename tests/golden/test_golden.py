@@ -220,6 +220,7 @@ def test_seeds_under_way_together_go_on_to_their_end_or_are_refused_in_one_line(
         assert contents(stored / "together") == before
 
 
+@pytest.mark.slow
 def test_compare_reads_finished_seeds(command: Command, stored: Path) -> None:
     ended = command("--mode=compare", "--runs=loop,vmap", "--workdir=again")
     assert ended.code == 0, ended.err

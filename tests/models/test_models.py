@@ -133,17 +133,16 @@ def test_published_models_compute_in_bfloat16_and_keep_float32_parameters(name: 
     assert jax.eval_shape(module.apply, variables, images).dtype == jnp.float32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "settings"),
-    first_quick(
-        [
-            ("separable", {"widths": (4, 6)}),
-            ("lenet5", {}),
-            ("all_convolutional", {"widths": (4, 6)}),
-            ("resnet", {"depth": 8}),
-            ("resnet", {"depth": 8, "norm": "group"}),
-        ]
-    ),
+    [
+        ("separable", {"widths": (4, 6)}),
+        ("lenet5", {}),
+        ("all_convolutional", {"widths": (4, 6)}),
+        ("resnet", {"depth": 8}),
+        ("resnet", {"depth": 8, "norm": "group"}),
+    ],
 )
 def test_gradients_of_several_seeds_together_are_those_of_each_alone(name: str, settings: dict) -> None:
     module = build_module(Experiment().vary(model=name, **settings), 10)
@@ -183,6 +182,7 @@ def test_kernels_start_glorot_uniform_and_biases_zero() -> None:
         assert not np.asarray(params[name]["bias"]).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(23, 30, 3)])
 def test_fused_layers_are_the_layers_one_by_one(shape: tuple[int, int, int]) -> None:
     plain, fused = (build_module(Experiment().vary(widths=(16, 16, 20)), 10, fused=fused) for fused in (False, True))

@@ -47,16 +47,15 @@ def test_lecture_cnn_sees_what_the_lecture_says(settings: dict, sizes: list[int]
     agree(module, images(28, 28, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "shape"),
-    first_quick(
-        [
-            ({"widths": (4, 4), "kernel_size": 5}, (30, 27, 3)),
-            ({"widths": (3, 3, 3), "kernel_size": 2}, (21, 24, 1)),
-            ({"widths": (16, 16), "pooling": False}, (12, 12, 1)),  # wide enough for the fast 3 x 3 convolution
-            ({"model": "dense", "widths": (5,)}, (9, 8, 1)),
-        ]
-    ),
+    [
+        ({"widths": (4, 4), "kernel_size": 5}, (30, 27, 3)),
+        ({"widths": (3, 3, 3), "kernel_size": 2}, (21, 24, 1)),
+        ({"widths": (16, 16), "pooling": False}, (12, 12, 1)),  # wide enough for the fast 3 x 3 convolution
+        ({"model": "dense", "widths": (5,)}, (9, 8, 1)),
+    ],
 )
 def test_computed_fields_are_the_measured_ones(settings: dict, shape: tuple[int, ...]) -> None:
     assert agree(build_module(Experiment().vary(settings), 10), images(*shape))
@@ -90,6 +89,7 @@ def test_rows_that_pooling_drops_are_seen_by_nothing() -> None:
     assert fields["Dense_0"].size == (26, 26)  # 11 x 11 is pooled to 5 x 5, and the last row of the image is lost
 
 
+@pytest.mark.slow
 def test_fields_grow_along_branches_and_padding() -> None:
     sizes = agree(Branching(), INPUTS)
     assert sizes["Residual_0/same"] == (5, 5)
@@ -111,6 +111,7 @@ class Strided(nn.Module):
         return nn.Conv(2, (1, 1))(x)
 
 
+@pytest.mark.slow
 def test_strides_dilation_and_padding_of_flax_s_convolution() -> None:
     sizes = agree(Strided(), images(24, 30, 1))
     assert sizes == {

@@ -22,6 +22,7 @@ def params() -> dict:
     return compilation.jit(build_module(EXPERIMENT, 10).init, runs_once=True)(jax.random.key(0), INPUTS)["params"]
 
 
+@pytest.mark.slow
 def test_both_inputs_reach_both_outputs(params: dict) -> None:
     module = build_module(EXPERIMENT, 10)
 

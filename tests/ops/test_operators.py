@@ -102,6 +102,7 @@ def test_convolution_and_its_gradients_equal_stock(shape, dtype):
     )
 
 
+@pytest.mark.slow
 @few
 @given(
     st.sampled_from([(6, 6, 6), (6, 3, 6), (6, 2, 4), (4, 4, 8)]),
@@ -163,6 +164,7 @@ def test_convolution_with_pooling_equals_the_two_stock_operators(images, kernel,
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["one channel", "odd tiles"])
 def test_convolution_with_pooling_holds_in_bfloat16(shape):
     operands = [tied(seed, shape, "bfloat16") for seed, shape in enumerate(SHAPES[shape])]
@@ -254,6 +256,7 @@ def kernels_and_batches():
     return jax.tree.map(lambda kernel: kernel / 8, kernels), normal(0, (3, 4, 20, 20, 2))
 
 
+@pytest.mark.slow
 def test_gradients_in_a_loop_with_donated_state_equal_stock_steps():
     kernels, batches = kernels_and_batches()
     expected, stock_gradients = kernels, jax.jit(jax.grad(stock_network, 1), compiler_options=QUICKLY)
@@ -295,6 +298,7 @@ def test_images_gradient_is_not_computed_where_nobody_asks_for_it(operator, shap
     assert operations(1) < operations((0, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.devices(4)
 def test_a_batch_that_is_split_over_devices_is_never_gathered():
     mesh = jax.make_mesh((4,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
@@ -315,6 +319,7 @@ def test_a_batch_that_is_split_over_devices_is_never_gathered():
     assert not any(word in text for word in ("all-gather", "all-to-all", "collective-permute")), text
 
 
+@pytest.mark.slow
 def test_depthwise_convolution_and_its_gradients_hold_under_vmap_over_kernels():
     images, kernel = DEPTHWISE
     operands = normal(0, images), normal(1, (3, *kernel))

@@ -25,6 +25,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_overwriting_what_is_to_be_resumed_is_refused(run_py: Run, trained: Path) -> None:
     before = content(trained)
     refused = run_py(*SHORT, "--epochs=2", "--workdir=run", "--overwrite", "--resume_from=5")
@@ -33,6 +34,7 @@ def test_overwriting_what_is_to_be_resumed_is_refused(run_py: Run, trained: Path
     assert content(trained) == before
 
 
+@pytest.mark.slow
 def test_overwrite_says_what_it_deletes_and_how_much_training_that_was(run_py: Run, trained: Path) -> None:
     said = run_py(*SHORT, "--epochs=1", "--workdir=run", "--overwrite").stderr
     assert "--overwrite deletes the run in run: 2 epochs, " in said
@@ -79,6 +81,7 @@ def test_finished_run_without_a_checkpoint_is_not_deleted_for_more_epochs(run_py
     assert content(trained).items() >= before.items()
 
 
+@pytest.mark.slow
 def test_sweep_deletes_its_own_folders_alone(run_py: Run, tmp_path: Path) -> None:
     sweep = ("--mode=sweep", *SHORT[:-1], "--epochs=1", "--seeds=1", "--sweep=learning_rate=0.1", "--workdir=sweep")
     assert run_py(*sweep).returncode == 0

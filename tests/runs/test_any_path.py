@@ -32,6 +32,7 @@ PRINTED = (
 NAMES = [*first_quick(["".join(PRINTED), *PRINTED]), os.fsdecode(b"\xff\xfe"), "x" * 255]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_run_in_a_folder_of_any_name_is_trained_saved_and_resumed(name: str, run_py: Run, tmp_path: Path) -> None:
     workdir = f"--workdir={tmp_path / name}"
@@ -43,6 +44,7 @@ def test_run_in_a_folder_of_any_name_is_trained_saved_and_resumed(name: str, run
     assert np.isfinite(load_run(tmp_path / name).params["Dense_0"]["kernel"]).all()
 
 
+@pytest.mark.slow
 def test_run_in_a_folder_that_is_reached_by_a_link_is_an_ordinary_run(run_py: Run, tmp_path: Path) -> None:
     (tmp_path / "a[1]").mkdir()
     (tmp_path / "link").symlink_to("a[1]")

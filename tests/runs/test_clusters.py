@@ -93,6 +93,7 @@ def test_container_runs_the_same_program() -> None:
     assert (PROJECT / requirements).is_file()
 
 
+@pytest.mark.slow
 def test_cluster_with_one_task_trains_alone(run_py: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """So that independent runs may be the tasks of a Slurm array."""
     for name, value in (("JOB_ID", "1"), ("STEP_NODELIST", "a"), ("NTASKS", "1"), ("PROCID", "0"), ("LOCALID", "0")):

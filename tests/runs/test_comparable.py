@@ -37,6 +37,7 @@ def test_files_whose_datasets_have_one_name_and_other_images_are_not_compared() 
         require_comparable([own("one", 1), own("other", 2)])
 
 
+@pytest.mark.slow
 def test_experiment_of_which_every_seed_diverges_says_so(drawn_data_dir: Path, tmp_path: Path) -> None:
     wild = TINY.vary(optimizer="sgd", learning_rate=1e30)
     options = RunOptions(workdir=tmp_path / "wild", data_dir=drawn_data_dir, seeds=2, seed_strategy="loop")

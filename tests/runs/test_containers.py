@@ -39,6 +39,7 @@ def no_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_home", "jax_settings")
 def test_without_a_home_folder_a_run_works_and_says_what_it_cannot_keep(
     capfd: pytest.CaptureFixture[str], tmp_path: Path
@@ -91,6 +92,7 @@ def test_jax_that_cannot_be_imported_is_one_line(run_py: Run, monkeypatch: pytes
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("jax_settings")
 @pytest.mark.parametrize(
     ("name", "value"),

@@ -54,6 +54,7 @@ def test_every_setting_that_is_fixed_is_tried() -> None:
     assert all(OTHERS[name] != numerics.FIXED[name] for name in OTHERS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_setting_of_jax_does_not_change_the_numbers(
     name: str, run_py: Run, jax_settings: None, tmp_path: Path, usual: dict[str, Any]
@@ -119,6 +120,7 @@ def test_run_is_not_resumed_under_other_settings(
     assert begun.read_text() == before
 
 
+@pytest.mark.slow
 def test_setting_of_jax_that_is_recorded_is_the_same_when_a_run_is_resumed(
     run_py: Run, begun: Path, jax_settings: None
 ) -> None:
@@ -132,6 +134,7 @@ def test_setting_of_jax_that_is_recorded_is_the_same_when_a_run_is_resumed(
     assert "jax: 0.1 there" in resumed.stderr
 
 
+@pytest.mark.slow
 def test_what_is_dumped_or_of_another_platform_is_no_other_setting(
     run_py: Run, begun: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -140,6 +143,7 @@ def test_what_is_dumped_or_of_another_platform_is_no_other_setting(
     assert (resumed.returncode, resumed.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_other_cores_or_versions_are_said_and_machine_json_keeps_the_history(
     run_py: Run, begun: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,7 @@ def test_events_hold_every_row_and_the_test_scores_and_confusions_at_the_last_st
     np.testing.assert_array_equal(pixels, confusion.picture(matrix, NAMES))
 
 
+@pytest.mark.slow
 def test_each_output_has_its_scores_and_its_matrix(tmp_path: Path) -> None:
     result = trained(tmp_path, model=Part("two_heads"), task=Part("two_questions"))
     curves, images = event_files.curves(tmp_path), event_files.images(tmp_path)

@@ -164,6 +164,7 @@ def test_evaluate_finds_the_recorded_numbers_again(finished_run: Path, drawn_dat
     assert content(finished_run) == before
 
 
+@pytest.mark.slow
 def test_evaluate_changes_when_one_weight_does(
     train: Callable[..., Result], drawn_data_dir: Path, tmp_path: Path
 ) -> None:
@@ -190,6 +191,7 @@ def test_evaluate_changes_when_one_weight_does(
     assert score["loss"] != recorded.test_loss
 
 
+@pytest.mark.slow
 def test_evaluate_scores_another_dataset(train: Callable[..., Result], drawn_data_dir: Path, tmp_path: Path) -> None:
     train(Experiment().vary(model="logistic", train_examples=300, epochs=1))
     arguments = {"workdir": tmp_path / "run", "data_dir": drawn_data_dir}

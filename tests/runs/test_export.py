@@ -39,6 +39,7 @@ def finished_run(drawn_data_dir: Path, tmp_path_factory: pytest.TempPathFactory)
     return workdir
 
 
+@pytest.mark.slow
 def test_parameters_have_the_names_and_shapes_of_the_summary(finished_run: Path, tmp_path: Path) -> None:
     path = export.run(RunOptions(workdir=finished_run), output=tmp_path / "parameters.npz")
     layers = summary.layers(build_module(TINY, 2), jax.ShapeDtypeStruct((1, 9, 9, 1), "float32"))

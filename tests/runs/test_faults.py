@@ -53,6 +53,7 @@ SHORT = (
 )
 
 
+@pytest.mark.slow
 def test_disk_that_fills_up_while_saving_keeps_the_last_good_checkpoint(run_py: Run, on_full_disk: Run) -> None:
     assert run_py(*SHORT).returncode == 0
     full = on_full_disk(*SHORT, "--epochs=2", largest_file=20 * 1024)
@@ -83,6 +84,7 @@ sys.exit(run.main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_read_only_workdir_is_refused_before_anything_is_trained(
     command_environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -114,6 +116,7 @@ RESULT_FIELDS = [
 FUZZ = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz
 @FUZZ
 @given(st.dictionaries(st.sampled_from(RESULT_FIELDS), JSON, min_size=1, max_size=3))
@@ -129,6 +132,7 @@ def test_result_by_somebody_else_is_a_result_or_refused(finished_run: Path, tmp_
         assert error.exit_code == 2
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz
 @FUZZ
 @given(st.binary(max_size=300) | JSON.map(lambda value: json.dumps(value).encode()))
@@ -142,6 +146,7 @@ def test_files_by_somebody_else_are_read_or_refused(tmp_path: Path, content: byt
             assert error.exit_code == 2
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz
 @FUZZ
 @given(draws=st.data())
@@ -182,6 +187,7 @@ def test_checkpoint_of_another_model_is_refused(finished_run: Path) -> None:
         checkpoint.load_step(finished_run / "checkpoints", 20, other)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nothing_is_unpickled")
 def test_no_mode_unpickles_anything(run_py: Run, tmp_path: Path) -> None:
     pixels = np.zeros((60, 60), np.uint8)

@@ -47,6 +47,7 @@ def test_training_in_memory_writes_no_file(tmp_path: Path, monkeypatch: pytest.M
     assert run.params.keys() == {"Dense_0", "Dense_1"}
 
 
+@pytest.mark.slow
 def test_on_epoch_gets_every_row_with_norms_and_metrics(trained: TrainedRun) -> None:
     rows: list[dict] = []
     train(experiment(validation_examples=8), on_epoch=rows.append)
@@ -57,12 +58,14 @@ def test_on_epoch_gets_every_row_with_norms_and_metrics(trained: TrainedRun) -> 
     assert trained.history[-1]["parameter_norm"] == pytest.approx(norm, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_on_epoch_may_stop_the_training() -> None:
     run = train(experiment(), on_epoch=lambda row: "stop" if row["epoch"] == 2 else None)
     assert [row["epoch"] for row in run.history] == [1, 2]
     assert 0 <= run.test_accuracy <= 1
 
 
+@pytest.mark.slow
 def test_gradient_norm_is_that_of_the_mean_loss() -> None:
     """One step over all images: the norm of the gradient of the loss that the epoch reports."""
     one_step = experiment(epochs=1, batch_size=64)
@@ -151,6 +154,7 @@ def test_variants_from_python_get_folders_of_their_own(monkeypatch: pytest.Monke
     assert set(from_command_line) == {"runs/lecture_cnn-x_and_o-seed0"}  # it says itself what it has changed
 
 
+@pytest.mark.slow
 def test_a_run_on_disk_predicts_as_the_same_run_in_memory(trained: TrainedRun, tmp_path: Path) -> None:
     execute(experiment(), RunOptions(workdir=tmp_path / "run"), Console(progress=False, rows=False))
     loaded, images = load_run(tmp_path / "run", experiment()), letters().test.images

@@ -26,7 +26,6 @@ from cnn_jax.runs.result import Result
 from cnn_jax.runs.seeds import execute_seeds
 from cnn_jax.training import loop
 from tests import bitwise_diff
-from tests.conftest import first_quick
 from tests.data import archives
 
 TINY = Experiment().vary(
@@ -112,6 +111,7 @@ def test_hash_depends_on_the_parameters_alone(pretrained: Path, tmp_path: Path) 
     assert first_state(copy) == first_state(experiment)
 
 
+@pytest.mark.slow
 def test_resumed_run_equals_the_uninterrupted_one_and_needs_the_old_run_no_more(
     pretrained: Path, tmp_path: Path, fit_tiny: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,7 +141,8 @@ def test_resumed_run_equals_the_uninterrupted_one_and_needs_the_old_run_no_more(
     assert (tmp_path / "run" / "result.json").exists()
 
 
-@pytest.mark.parametrize("strategy", first_quick(["loop", "vmap"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["loop", "vmap"])
 def test_all_seeds_start_from_the_same_parameters(
     pretrained: Path, tmp_path: Path, drawn_data_dir: Path, strategy: str
 ) -> None:
@@ -157,6 +158,7 @@ def test_all_seeds_start_from_the_same_parameters(
         init_from(TINY, options.folder)
 
 
+@pytest.mark.slow
 def test_training_in_memory_starts_there_too(pretrained: Path, drawn_data_dir: Path) -> None:
     frozen = ("Conv_0", "Conv_1", "Dense_0/kernel")
     experiment = init_from(TINY.vary(epochs=1, freeze=frozen), pretrained)
@@ -166,6 +168,7 @@ def test_training_in_memory_starts_there_too(pretrained: Path, drawn_data_dir: P
         train(Experiment(experiment.config), data_dir=drawn_data_dir)
 
 
+@pytest.mark.slow
 def test_other_classes_need_a_new_last_layer(pretrained: Path, run_py: Run, tmp_path: Path) -> None:
     (tmp_path / "bars.py").write_text(OWN)
     command = ("--experiment=bars.py", f"--init_from={pretrained}", "--workdir=run")
@@ -263,6 +266,7 @@ def test_what_cannot_be_started_from_is_one_line_exit_2_and_nothing_written(
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["old"]
 
 
+@pytest.mark.slow
 def test_config_of_such_a_run_needs_the_same_parameters_again(pretrained: Path, run_py: Run, tmp_path: Path) -> None:
     first = run_py(*FLAGS, f"--init_from={pretrained}", "--init_skip=Dense_0", "--workdir=first")
     assert first.returncode == 0, first.stderr
@@ -289,6 +293,7 @@ def test_config_of_such_a_run_needs_the_same_parameters_again(pretrained: Path, 
     assert "holds this run, finished" in again.stderr
 
 
+@pytest.mark.slow
 def test_studies_that_train_take_it_or_refuse_it_in_one_line(pretrained: Path, run_py: Run, tmp_path: Path) -> None:
     start = ("--dataset=x_and_o", "--epochs=1", f"--init_from={pretrained}", "--mode")
     for flags, message in (

@@ -128,7 +128,8 @@ def test_killed_run_goes_on_and_equals_the_uninterrupted_one_to_the_bit(
     assert_same(tmp_path / "run", whole)
 
 
-@pytest.mark.parametrize("optimizer", first_quick(["muon", "lion"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["muon", "lion"])
 def test_run_with_warm_up_clipping_decay_and_batches_in_parts_resumes_to_the_same_bits(
     ended: Callable, train: Callable[..., Result], tmp_path: Path, optimizer: str
 ) -> None:
@@ -177,6 +178,7 @@ def test_signal_while_compiling_ends_the_run_before_its_first_step(
     assert (result["status"], result["steps"]) == ("interrupted", 0)
 
 
+@pytest.mark.slow
 def test_rows_and_events_after_the_checkpoint_are_dropped(
     ended: Callable, train: Callable[..., Result], whole: Path, tmp_path: Path
 ) -> None:
@@ -198,6 +200,7 @@ def test_run_killed_in_the_final_write_is_finished(train: Callable[..., Result],
     assert_same_events(copy, whole)
 
 
+@pytest.mark.slow
 def test_newest_checkpoints_are_kept_and_seconds_add_up(
     ended: Callable, train: Callable[..., Result], tmp_path: Path
 ) -> None:
@@ -215,6 +218,7 @@ def test_zero_seconds_save_at_the_ends_of_epochs_alone(train: Callable[..., Resu
     assert checkpoint.steps(tmp_path / "run" / "checkpoints") == [10, 20]
 
 
+@pytest.mark.slow
 def test_epochs_may_be_added(train: Callable[..., Result], copy: Path, tmp_path: Path) -> None:
     longer = TINY.vary(epochs=3)
     assert train(longer).epochs == 3
@@ -232,6 +236,7 @@ def test_epochs_of_a_schedule_may_not_be_added(train: Callable[..., Result], cop
         train(TINY.vary(schedule="cosine", epochs=3))
 
 
+@pytest.mark.slow
 def test_time_that_is_over_stops_with_a_checkpoint_and_an_evaluation(
     train: Callable[..., Result], whole: Path, tmp_path: Path
 ) -> None:
@@ -244,6 +249,7 @@ def test_time_that_is_over_stops_with_a_checkpoint_and_an_evaluation(
     assert_same(tmp_path / "run", whole)
 
 
+@pytest.mark.slow
 def test_training_can_go_back_to_a_checkpoint(
     train: Callable[..., Result], whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -286,6 +292,7 @@ def test_damaged_checkpoint_is_said_and_the_one_before_it_used(
     assert_same(tmp_path / "run", whole)
 
 
+@pytest.mark.slow
 def test_old_checkpoint_that_cannot_be_deleted_is_said_once_and_training_goes_on(
     train: Callable[..., Result],
     whole: Path,
@@ -310,6 +317,7 @@ def test_old_checkpoint_that_cannot_be_deleted_is_said_once_and_training_goes_on
     assert os.listdir(checkpoints) == [str(STEPS)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
 def test_file_system_without_locks_is_said_and_training_goes_on(
     train: Callable[..., Result],
@@ -367,6 +375,7 @@ def test_file_of_the_system_that_is_there_while_a_checkpoint_is_written_may_vani
     assert not checkpoint._damage(folder / str(STEPS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lost+found", "Thumbs.db", "$RECYCLE.BIN", ".Trashes"])
 def test_new_disk_or_folder_with_files_of_the_system_is_an_empty_folder(
     train: Callable[..., Result], whole: Path, tmp_path: Path, name: str
@@ -377,6 +386,7 @@ def test_new_disk_or_folder_with_files_of_the_system_is_an_empty_folder(
     assert_same(tmp_path / "run", whole)
 
 
+@pytest.mark.slow
 def test_checkpoint_that_was_being_written_is_passed_over(
     train: Callable[..., Result], whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

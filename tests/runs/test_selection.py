@@ -255,9 +255,10 @@ PHASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "number", "place"),
-    first_quick([(function, number, place) for function, numbers, place in PHASES for number in numbers]),
+    [(function, number, place) for function, numbers, place in PHASES for number in numbers],
 )
 def test_run_killed_at_any_phase_comes_to_the_same_best_epoch_and_bytes(
     monkeypatch: pytest.MonkeyPatch,
@@ -286,6 +287,7 @@ def test_run_killed_at_any_phase_comes_to_the_same_best_epoch_and_bytes(
     assert_same(tmp_path / "run", whole())
 
 
+@pytest.mark.slow
 def test_newest_is_resumed_and_the_best_survives_few_checkpoints(
     ended: Callable[..., None], train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -330,6 +332,7 @@ def test_best_checkpoint_that_is_lost_is_said_before_training_goes_on(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_signal_saves_the_best_epoch_too(
     ended: Callable[..., None], train: Train, whole: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -360,6 +363,7 @@ def test_time_that_is_over_scores_the_best_epoch_so_far(
     assert_same(tmp_path / "run", whole())
 
 
+@pytest.mark.slow
 def test_run_that_diverges_leaves_its_best_epoch(train: Train, tmp_path: Path) -> None:
     diverging = TINY.vary(**{"schedule.factor": 1e38})
     with pytest.raises(DivergedError, match="epoch 3"):
@@ -370,6 +374,7 @@ def test_run_that_diverges_leaves_its_best_epoch(train: Train, tmp_path: Path) -
     assert train(diverging.vary(schedule="constant"), resume_from=20).status == "done"
 
 
+@pytest.mark.slow
 def test_patience_ends_a_run_that_is_done(train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     patient = TINY.vary(patience=2)
     result = train(patient)
@@ -381,7 +386,8 @@ def test_patience_ends_a_run_that_is_done(train: Train, tmp_path: Path, capsys: 
     assert "ends after epoch 4 of 9" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("longer", first_quick([3, None]))
+@pytest.mark.slow
+@pytest.mark.parametrize("longer", [3, None])
 def test_patience_may_grow_and_comes_to_the_same_bits(
     train: Train, whole: Callable[..., Path], tmp_path: Path, longer: int | None
 ) -> None:
@@ -392,7 +398,8 @@ def test_patience_may_grow_and_comes_to_the_same_bits(
         train(TINY.vary(patience=2))
 
 
-@pytest.mark.parametrize("function", first_quick(["write_predictions", "write_result"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("function", ["write_predictions", "write_result"])
 def test_killed_when_patience_was_over_nothing_more_is_trained(
     monkeypatch: pytest.MonkeyPatch, train: Train, whole: Callable[..., Path], tmp_path: Path, function: str
 ) -> None:

@@ -26,7 +26,6 @@ from cnn_jax.runs.seeds import execute_seeds
 from cnn_jax.runs.seeds_result import SeedsResult, read_seeds_result
 from cnn_jax.training import loop
 from tests import bitwise_diff
-from tests.conftest import first_quick
 
 TINY = Experiment().vary(
     experiment="tiny",
@@ -128,6 +127,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_one_after_the_other_is_each_seed_alone_to_the_bit(whole: Callable[[str], Path]) -> None:
     assert_same(whole("loop"), whole("alone"))
 
@@ -165,6 +165,7 @@ def test_directory_of_many_seeds_is_as_agreed(whole: Callable[[str], Path], stra
         assert dataclasses.asdict(seed) == json.loads((folder / f"seed-{seed.seed}" / "result.json").read_text())
 
 
+@pytest.mark.slow
 @BOTH
 def test_all_seeds_are_compiled_once(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
@@ -186,7 +187,8 @@ def test_all_seeds_are_compiled_once(
     assert counts == [5, 5]  # start, order, chunk, inference on validation and test images
 
 
-@pytest.mark.parametrize(("seed", "step"), first_quick([(5, 1), (6, 7), (6, 10), (7, 19)]))
+@pytest.mark.slow
+@pytest.mark.parametrize(("seed", "step"), [(5, 1), (6, 7), (6, 10), (7, 19)])
 def test_killed_in_a_seed_it_goes_on_there_to_the_same_bits(
     ended: Callable[..., None], train: Train, whole: Callable[[str], Path], tmp_path: Path, seed: int, step: int
 ) -> None:
@@ -198,6 +200,7 @@ def test_killed_in_a_seed_it_goes_on_there_to_the_same_bits(
     assert not before or content(tmp_path / "run" / "seed-5") == before  # the finished seed was not touched
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 13])
 def test_killed_together_they_resume_to_the_same_bits(
     ended: Callable[..., None], train: Train, whole: Callable[[str], Path], tmp_path: Path, step: int
@@ -207,6 +210,7 @@ def test_killed_together_they_resume_to_the_same_bits(
     assert_same(tmp_path / "run", whole("vmap"))
 
 
+@pytest.mark.slow
 def test_killed_while_a_checkpoint_of_each_was_written_they_resume_from_the_newest_that_all_have(
     ended: Callable[..., None],
     train: Train,
@@ -224,6 +228,7 @@ def test_killed_while_a_checkpoint_of_each_was_written_they_resume_from_the_newe
     assert_same(tmp_path / "run", whole("vmap"))
 
 
+@pytest.mark.slow
 def test_seed_without_a_checkpoint_takes_the_others_back_to_the_beginning(
     ended: Callable[..., None], train: Train, whole: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -233,6 +238,7 @@ def test_seed_without_a_checkpoint_takes_the_others_back_to_the_beginning(
     assert_same(tmp_path / "run", whole("vmap"))
 
 
+@pytest.mark.slow
 def test_seed_that_was_deleted_is_trained_again_alone_and_the_finished_ones_of_its_group_are_kept(
     train: Train, whole: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -245,7 +251,8 @@ def test_seed_that_was_deleted_is_trained_again_alone_and_the_finished_ones_of_i
     assert_same(tmp_path / "run", whole("alone"), seeds=(6,))
 
 
-@pytest.mark.parametrize("recorded", first_quick(["567", [5, 6, "7"], [[5, 6], 7], [6.0, True]]), ids=repr)
+@pytest.mark.slow
+@pytest.mark.parametrize("recorded", ["567", [5, 6, "7"], [[5, 6], 7], [6.0, True]], ids=repr)
 def test_damaged_record_of_who_trains_together_does_no_harm(
     ended: Callable[..., None], train: Train, whole: Callable[[str], Path], tmp_path: Path, recorded: Any
 ) -> None:
@@ -264,6 +271,7 @@ def test_damaged_record_of_who_trains_together_does_no_harm(
     assert_same(tmp_path / "run", whole("vmap"))
 
 
+@pytest.mark.slow
 def test_killed_while_the_seeds_are_stored_they_are_stored_again(
     train: Train, whole: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,6 +290,7 @@ def test_killed_while_the_seeds_are_stored_they_are_stored_again(
     assert_same(tmp_path / "run", whole("vmap"))
 
 
+@pytest.mark.slow
 @BOTH
 def test_signal_saves_where_they_stand(
     ended: Callable[..., None], train: Train, whole: Callable[[str], Path], tmp_path: Path, strategy: str
@@ -293,6 +302,7 @@ def test_signal_saves_where_they_stand(
     assert_same(tmp_path / "run", whole(strategy))
 
 
+@pytest.mark.slow
 @BOTH
 def test_time_that_is_over_stops_them_and_they_go_on(
     train: Train, whole: Callable[[str], Path], tmp_path: Path, strategy: str
@@ -315,6 +325,7 @@ def test_finished_seeds_are_not_trained_again(
     assert "--overwrite" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["loop", "vmap"])
 def test_seeds_may_be_added_and_the_finished_ones_are_kept(train: Train, copy: Path, strategy: str) -> None:
     before = {seed: content(copy / f"seed-{seed}") for seed in SEEDS}
@@ -344,7 +355,8 @@ def test_seeds_under_way_together_are_added_to(
     assert_same(tmp_path / "run", whole("vmap"))
 
 
-@pytest.mark.parametrize("strategy", first_quick(["loop", "vmap"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["loop", "vmap"])
 def test_epochs_may_be_added(train: Train, copy: Path, tmp_path: Path, strategy: str) -> None:
     longer = TINY.vary(epochs=3)
     assert [seed.epochs for seed in train(3, strategy, experiment=longer).seeds] == [3, 3, 3]
@@ -424,6 +436,7 @@ def test_second_process_is_refused_at_once(train: Train, copy: Path) -> None:
         train(3)
 
 
+@pytest.mark.slow
 def test_seed_that_diverges_is_recorded_and_the_others_go_on(
     train: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -447,6 +460,7 @@ def test_seed_that_diverges_is_recorded_and_the_others_go_on(
     assert content(tmp_path / "run") == before
 
 
+@pytest.mark.slow
 def test_seed_that_diverges_together_with_others_is_recorded(train: Train, tmp_path: Path) -> None:
     """Here all do. tests/training/test_several_seeds.py has one that does alone."""
     result = train(2, "vmap", experiment=TINY.vary(optimizer="sgd", learning_rate=1e30))
@@ -455,9 +469,8 @@ def test_seed_that_diverges_together_with_others_is_recorded(train: Train, tmp_p
     assert [seed.steps for seed in result.seeds] == [seed.steps for seed in alone.seeds]
 
 
-@pytest.mark.parametrize(
-    ("bytes_limit", "said"), first_quick([(1, "more memory than there is"), (1 << 40, "as they began")])
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("bytes_limit", "said"), [(1, "more memory than there is"), (1 << 40, "as they began")])
 def test_auto_does_without_what_the_memory_does_not_hold(
     train: Train,
     monkeypatch: pytest.MonkeyPatch,
@@ -474,11 +487,13 @@ def test_auto_does_without_what_the_memory_does_not_hold(
     assert (remark is None) == (bytes_limit == 1)
 
 
+@pytest.mark.slow
 def test_auto_says_what_it_took(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     train(2, experiment=TINY.vary(epochs=1))
     assert "2 seeds with --seed_strategy=loop: " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_seeds_of_an_earlier_version_that_trained_together_are_refused(
     train: Train, copy: Path, whole: Callable[[str], Path]
 ) -> None:

@@ -27,7 +27,7 @@ from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.seeds import execute_seeds
 from cnn_jax.training import loop
 from tests import bitwise_diff
-from tests.conftest import PROJECT, first_quick
+from tests.conftest import PROJECT
 from tests.runs.test_kills import Program, require_same_bits_after_kills
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -142,6 +142,7 @@ def replace(file: Path, old: str, new: str) -> None:
     file.write_text(file.read_text().replace(old, new))
 
 
+@pytest.mark.slow
 def test_run_keeps_copies_of_the_file_and_of_the_module_beside_it(trained: Path, mine: Path) -> None:
     assert content(trained / "run/experiment") == {
         "mine.py": MINE.encode(),
@@ -152,6 +153,7 @@ def test_run_keeps_copies_of_the_file_and_of_the_module_beside_it(trained: Path,
     assert machine["experiment_hash"] == load_experiment(mine).code.digest  # wherever the file lies
 
 
+@pytest.mark.slow
 def test_training_again_deletes_the_copies_of_other_code(run_py: Run, finished: Path, mine: Path) -> None:
     (finished / "experiment/old.py").touch()
     replace(mine, "0.25", "0.5")
@@ -261,6 +263,7 @@ ENCODED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ENCODED)
 def test_file_that_is_encoded_otherwise_trains_and_is_kept_as_it_is(
     run_py: Run, mine: Path, tmp_path: Path, encoding: str
@@ -292,6 +295,7 @@ def test_run_of_a_file_is_not_resumed_by_a_shipped_experiment(run_py: Run, finis
     assert content(finished) == before
 
 
+@pytest.mark.slow
 def test_seeds_are_not_resumed_after_the_code_changed(run_py: Run, tmp_path: Path, mine: Path) -> None:
     assert run_py(*TRAIN, "--seeds=2", "--epochs=1").returncode == 0
     for seed in (0, 1):
@@ -317,6 +321,7 @@ def test_sweep_is_not_resumed_after_the_code_changed(run_py: Run, tmp_path: Path
     assert content(tmp_path / "sweep") == before
 
 
+@pytest.mark.slow
 def test_run_that_was_ended_while_its_first_files_were_written_begins(run_py: Run, finished: Path) -> None:
     config = (finished / "config.json").read_bytes()
     shutil.rmtree(finished)
@@ -335,6 +340,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_without_the_file_says_which_to_name_and_goes_on_with_a_changed_one(
     run_py: Run, finished: Path, mine: Path, trained: Path, command: str
@@ -349,6 +355,7 @@ def test_command_without_the_file_says_which_to_name_and_goes_on_with_a_changed_
     assert went_on.stderr.startswith("run: mine has changed since this run was trained.\n")
 
 
+@pytest.mark.slow
 def test_run_of_shipped_parts_needs_no_file(run_py: Run, mine: Path) -> None:
     mine.write_text(
         "from experiments import x_and_o\n\ndef experiment():\n"
@@ -394,6 +401,7 @@ def train(monkeypatch: pytest.MonkeyPatch, drawn_data_dir: Path, mine: Path) -> 
     return run
 
 
+@pytest.mark.slow
 def test_run_killed_at_several_steps_comes_to_the_same_bits(
     train: Callable[..., None], trained: Path, mine: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -405,7 +413,8 @@ def test_run_killed_at_several_steps_comes_to_the_same_bits(
     assert_same(mine.parent / "run", trained / "run", mine)
 
 
-@pytest.mark.parametrize("ending", first_quick(["end of epoch", "signal"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["end of epoch", "signal"])
 @pytest.mark.parametrize("seeds", [{}, {"seeds": 2, "seed_strategy": "vmap"}], ids=["alone", "together"])
 def test_checkpoint_of_the_last_step_holds_what_was_scored(
     train: Callable[..., None], run_py: Run, mine: Path, tmp_path: Path, ending: str, seeds: dict[str, Any]
@@ -485,7 +494,8 @@ def test_own_file_killed_20_times_at_random_moments_comes_to_the_same_bits(
 NAMES = ["random.py", "my first net.py", "моя сеть.py", "from.py", "shared.measures.py"]
 
 
-@pytest.mark.parametrize("name", first_quick(NAMES))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
 def test_file_of_any_name_trains(run_py: Run, tmp_path: Path, name: str) -> None:
     write(tmp_path, name)
     trained = run_py(f"--experiment={name}", "--epochs=1", "--train_examples=64", "--workdir=run")

@@ -31,6 +31,7 @@ def trained(training: Training, *cuts: int, seed: int | list[int] = 0) -> tuple[
     return jax.device_get((state.params, sums))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("augment", [FEW, pytest.param(EVERY, marks=pytest.mark.slow)], ids=["few", "all"])
 def test_pipeline_is_cut_anywhere_and_reaches_the_same_bits(augment: tuple[str, ...]) -> None:
     compiled = training(augment)

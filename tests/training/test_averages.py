@@ -78,6 +78,7 @@ def trained(training: Training) -> tuple[list[np.ndarray], Progress]:
     return kernels, progress
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("average", "settings"), [("ema", {"decay": 0.7}), ("swa", {"average.start": 0.4}), ("none", {})]
 )

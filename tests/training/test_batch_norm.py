@@ -70,6 +70,7 @@ def variables(reference: dict[str, np.ndarray], prefix: str) -> tuple[dict, dict
     return params, {"batch_stats": {"norm": of("norm", mean="moving_mean", var="moving_variance")}}
 
 
+@pytest.mark.slow
 def test_three_updates_and_running_averages_are_those_of_keras(reference: dict[str, np.ndarray]) -> None:
     learner = build(experiment())
     params, model_state = variables(reference, "initial")
@@ -90,6 +91,7 @@ def test_three_updates_and_running_averages_are_those_of_keras(reference: dict[s
         )
 
 
+@pytest.mark.slow
 def test_each_part_of_a_batch_has_its_own_statistics_and_one_without_images_none() -> None:
     """16 rows in 8 parts: the third batch has five images, so that three parts have none."""
     of = {count: build(experiment(microbatches=count)) for count in (1, 8)}
@@ -120,6 +122,7 @@ def assert_close(one: Any, other: Any) -> None:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.devices(4)
 def test_devices_share_the_statistics_of_a_batch() -> None:
     """40 images in batches of 16: the last batch leaves rows of the devices empty."""
@@ -127,6 +130,7 @@ def test_devices_share_the_statistics_of_a_batch() -> None:
     assert_close((one.params, one.model_state), (four.params, four.model_state))
 
 
+@pytest.mark.slow
 def test_seeds_that_train_together_have_statistics_of_their_own() -> None:
     together, alone = trained(2, 1), trained(None, 1)
     assert_close(jax.tree.map(lambda leaf: leaf[0], together.model_state), alone.model_state)
@@ -134,6 +138,7 @@ def test_seeds_that_train_together_have_statistics_of_their_own() -> None:
     assert not np.allclose(means[0], means[1])
 
 
+@pytest.mark.slow
 def test_scoring_uses_the_running_averages_and_no_dropout() -> None:
     learner = build(experiment().vary(dropout=0.5))
     state = trained(None, 1)
@@ -146,6 +151,7 @@ def test_scoring_uses_the_running_averages_and_no_dropout() -> None:
     np.testing.assert_allclose(alone, logits[:1], atol=1e-5)  # the other images of a batch make no difference
 
 
+@pytest.mark.slow
 def test_dropout_is_a_function_of_seed_and_step_alone() -> None:
     one, again, without = (trained(None, 1, seed=3, dropout=dropout) for dropout in (0.5, 0.5, 0.0))
     assert all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (one.params, again.params)), strict=True))
@@ -160,6 +166,7 @@ def test_dropout_is_a_function_of_seed_and_step_alone() -> None:
     assert not np.allclose(logits(7), logits(8))
 
 
+@pytest.mark.slow
 def test_an_average_gets_the_statistics_of_the_averaged_network() -> None:
     """The statistics of the training network belong to other parameters."""
     found = experiment(average="ema", epochs=2)
@@ -192,6 +199,7 @@ def test_an_axis_name_is_refused_in_one_line() -> None:
         build(named)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["last axis by number", "by keyword", "flattened", "of the mean", "exact variance"])
 def test_every_form_of_the_layer_sees_real_images_alone(form: str) -> None:
     """Rows without an image are filled with noise here: the statistics must not change."""
@@ -219,6 +227,7 @@ def test_every_form_of_the_layer_sees_real_images_alone(form: str) -> None:
     assert_close(found, expected)
 
 
+@pytest.mark.slow
 def test_settled_statistics_do_not_depend_on_an_earlier_settling() -> None:
     """A run that was stopped has been settled once; its end must be that of a run that was not."""
     learner = build(experiment(average="ema", epochs=2))

@@ -141,6 +141,7 @@ def test_loss_that_compares_labels_is_refused_with_a_mixture(mix: str) -> None:
     build(experiment(losses=far_from_label, augment=(mix,)))
 
 
+@pytest.mark.slow
 def test_average_that_keeps_none_scores_the_trained_parameters() -> None:
     plain, off = (train(found, progress=False) for found in (experiment(), experiment(averages=lambda: None)))
     assert off.test_loss == plain.test_loss

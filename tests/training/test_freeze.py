@@ -92,6 +92,7 @@ def test_optimizer_does_not_know_what_is_frozen() -> None:
     assert flatten_dict(moments, sep="/").keys() == {"Dense_0/kernel", "shift"}
 
 
+@pytest.mark.slow
 def test_what_is_not_frozen_is_trained_as_if_nothing_were() -> None:
     """The first step of gradient descent moves it by the same gradient."""
     images, labels, mask = dataset().train.images[:16], dataset().train.labels[:16], np.ones(16, bool)

@@ -29,6 +29,7 @@ def run(training: Training, validation: Inference | None = None) -> list[Progres
     return list(fit(training, initial_progress(training, 0), validation))
 
 
+@pytest.mark.slow
 def test_each_epoch_ends_with_its_row(training: Training) -> None:
     rows = [progress.row for progress in run(training) if progress.row]
     assert [(row["epoch"], row["step"]) for row in rows] == [(1, 5), (2, 10), (3, 15)]
@@ -39,6 +40,7 @@ def test_each_epoch_ends_with_its_row(training: Training) -> None:
     assert rows[2]["train_loss"] < rows[0]["train_loss"]
 
 
+@pytest.mark.slow
 def test_row_has_the_norms_of_gradients_and_parameters(training: Training) -> None:
     def norm(tree: object) -> float:
         return math.sqrt(sum(float(np.sum(np.square(leaf, dtype=np.float64))) for leaf in jax.tree.leaves(tree)))

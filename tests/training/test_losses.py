@@ -121,6 +121,7 @@ def test_loss_is_that_of_other_frameworks(case: dict) -> None:
         np.testing.assert_allclose(found, case["values"], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_gradient_of_mixtures_is_that_of_soft_labels() -> None:
     logits, labels, partners = (jnp.asarray(REFERENCE[name]) for name in ("logits", "labels", "partners"))
     weight, classes = jnp.asarray(REFERENCE["weight"]), logits.shape[1]
@@ -136,6 +137,7 @@ def test_gradient_of_mixtures_is_that_of_soft_labels() -> None:
     np.testing.assert_allclose(jax.grad(ours)(logits), jax.grad(theirs)(logits), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_focal_loss_without_gamma_is_the_cross_entropy_and_its_gradient_is_finite_for_sure_predictions() -> None:
     logits, labels, _ = drawn()
     np.testing.assert_allclose(focal(logits, labels, gamma=0.0), cross_entropy(logits, labels), rtol=1e-6)

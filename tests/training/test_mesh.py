@@ -87,6 +87,7 @@ def test_a_step_with_batch_norm_reduces_its_sums_and_the_gradients_once() -> Non
     assert [sorted(set(sizes)) for sizes in sums] == [[8], [1, 8]]  # BatchNorm's gradients, and its statistics
 
 
+@pytest.mark.slow
 def test_one_device_exchanges_nothing() -> None:
     assert COLLECTIVE.search(training(CNN, 1).hlo_text()) is None
 

@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,6 +45,7 @@ def test_sums_count_only_what_the_mask_keeps(shape: tuple[int, int, int]) -> Non
         np.testing.assert_allclose(sums.correct / sums.count, score.accuracy, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_first_step_with_a_bad_loss_is_remembered() -> None:
     good, bad = jnp.zeros((2, 3)), jnp.full((2, 3), jnp.nan)
     labels, mask, sums = jnp.zeros(2, jnp.int32), jnp.ones(2, bool), MEASURES.zeros()

@@ -40,6 +40,7 @@ def fitted(training: Training, seeds: tuple[int, ...] = SEEDS, validation: Infer
 ON_ONE, ALONG_DATA, ALONG_SEED, ALONG_BOTH = (3, 1, (1, 1)), (3, 4, (1, 4)), (4, 4, (4, 1)), (6, 4, (2, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("experiment", "num_seeds", "devices", "shape"),
     [

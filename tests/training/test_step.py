@@ -48,6 +48,7 @@ def equal(one: object, other: object) -> bool:
     return all(jax.tree.leaves(jax.tree.map(lambda a, b: (np.asarray(a) == np.asarray(b)).all(), one, other)))
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 5), st.integers(1, 1000))
 def test_order_is_a_permutation_with_holes_only_at_the_end_of_batches(
@@ -74,6 +75,7 @@ def test_any_cut_into_chunks_gives_the_same_bits(cuts: list[int]) -> None:
     assert equal(trained(training(1), cuts), trained(training(1), []))
 
 
+@pytest.mark.slow
 def test_last_smaller_batch_is_trained_on() -> None:
     params, sums = trained(training(1), [])
     assert sums.count == 73
@@ -97,18 +99,21 @@ def test_seed_decides_everything() -> None:
     assert not equal(first, other)
 
 
+@pytest.mark.slow
 def test_batch_larger_than_the_data_is_the_whole_data() -> None:
     all_at_once = training(1, CNN.vary(batch_size=1000), 20)
     assert all_at_once.epoch_steps == 1
     assert trained(all_at_once, [])[1].count == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learning_rate", [1e30, 1e300])  # the second one is infinity in float32
 def test_loss_that_is_not_finite_names_its_step(learning_rate: float) -> None:
     wild = training(1, CNN.vary(learning_rate=learning_rate, optimizer="sgd"))
     assert 1 <= trained(wild, [])[1].diverged_at <= 4
 
 
+@pytest.mark.slow
 def test_gradient_that_is_not_finite_is_noticed_at_its_step() -> None:
     program = training(1, Experiment().vary(model="logistic", batch_size=20), 90)
     one_step = jax.jit(make_step(program.learner, program.learner.learning_rate, 5))
@@ -118,6 +123,7 @@ def test_gradient_that_is_not_finite_is_noticed_at_its_step() -> None:
     assert int(sums.diverged_at) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "onecycle"])
 def test_one_program_serves_every_learning_rate(schedule: str) -> None:
     slow, fast = (training(1, CNN.vary(schedule=schedule, learning_rate=rate)) for rate in (1e-3, 3e-3))
@@ -125,6 +131,7 @@ def test_one_program_serves_every_learning_rate(schedule: str) -> None:
     assert not equal(trained(slow, [])[0], trained(fast, [])[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, pytest.param(4, marks=[pytest.mark.devices(4), pytest.mark.slow])])
 def test_batch_in_parts_is_trained_on_as_the_whole_batch(devices: int) -> None:
     """The last batch has 3 images, fewer than there are parts; on 4 devices, 10 rows become 12 or 20."""
@@ -146,6 +153,7 @@ def mixtures(key: jax.Array, images: jax.Array) -> Mixed:
     return Mixed(own * images + (1 - own) * images[partners], partners, weight)
 
 
+@pytest.mark.slow
 def test_reported_gradient_norm_is_that_before_clipping() -> None:
     one_step = CNN.vary(model="logistic", batch_size=73, optimizer="sgd", learning_rate=1.0)
     (free, sums), (clipped, same) = (

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from cnn_jax.studies.benchmark import page
 from tests.browser import Browser, require_sound
 from tests.studies.benchmark.made import whole_content
@@ -27,6 +29,7 @@ def test_page_shows_every_table_of_the_record() -> None:
     assert content["sha256"] in shown
 
 
+@pytest.mark.slow
 def test_page_says_what_is_not_known_and_what_to_do() -> None:
     shown = page.page(whole_content())
     for words in (

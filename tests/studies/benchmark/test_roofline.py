@@ -116,6 +116,7 @@ def test_layers_of_every_kind_are_timed_as_in_training() -> None:
     assert all(layer.seconds > 0 for layer in timed)
 
 
+@pytest.mark.slow
 def test_measured_peaks_are_plausible() -> None:
     measured = measure_peaks("float32", "float32", seconds=0.05)
     assert 1e8 < measured.multiply_adds_per_second < 1e17

@@ -26,6 +26,7 @@ def measured(dataset: Dataset, accuracy: float, **settings: object) -> dict:
     return target.measure(experiment.with_spec(dataset.spec), dataset, accuracy, [4, 5], lambda: 0.5, Console())
 
 
+@pytest.mark.slow
 def test_each_seed_trains_to_the_first_epoch_that_reaches_the_accuracy(dataset: Dataset) -> None:
     found = measured(dataset, 0.99, learning_rate=0.05)
     assert [one["seed"] for one in found["seeds"]] == [4, 5]

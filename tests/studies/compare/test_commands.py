@@ -26,6 +26,7 @@ def numbers(folder: Path) -> list[dict[str, Any]]:
     return [{name: model[name] for name in names} for model in record["models"]]
 
 
+@pytest.mark.slow
 def test_seeds_that_commands_have_trained_are_compared_and_none_is_trained_again(run_py: Run, tmp_path: Path) -> None:
     command = ("--mode=compare", "--experiments=dense,logistic", "--seeds=1", *SHORT)
     listed = run_py(*command, "--print_commands")

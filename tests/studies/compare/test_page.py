@@ -51,6 +51,7 @@ def images(record: dict[str, Any]) -> dict[int, np.ndarray]:
 ONE, OTHER = model("one", [1, 2]), model("other", [2, 3, 4], train_seconds=30.0)
 
 
+@pytest.mark.slow
 def test_every_image_of_the_record_is_drawn_once_in_each_gallery(compared: Compared) -> None:
     record = compared(ONE, OTHER)
     assert images_shown(record) == [1, 2, 3, 4]
@@ -70,6 +71,7 @@ def test_every_figure_has_words(compared: Compared) -> None:
     assert "Means: one 99.70 %; other 99.60 %" in words[0]
 
 
+@pytest.mark.slow
 def test_names_are_escaped(compared: Compared) -> None:
     nasty = fabricated.MACHINE | {"device": "<script>alert(1)</script>"}
     record = compared(model("one", [1, 2], machine=nasty), OTHER)
@@ -77,6 +79,7 @@ def test_names_are_escaped(compared: Compared) -> None:
     assert "&lt;script&gt;" in render_page(record, None)
 
 
+@pytest.mark.slow
 def test_many_models_make_no_large_page(compared: Compared) -> None:
     record = compared(*(model(f"model{i}", range(10 * i, 10 * i + 9)) for i in range(10)))
     page = render_page(record, images(record))
@@ -100,6 +103,7 @@ def test_no_difference_says_how_many_seeds_would_show_one(compared: Compared) ->
     assert needed > 10 and f" {needed:,} seeds would show a difference of 0.05 points with 80 % power" in sentence
 
 
+@pytest.mark.slow
 def test_wilcoxon_s_test_of_few_seeds_is_marked(compared: Compared) -> None:
     record = compared(ONE, OTHER)
     page = render_page(record, None)

@@ -230,6 +230,7 @@ def test_models_with_several_outputs_are_compared_by_their_main_output(
     assert content["pairs"][0]["mcnemar"] is not None
 
 
+@pytest.mark.slow
 def test_real_runs_are_compared_with_pictures_of_their_images(
     monkeypatch: pytest.MonkeyPatch, drawn_data_dir: Path, tmp_path: Path
 ) -> None:

@@ -58,6 +58,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_every_seed_is_found_again_and_nothing_is_written(trained: Path, evaluated: Evaluate, tmp_path: Path) -> None:
     before = content(trained)
     [run] = evaluated(workdir=trained / "dense")["runs"]
@@ -81,6 +82,7 @@ def test_every_seed_is_found_again_and_nothing_is_written(trained: Path, evaluat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_several_runs_share_one_table_and_one_page(trained: Path, evaluated: Evaluate, tmp_path: Path) -> None:
     runs = [trained / "logistic", trained / "dense" / "seed-1"]
     record = evaluated(runs=runs, corruptions=["occlusion"], output=tmp_path / "out")
@@ -94,6 +96,7 @@ def test_several_runs_share_one_table_and_one_page(trained: Path, evaluated: Eva
     assert stored["runs"] == json.loads(json.dumps(record["corruptions"]["runs"]))
 
 
+@pytest.mark.slow
 def test_variants_of_the_images_are_scored_beside_the_images_which_keep_their_scores(
     trained: Path, evaluated: Evaluate, tmp_path: Path, drawn_data_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,6 +160,7 @@ def test_folder_that_cannot_be_written_is_refused_before_any_work(
     assert "accuracy" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_existing_evaluation_is_kept_without_overwrite(trained: Path, evaluated: Evaluate, tmp_path: Path) -> None:
     arguments = {"workdir": trained / "fashion", "output": tmp_path / "out"}
     evaluated(**arguments)
@@ -193,6 +197,7 @@ def test_model_with_several_outputs_is_scored_by_its_main_output_and_shows_every
     assert "has several outputs; its scores are those of digit." in (tmp_path / "out/evaluation.html").read_text()
 
 
+@pytest.mark.slow
 def test_held_out_images_are_those_that_training_did_not_see(
     drawn_data_dir: Path, evaluated: Evaluate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

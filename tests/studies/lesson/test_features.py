@@ -30,6 +30,7 @@ def lecture_cnn() -> tuple[dict[str, Any], Any]:
     return computed(data.spec("mnist"))
 
 
+@pytest.mark.slow
 def test_maps_filters_and_probabilities_of_the_lecture_cnn(lecture_cnn: tuple[dict[str, Any], Any]) -> None:
     record, params = lecture_cnn
     shapes = [output.shape for output in record["maps"].values()]

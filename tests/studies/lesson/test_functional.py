@@ -21,6 +21,7 @@ def record(drawn_digits: Dataset) -> Iterator[dict[str, Any]]:
         yield functional.compute(drawn_digits)
 
 
+@pytest.mark.slow
 def test_metadata_is_that_of_the_images_and_class_means_are_over_all_of_a_class(
     record: dict[str, Any], drawn_digits: Dataset
 ) -> None:

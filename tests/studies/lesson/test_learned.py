@@ -36,6 +36,7 @@ def section(record: dict[str, Any]) -> Section:
     return learned.section(record)
 
 
+@pytest.mark.slow
 def test_cnn_learns_more_from_the_same_images(record: dict[str, Any]) -> None:
     assert (record["cnn_means"] > record["logistic_means"] + 0.04).all()
     assert record["cnn_means"][1] > record["cnn_means"][0] + 0.04

@@ -21,6 +21,7 @@ def record(drawn_digits: Dataset) -> dict[str, Any]:
     return permutation.compute(drawn_digits, seeds=SEEDS)
 
 
+@pytest.mark.slow
 def test_both_models_are_trained_on_both(record: dict[str, Any]) -> None:
     assert record["accuracies"].shape == (2, 2, 2)
     np.testing.assert_allclose(record["leads"], record["means"][0] - record["means"][1])

@@ -19,6 +19,7 @@ def record() -> dict[str, Any]:
         return pooling.compute(spec, np.zeros(spec.image_shape, np.uint8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "parameters", "multiply_adds", "values", "fields"),
     [

@@ -92,6 +92,7 @@ def test_disk_that_fills_up_leaves_the_earlier_lesson_and_nothing_else(tmp_path:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == earlier
 
 
+@pytest.mark.slow
 def test_short_run_stands_in_where_the_shipped_networks_know_other_images(
     drawn_digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +113,7 @@ def run_on_other_images(finished_run: Path, tmp_path: Path) -> Path:
     return copy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

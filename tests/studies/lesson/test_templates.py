@@ -90,6 +90,7 @@ def test_section_reports_the_answers_of_the_templates(record: dict[str, Any], se
     require_described_figures(section)
 
 
+@pytest.mark.slow
 def test_names_are_escaped(record: dict[str, Any]) -> None:
     names = ["<corner>", *record["o_template_names"][1:]]
     assert "<corner>" not in html(templates.section(record | {"o_template_names": names})).lower()

@@ -66,6 +66,7 @@ def test_without_a_run_the_shipped_network_answers_and_page_and_console_say_whos
     )
 
 
+@pytest.mark.slow
 def test_every_file_gets_a_row_and_bad_ones_their_reason(
     run_py: RunPy, finished_run: Path, folder: Path, tmp_path: Path
 ) -> None:
@@ -159,6 +160,7 @@ def test_bad_input_is_one_clear_line_exit_2_and_nothing_written(
     assert sorted([*tmp_path.rglob("*"), *finished_run.rglob("*")]) == before
 
 
+@pytest.mark.slow
 def test_trained_model_recognizes_most_digits_on_pages(mnist_data_dir: Path, tmp_path: Path) -> None:
     compilation.start(persistent_cache=True)
     experiment = Experiment().vary(experiment="tiny", widths=(8, 16), train_examples=12_800, epochs=2)

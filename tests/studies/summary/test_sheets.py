@@ -31,6 +31,7 @@ def titles(html: str) -> list[str]:
     return re.findall(r"<h2>(.*?)</h2>", html)[1:]  # the first says how to read the page
 
 
+@pytest.mark.slow
 def test_chosen_augmentations_are_shown_one_by_one_and_together() -> None:
     html = page(Part("flip", probability=0.7), Part("cutmix", alpha=2.0))
     assert titles(html) == ["flip", "cutmix", "All 2, in this order"]

@@ -77,6 +77,7 @@ def rows() -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.slow
 def test_page_of_many_settings_is_sound_and_names_the_winner(
     rows: list[dict[str, Any]], tmp_path: Path, browser: Browser
 ) -> None:

@@ -83,6 +83,7 @@ def test_one_sixth_of_the_training_images_is_held_out_by_default(swept: Swept) -
     assert record["base"]["validation_examples"] == record["search"]["validation_examples"] == 1_000
 
 
+@pytest.mark.slow
 def test_winner_whose_best_epoch_is_kept_has_held_out_images_too(swept: Swept, tmp_path: Path) -> None:
     record = swept("learning_rate=1e-2", base=TINY.replace(keep="best", patience=1, epochs=3, train_examples=None))
     config = json.loads((tmp_path / "sweep/winner/config.json").read_text())

@@ -97,6 +97,7 @@ def test_more_samples_than_there_are_settings_are_refused(text: str, samples: in
 ENDS = st.floats(1e-12, 1e12)
 
 
+@pytest.mark.slow
 @given(ENDS, ENDS, st.sampled_from(["log", "lin"]), st.integers(2, 50))
 def test_points_of_a_range_go_up_from_its_low_end_to_its_high_end(one: float, other: float, scale: str, n: int) -> None:
     low, high = sorted([one, other])

@@ -108,7 +108,8 @@ def test_trial_equals_a_run_of_its_own_config_to_the_bit(tried: Try, dataset: Da
     assert len({row["validation_loss"] for row in rows}) == 4
 
 
-@pytest.mark.parametrize("changes", first_quick([{"keep": "best", "patience": 2}, {"keep": "best"}, {"patience": 1}]))
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{"keep": "best", "patience": 2}, {"keep": "best"}, {"patience": 1}])
 def test_trial_reports_the_epoch_that_a_run_keeps(
     tried: Try, dataset: Dataset, drawn_data_dir: Path, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
@@ -124,6 +125,7 @@ def test_trial_reports_the_epoch_that_a_run_keeps(
     assert row["epochs"] < 6 or "patience" not in changes
 
 
+@pytest.mark.slow
 def test_learning_rates_seeds_and_epochs_share_compiled_functions(tried: Try, compilations: list[None]) -> None:
     tried("epochs=1,2; learning_rate=1e-4:1e-2:log3", seeds=2)
     assert len(compilations) == 4  # start, order and chunk of training, and inference on the held-out images
@@ -133,6 +135,7 @@ def test_learning_rates_seeds_and_epochs_share_compiled_functions(tried: Try, co
     assert len(compilations) == 4 + 2 * 4 + 2 * 4  # a cosine's length is part of the program
 
 
+@pytest.mark.slow
 def test_divergence_is_recorded_and_the_other_trials_run(tried: Try, capsys: pytest.CaptureFixture[str]) -> None:
     rows = tried("learning_rate=1e30,1e300,1e-3", seeds=1, base=BASE.replace(optimizer="sgd"))
     assert [row["status"] for row in rows] == ["diverged", "diverged", "done"]
@@ -225,6 +228,7 @@ def test_row_or_claim_that_does_not_fit_on_the_disk_is_reported_and_dropped(
     assert not list((tmp_path / "trials").iterdir())
 
 
+@pytest.mark.slow
 def test_signal_ends_the_sweep_with_its_rows_kept(tried: Try, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def signalled(*arguments: Any) -> Any:
         if len(rows_in(tmp_path / "sweep")) == 2:
@@ -241,6 +245,7 @@ def test_signal_ends_the_sweep_with_its_rows_kept(tried: Try, monkeypatch: pytes
     assert without_times(tried(RATES)) == without_times(tried(RATES, folder="other"))
 
 
+@pytest.mark.slow
 @pytest.mark.devices(8)  # which the processes have too
 def test_several_processes_run_the_same_trials(tried: Try) -> None:
     assert without_times(tried(RATES, jobs=2)) == without_times(tried(RATES, folder="other"))

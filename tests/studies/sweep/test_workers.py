@@ -53,6 +53,7 @@ def require_same(one: Path, other: Path) -> None:
     assert not list(one.rglob("*claim*"))
 
 
+@pytest.mark.slow
 def test_printed_commands_run_in_a_shell_side_by_side_and_the_same_command_collects(
     run_py: Run, command_environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -143,6 +144,7 @@ def test_row_in_the_file_of_another_trial_is_one_line(run_py: Run, tmp_path: Pat
     assert run_py(*TWO, "--workdir=sweep", "--trials=1-2").returncode == 0
 
 
+@pytest.mark.slow
 def test_trial_of_another_machine_is_waited_for_and_taken_over_when_that_is_silent(run_py: Run, tmp_path: Path) -> None:
     assert run_py(*TWO, "--workdir=sweep", "--trials=1").returncode == 0
     assert run_py(*TWO, "--workdir=sweep", "--trials=2").returncode == 0
@@ -157,6 +159,7 @@ def test_trial_of_another_machine_is_waited_for_and_taken_over_when_that_is_sile
     assert not list(tmp_path.rglob("*claim*"))
 
 
+@pytest.mark.slow
 def test_winner_is_trained_by_one_command_and_the_others_say_by_which(run_py: Run, tmp_path: Path) -> None:
     assert run_py(*TWO, "--workdir=sweep", "--trials=1-2").returncode == 0
     leave(tmp_path / "sweep/winner")
@@ -168,6 +171,7 @@ def test_winner_is_trained_by_one_command_and_the_others_say_by_which(run_py: Ru
     assert "sweep.html written" in run_py(*TWO, "--workdir=sweep").stdout
 
 
+@pytest.mark.slow
 def test_sweep_that_another_process_works_on_is_not_overwritten(run_py: Run, tmp_path: Path) -> None:
     assert run_py(*TWO, "--workdir=sweep", "--trials=1").returncode == 0
     claim = leave(tmp_path / "sweep/trials/some")

@@ -71,6 +71,7 @@ def test_parameters_that_float16_cannot_hold_are_refused_with_the_layer() -> Non
         chain(experiment, variables)
 
 
+@pytest.mark.slow
 def test_networks_left_out_are_named(drawn_digits: Dataset) -> None:
     odd = Trained("Odd", "", Experiment().vary(model="resnet"), {"params": {}})
     data = compute(

@@ -115,6 +115,7 @@ def percent(text: str) -> float:
     return float(text.strip("<> %")) / 100
 
 
+@pytest.mark.slow
 def test_reader_explores_and_every_number_is_that_of_jax(tab: Tab, data: Data, sample: Split) -> None:
     """The one whole session of the default run: a slider, a filter, a channel, a cell, a question."""
     picture = np.array(field(tab, "seen"), np.float32)

@@ -16,6 +16,7 @@ def changed(name: str, images: np.ndarray, amount: float) -> np.ndarray:
     return np.asarray(change(jnp.asarray(images), jnp.float32(amount)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pixels", [-3, 2])
 def test_pictures_move_by_whole_pixels(pixels: int) -> None:
     images = np.random.default_rng(0).random((4, 28, 28, 1), np.float32)
@@ -25,6 +26,7 @@ def test_pictures_move_by_whole_pixels(pixels: int) -> None:
         np.testing.assert_allclose(changed(name, images, pixels), ndimage.shift(images, shift, order=0), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_positive_turns_are_clockwise_and_positive_thickness_adds_ink() -> None:
     images = np.zeros((1, 27, 27, 1), np.float32)
     images[0, 3, 13] = 1  # at twelve o'clock
