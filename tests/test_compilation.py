@@ -100,6 +100,7 @@ def test_compiled_tells_its_seconds() -> None:
     assert seconds > 0
 
 
+@pytest.mark.slow
 def test_persistent_cache_is_private_and_filled(tmp_path: Path) -> None:
     folder = tmp_path / "made" / "here"
     program = (

@@ -37,6 +37,7 @@ class Failing(io.StringIO):
         return super().write(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "streams"),
     [
@@ -108,6 +109,7 @@ def test_shell_that_takes_no_output_gets_a_whole_run_and_no_traceback(
     assert json.loads((tmp_path / "run/result.json").read_text())["status"] == "done"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_ignored", [False, True], ids=["plain", "nohup"])
 def test_terminal_that_goes_away_saves_the_run_or_under_nohup_leaves_it_alone(
     run_py: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_ignored: bool

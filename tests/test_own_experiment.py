@@ -263,6 +263,7 @@ def test_prediction_of_an_own_model(run_py: Run, finished_run: Path, tmp_path: P
     assert run_py(*command).returncode == 2
 
 
+@pytest.mark.slow
 def test_export_of_an_own_model_gives_the_logits_of_the_run(
     run_py: Run, finished_run: Path, drawn_data_dir: Path, tmp_path: Path
 ) -> None:
@@ -539,6 +540,7 @@ FAULTS: dict[str, tuple[str, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_of_the_file_is_one_line_that_names_it_exit_2_and_nothing_written(
     run_py: Run, mine: Path, tmp_path: Path, fault: str

@@ -133,6 +133,7 @@ def test_flipped_digits_are_remarked_before_training(run_py: Run, tmp_path: Path
         assert finished.stderr.count("--augment=flip: if the classes 2, 3, 4, ... are digits") == number
 
 
+@pytest.mark.slow
 def test_training_prints_test_numbers_and_a_second_start_prints_them_again(run_py: Run, tmp_path: Path) -> None:
     first = run_py(*SHORT)
     assert (first.returncode, first.stderr) == (0, "")
@@ -323,6 +324,7 @@ def test_overfitting_of_a_model_with_several_outputs_counts_its_main_output(run_
     assert learner["test_loss"]["values"] == [digit["test_loss"]]
 
 
+@pytest.mark.slow
 def test_own_experiment_outside_the_project_runs(run_py: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "from experiments import x_and_o\n\n"
@@ -830,6 +832,7 @@ def test_device_that_is_not_there_is_one_clear_line(run_process: Run, mode: str)
     assert re.fullmatch(r"run.py: jax finds no device to run on: .*nowhere.*\n", finished.stderr)
 
 
+@pytest.mark.slow
 def test_without_network_the_first_command_trains_on_glyphs_and_says_so(
     run_py: Run, command_environment: dict[str, str], glyphs_data_dir: Path, tmp_path: Path
 ) -> None:

@@ -117,6 +117,7 @@ with array_records._staging(Path(sys.argv[1])) as folder:
 """
 
 
+@pytest.mark.slow
 def test_what_a_killed_preparation_left_is_deleted_by_the_next_one_and_a_living_ones_is_not(
     small, tmp_path: Path
 ) -> None:

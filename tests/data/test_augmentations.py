@@ -88,6 +88,7 @@ def test_images_that_one_augmentation_hands_to_the_next_are_computed_once() -> N
     assert (max(samples), sum(samples)) == (4, 12)
 
 
+@pytest.mark.slow
 def test_all_follow_each_other_with_keys_of_their_own() -> None:
     key, first, second = jax.random.key(4), AUGMENTATIONS["noise"], AUGMENTATIONS["mixup"]
     apply = quick(lambda key, images: augmentations.apply([first, second], key, images))

@@ -108,6 +108,7 @@ def test_positive_angles_and_slopes_turn_and_slant_as_they_are_defined() -> None
     np.testing.assert_allclose(quick(affine)(square, ((-1, 0), (0, -1))), square[:, ::-1, ::-1], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_shift_by_whole_pixels_is_exact_in_an_affine_map() -> None:
     images = noise(3)
     for down, right in ((0, 0), (1, -2), (-3, 4), (20, 0)):
@@ -128,6 +129,7 @@ def test_sampling_is_that_of_scipy_inside_and_outside() -> None:
             np.testing.assert_allclose(result[index, ..., channel], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_elastic_displacements_are_smooth_and_of_the_given_size() -> None:
     """Of an image whose pixels are their columns, the result shows how far each pixel was moved."""
     columns = jnp.broadcast_to(jnp.arange(100, dtype=jnp.float32)[:, None], (40, 100, 100, 1))
@@ -136,6 +138,7 @@ def test_elastic_displacements_are_smooth_and_of_the_given_size() -> None:
     assert np.abs(np.diff(distances, axis=1)).max() < 0.8, "the grid's points are 17 pixels apart"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 40, 3, 4)])
 def test_images_of_any_size_are_moved(shape: tuple[int, ...]) -> None:
     def every(key: jax.Array, images: jax.Array) -> list[jax.Array]:

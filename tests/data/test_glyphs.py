@@ -58,6 +58,7 @@ def ink_statistics(images: np.ndarray) -> dict[str, np.ndarray]:
 
 
 # Mean and standard deviation over MNIST's first 10,000 training images (tfds 3.0.1), and the band around both.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "mean", "deviation", "band"),
     [

@@ -170,6 +170,7 @@ def test_each_dataset_is_prepared_from_its_files(name: str, small, register, tmp
     assert not first.train.images.flags.writeable
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_installed", [False, True])
 def test_no_tensorflow_no_network_and_nothing_on_the_console_but_our_notes(
     small, tmp_path: Path, *, is_installed: bool
@@ -317,6 +318,7 @@ def test_a_readonly_data_folder_works_when_all_is_there(prepared, tmp_path: Path
     assert outcome.notes == []
 
 
+@pytest.mark.slow
 def test_a_readonly_data_folder_without_cache_works_slowly_and_says_so(
     prepared, tmp_path: Path, readonly: Callable
 ) -> None:
@@ -329,6 +331,7 @@ def test_a_readonly_data_folder_without_cache_works_slowly_and_says_so(
     assert "cannot be written (Permission denied)" in outcome.notes[0]
 
 
+@pytest.mark.slow
 def test_a_readonly_data_folder_in_which_nothing_is_prepared_is_refused(
     small, tmp_path: Path, readonly: Callable
 ) -> None:

@@ -197,6 +197,7 @@ def test_nothing_but_transparency_is_blank(tmp_path: Path) -> None:
 SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 40)) | st.sampled_from([(1, 5000), (5000, 1), (2, 2), (3, 1700)])
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz
 @given(SHAPES, st.integers(0, 2**32 - 1), st.sampled_from([2, 5, 256]))
 def test_pixels_by_somebody_else_become_an_image_or_are_blank(shape: tuple, seed: int, levels: int) -> None:

@@ -143,6 +143,7 @@ def test_finished_seeds_give_their_recorded_numbers_again_and_train_nothing(
     assert contents(stored / name) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runs", [("run",), ("loop", "vmap")], ids=" and ".join)
 def test_evaluate_comes_to_the_recorded_numbers(command: Command, stored: Path, runs: tuple[str, ...]) -> None:
     named = f"--workdir={runs[0]}" if len(runs) == 1 else f"--runs={','.join(runs)}"
@@ -349,6 +350,7 @@ class Normalized(CNN):
         return super().__call__(nn.BatchNorm(True, use_scale=False, use_bias=False)(images))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "flags"),
     [

@@ -92,6 +92,7 @@ def test_depth_that_a_residual_network_cannot_have_is_refused(depth: int) -> Non
         build(Experiment().vary(model="resnet", depth=depth))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (19, 33, 2)])
 @pytest.mark.parametrize("name", sorted(models.MODELS))
 def test_any_input_size_and_channel_count_gives_logits(name: str, shape: tuple[int, int, int]) -> None:

@@ -77,6 +77,7 @@ def test_logits_and_gradients_are_those_of_the_papers_layers(name: str, norm: Ca
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-3), *both)
 
 
+@pytest.mark.slow
 def test_weights_start_normal_with_the_variance_of_he() -> None:
     params = compilation.jit(ResNet(10, depth=8).init, runs_once=True)(jax.random.key(0), IMAGES)["params"]
     for kernel, inputs in (

@@ -206,6 +206,7 @@ def test_nan_reaches_the_output_of_max_pool_and_keeps_its_windows_gradient(place
     assert float(jax.grad(lambda images: max_pool(images)[0, 0, 0, 0])(images).sum()) == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [(1, 5), pytest.param((16, 32), marks=pytest.mark.slow)], ids=["patches", "tiles"])
 @pytest.mark.parametrize("axes", [(0, None), (None, 0)], ids=["images", "kernels"])
 def test_operators_hold_under_vmap(axes, channels):

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import first_quick
-
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 SHORT = ("--experiment=logistic", "--dataset=x_and_o", "--train_examples=300", "--checkpoint_every=0")
@@ -45,7 +43,8 @@ def test_overwrite_says_what_it_deletes_and_how_much_training_that_was(run_py: R
     assert "; seed 1, 1 epoch, " in said
 
 
-@pytest.mark.parametrize("damaged", [None, *first_quick([b"{", b"", b"[]"])])
+@pytest.mark.slow
+@pytest.mark.parametrize("damaged", [None, *[b"{", b"", b"[]"]])
 def test_run_whose_machine_json_is_lost_is_resumed_and_that_is_said(
     damaged: bytes | None, run_py: Run, trained: Path
 ) -> None:
@@ -60,6 +59,7 @@ def test_run_whose_machine_json_is_lost_is_resumed_and_that_is_said(
     assert json.loads((trained / "machine.json").read_text())["data_fingerprint"]
 
 
+@pytest.mark.slow
 def test_empty_result_beside_good_checkpoints_costs_no_training(run_py: Run, trained: Path) -> None:
     result = json.loads((trained / "result.json").read_text())
     (trained / "result.json").write_bytes(b"")

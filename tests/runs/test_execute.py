@@ -144,6 +144,7 @@ def test_folder_without_a_run_is_never_touched(train: Callable[..., Result], tmp
     assert content(tmp_path) == {"run/result.json": b"{}"}
 
 
+@pytest.mark.slow
 def test_same_config_gives_the_same_bits(train: Callable[..., Result], finished_run: Path, tmp_path: Path) -> None:
     train()
     one, other = content(tmp_path / "run"), content(finished_run)

@@ -168,6 +168,7 @@ def test_checkpoint_by_somebody_else_with_any_byte_changed_is_refused(
 RECORDS = st.fixed_dictionaries({}, optional={"format": JSON, "step": JSON, "clock": JSON, "rows": JSON})
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz
 @FUZZ
 @given(RECORDS | JSON)

@@ -106,6 +106,7 @@ def assert_same_events(workdir: Path, whole: Path) -> None:
     assert all((pictures[0][name] == pictures[1][name]).all() for name in pictures[1])
 
 
+@pytest.mark.slow
 def test_comparison_sees_every_difference(copy: Path, whole: Path) -> None:
     rows, result = (copy / "metrics.jsonl").read_text(), json.loads((copy / "result.json").read_text())
     (copy / "metrics.jsonl").write_text(rows.replace('"train_loss": 0', '"train_loss": 1'))
@@ -213,6 +214,7 @@ def test_newest_checkpoints_are_kept_and_seconds_add_up(
     assert after.train_seconds > before["device"] + before["host"]
 
 
+@pytest.mark.slow
 def test_zero_seconds_save_at_the_ends_of_epochs_alone(train: Callable[..., Result], tmp_path: Path) -> None:
     train(checkpoint_every=0)
     assert checkpoint.steps(tmp_path / "run" / "checkpoints") == [10, 20]
@@ -344,6 +346,7 @@ STRAYS = [
 ]
 
 
+@pytest.mark.slow
 def test_file_that_is_not_the_checkpoints_does_no_harm(
     train: Callable[..., Result], copy: Path, whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -359,6 +362,7 @@ def test_file_that_is_not_the_checkpoints_does_no_harm(
     assert_same(copy, whole)
 
 
+@pytest.mark.slow
 def test_file_of_the_system_that_is_there_while_a_checkpoint_is_written_may_vanish(
     train: Callable[..., Result], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -475,6 +479,7 @@ def test_directory_that_is_deleted_under_a_run_ends_it(
         train()
 
 
+@pytest.mark.slow
 def test_clock_that_goes_backwards_changes_nothing(
     monkeypatch: pytest.MonkeyPatch, train: Callable[..., Result], whole: Path, tmp_path: Path
 ) -> None:

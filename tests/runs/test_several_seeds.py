@@ -415,6 +415,7 @@ def test_seeds_on_other_data_are_refused(train: Train, copy: Path) -> None:
     assert content(copy) == before
 
 
+@pytest.mark.slow
 def test_overwrite_deletes_the_seeds_and_nothing_else(train: Train, copy: Path) -> None:
     (copy / "notes.txt").write_text("mine")
     result = train(1, experiment=TINY.vary(epochs=1), overwrite=True)

@@ -276,6 +276,7 @@ def test_file_that_is_encoded_otherwise_trains_and_is_kept_as_it_is(
     assert json.loads((tmp_path / "run/machine.json").read_text())["experiment_hash"] == plain
 
 
+@pytest.mark.slow
 def test_changed_comments_and_docstrings_are_no_change(run_py: Run, finished: Path, mine: Path) -> None:
     replace(mine, '    """A small network."""\n', '    """A very small network."""\n    # It has one convolution.\n')
     replace(mine.with_name("shared_measures.py"), "The largest", "Largest")

@@ -148,6 +148,7 @@ def test_average_that_keeps_none_scores_the_trained_parameters() -> None:
     np.testing.assert_array_equal(off.params["Dense_0"]["bias"], plain.params["Dense_0"]["bias"])
 
 
+@pytest.mark.slow
 def test_logits_of_bfloat16_are_scored_in_float32() -> None:
     run = train(experiment(models=InBfloat16, dtype="bfloat16"), progress=False)
     assert np.isfinite(run.test_loss)

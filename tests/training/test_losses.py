@@ -62,6 +62,7 @@ def test_each_image_has_one_number(function: metrics.PerImage) -> None:
     assert (found.shape, found.dtype) == ((30,), jnp.float32)
 
 
+@pytest.mark.slow
 def test_another_loss_is_reported_with_cross_entropy_and_metrics_over_what_the_mask_keeps() -> None:
     logits, labels, mask = drawn()
     kept = logits[mask], labels[mask]
@@ -85,6 +86,7 @@ def test_cross_entropy_as_the_loss_is_reported_once() -> None:
     assert Measures().score(logits, labels).cross_entropy == metrics.score(logits, labels).loss
 
 
+@pytest.mark.slow
 def test_metrics_are_of_the_main_output_and_the_loss_is_of_all() -> None:
     (digit, digits, mask), (size, sizes, _) = drawn(), drawn(classes=2, seed=1)
     logits, targets = {"digit": digit, "size": size}, {"digit": digits, "size": sizes}

@@ -94,6 +94,7 @@ def shaped(numbers: dict[str, list[float]]) -> dict[str, Any]:
     return unflatten_dict(arrays, sep="/")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", REFERENCE["optimizers"], ids=lambda case: f"{case['optimizer']}-{case['by']}")
 def test_optimizer_is_that_of_other_frameworks(case: dict) -> None:
     """Kernels alone decay, or what the mask names. Muon of PyTorch makes matrices orthogonal in bfloat16."""

@@ -35,6 +35,7 @@ def test_schedule(name: str, start: float, middle: float, end: float) -> None:
     np.testing.assert_allclose(rates / 0.25, [start, middle, end], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(SCHEDULES))
 @pytest.mark.parametrize("steps", [1, 100])
 def test_schedule_of_a_traced_learning_rate_is_that_of_a_known_one(name: str, steps: int) -> None:

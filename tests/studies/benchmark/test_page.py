@@ -10,6 +10,7 @@ from tests.browser import Browser, require_sound
 from tests.studies.benchmark.made import whole_content
 
 
+@pytest.mark.slow
 def test_page_is_sound_in_a_browser(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "benchmark.html"
     path.write_text(page.page(whole_content()))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import pytest
 
 from cnn_jax import compilation
 from cnn_jax.studies.benchmark import profile
@@ -30,6 +31,7 @@ def test_source_names_the_layer_without_the_loop_around_it() -> None:
     assert profile.source_of(backward) == "gradient of CNN/Conv_0/_where/select_n"
 
 
+@pytest.mark.slow
 def test_most_expensive_operation_of_a_trace_is_the_large_product(tmp_path: Path) -> None:
     def both(large: jax.Array, small: jax.Array) -> jax.Array:
         with jax.named_scope("here"):

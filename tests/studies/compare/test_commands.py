@@ -46,6 +46,7 @@ def test_seeds_that_commands_have_trained_are_compared_and_none_is_trained_again
     }
 
 
+@pytest.mark.slow
 def test_finished_and_diverged_seeds_are_not_printed_and_others_are(run_py: Run, tmp_path: Path) -> None:
     command = ("--mode=compare", "--experiments=dense,logistic", "--seeds=2", *SHORT, "--learning_rate=1e30")
     diverging = (*command, "--optimizer=sgd", "--print_commands")

@@ -123,6 +123,7 @@ def test_intervals_of_few_seeds_are_possible_and_explained_once(compared: Compar
     assert remarks(compared(model("c", range(100)), model("d", range(50)))) == []
 
 
+@pytest.mark.slow
 def test_own_metrics_have_an_interval_and_no_verdict(compared: Compared) -> None:
     without = compared(model("a", [1]), model("b", [1, 2]))
     assert "own metrics" not in render_page(without, None) and len(console_tables(without)) == 4

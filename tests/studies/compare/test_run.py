@@ -65,6 +65,7 @@ def test_record_table_and_page_agree(folders: list[Path], capsys: pytest.Capture
     ]
 
 
+@pytest.mark.slow
 def test_swapping_the_folders_swaps_the_verdict(folders: list[Path]) -> None:
     assert compare.run([], RunOptions(), runs=folders[::-1])["pairs"][0]["verdict"] == "worse"
     assert compare.run([], RunOptions(), runs=folders)["pairs"][0]["verdict"] == "better"
@@ -89,6 +90,7 @@ def test_single_runs_are_compared_as_runs_not_as_models(tmp_path: Path, capsys: 
     assert "This compares two runs, not the models" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_page_without_images_lists_their_indices(folders: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     compare.run([], RunOptions(workdir=Path("out")), runs=folders)
     assert "has no pictures" in capsys.readouterr().err

@@ -59,6 +59,7 @@ def test_arrays_are_documented(record: dict[str, Any]) -> None:
     require_documented_arrays(record, templates.ARRAYS)
 
 
+@pytest.mark.slow
 def test_section_shows_every_number_of_the_maps(record: dict[str, Any], section: Section) -> None:
     for letter in "xo":
         for name, values in zip(record[f"{letter}_template_names"], record[f"{letter}_maps"], strict=True):

@@ -95,6 +95,7 @@ def test_every_file_gets_a_row_and_bad_ones_their_reason(
     assert all(reason in html for reason in reasons.values())
 
 
+@pytest.mark.slow
 def test_good_pictures_end_with_0_in_the_run_s_folder_and_can_be_predicted_again(
     run_py: RunPy, finished_run: Path, folder: Path
 ) -> None:

@@ -135,6 +135,7 @@ def test_trial_that_is_over_before_its_warm_up_is_refused_before_anything_is_wri
     assert not (tmp_path / "sweep").exists()
 
 
+@pytest.mark.slow
 def test_sweep_in_which_all_trials_diverge_stores_its_record_and_fails(swept: Swept, tmp_path: Path) -> None:
     with pytest.raises(DivergedError, match="Every setting has a seed that diverged") as error:
         swept("learning_rate=1e30", base=TINY.replace(optimizer="sgd"))
@@ -145,6 +146,7 @@ def test_sweep_in_which_all_trials_diverge_stores_its_record_and_fails(swept: Sw
     assert not (tmp_path / "sweep/winner").exists()
 
 
+@pytest.mark.slow
 def test_sweep_with_another_config_or_other_data_is_refused(
     swept: Swept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -144,11 +144,13 @@ def test_divergence_is_recorded_and_the_other_trials_run(tried: Try, capsys: pyt
     assert f"learning_rate=1e+30  seed 0: diverged at step {rows[0]['steps']}\n" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_trials_do_not_use_test_images(tried: Try, dataset: Dataset) -> None:
     blind = dataclasses.replace(dataset, test=None)  # looking at them would end the test
     assert without_times(tried(RATES, images=blind)) == without_times(tried(RATES, folder="other"))
 
 
+@pytest.mark.slow
 def test_more_settings_and_seeds_run_only_what_is_new(tried: Try, capsys: pytest.CaptureFixture[str]) -> None:
     first = tried("learning_rate=1e-3", seeds=1)
     more = tried("learning_rate=1e-3,1e-2; epochs=1", seeds=2)
@@ -157,6 +159,7 @@ def test_more_settings_and_seeds_run_only_what_is_new(tried: Try, capsys: pytest
     assert [row["seed"] for row in more] == [0, 1, 0, 1]
 
 
+@pytest.mark.slow
 def test_trial_with_an_incomplete_row_is_run_again(
     tried: Try, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -291,6 +294,7 @@ def test_terminal_that_goes_away_ends_all_processes_of_a_sweep(
     assert (process.returncode, said) == (129, "run.py: Interrupted by SIGHUP.\n")
 
 
+@pytest.mark.slow
 def test_process_that_dies_is_reported_and_the_same_command_resumes(tried: Try, tmp_path: Path) -> None:
     def kill() -> None:
         while not multiprocessing.active_children():

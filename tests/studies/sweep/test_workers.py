@@ -77,6 +77,7 @@ def test_printed_commands_run_in_a_shell_side_by_side_and_the_same_command_colle
     require_same(tmp_path / "a folder", tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_said_with_its_holder_and_printed_again(run_py: Run, tmp_path: Path) -> None:
     first, *others = printed(run_py, *FOUR, "--workdir=sweep")
     assert in_this_process(run_py, first).returncode == 0
@@ -133,6 +134,7 @@ def test_commands_keep_every_flag_as_it_was_meant(run_py: Run, tmp_path: Path) -
     assert second == [*first[:-1], "--trials=2"]
 
 
+@pytest.mark.slow
 def test_row_in_the_file_of_another_trial_is_one_line(run_py: Run, tmp_path: Path) -> None:
     assert run_py(*TWO, "--workdir=sweep", "--trials=1-2").returncode == 0
     first, second = (tmp_path / "sweep/trials").iterdir()

@@ -47,6 +47,7 @@ def test_chain_of_stock_layers_has_their_windows() -> None:
     assert "bias" not in layers[4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
