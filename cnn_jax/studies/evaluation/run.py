@@ -112,9 +112,8 @@ def run(
     `corruptions.json`. Without `output`, these files are written only for corruptions, into a new numbered folder in
     `runs`.
 
-    Raises InputError when a run is not finished or has no checkpoint, when its model does not fit the images or
-    classes, when runs used different datasets or held out different images, or when the folder cannot be written or
-    holds an evaluation.
+    Raises InputError when a run is not finished, has no checkpoint or does not fit the images, when runs used different
+    datasets or held out different images, or when the folder cannot be written or holds an evaluation.
     """
     console, names, variants = Console(), selected(corruptions), selected_variants(test_augment, shift_pixels)
     compilation.start(persistent_cache=options.compilation_cache)
@@ -125,8 +124,7 @@ def run(
         console.note(doubt)
     output = _output(output, chosen, is_needed=bool(names), overwrite=options.overwrite)
     loaded = load_dataset(on_dataset, options, console)
-    if held_out:  # they take the place of the test images
-        loaded = dataclasses.replace(loaded, test=loaded.train[len(loaded.train) - examples :])
+    loaded = _with_held_out_as_test(loaded, examples) if held_out else loaded
     is_named = dataset is not None or options.dataset_dir is not None
     models = _models(chosen, loaded, is_named=is_named and not held_out)
     if output:
@@ -142,6 +140,11 @@ def run(
         _write(output, record, loaded.test.images)
         console.line(f"{output / 'evaluation.html'} written, and its numbers beside it")
     return record
+
+
+def _with_held_out_as_test(dataset: Dataset, examples: int) -> Dataset:
+    """The dataset with so many of its last training images in the place of the test images."""
+    return dataclasses.replace(dataset, test=dataset.train[len(dataset.train) - examples :])
 
 
 def _output(named: Path | None, runs: Sequence[_Run], *, is_needed: bool, overwrite: bool) -> Path | None:
