@@ -63,7 +63,9 @@ def _difference(pair: dict[str, Any], p: float | None) -> list[str]:
 
 def _caption(record: dict[str, Any]) -> str:
     model, settings = record["models"][0], record["settings"]
-    machines = dict.fromkeys(f"{one['device']}, jax {one['versions']['jax']}" for one in record["machines"])
+    machines = dict.fromkeys(
+        f"{one['device']}, cores: {one['cores']}, jax {one['versions']['jax']}" for one in record["machines"]
+    )
     return (
         f"Mean of {len(model['seeds'])} seeds ± half the width of its 95 % interval after {model['config']['epochs']} "
         "epochs, where a row names no other number; differences are in percentage points, seed by seed, with their "
