@@ -24,16 +24,16 @@ class CNN(nn.Module):
     kernel_size: Annotated[int, About("height and width of the filters, in pixels", at_least=1, at_most=255)] = 3
     pooling: Annotated[bool, About("2 x 2 max-pooling after every convolution but the last")] = True
     dtype: Any = jnp.float32
-    fused: bool = False  # compute each convolution together with its pooling: faster, same parameters, same outputs
+    fused: bool = False  # compute each convolution with its ReLU and pooling: faster, same parameters, same outputs
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         x = images
         for layer, width in enumerate(self.widths, start=1):
             pooled = self.pooling and layer < len(self.widths)
-            # Bias and ReLU never change which of two numbers is larger, so pooling may come before them.
-            x = nn.relu(Conv(width, self.kernel_size, self.dtype)(x, pooled=pooled and self.fused))
-            if pooled and not self.fused:
-                x = MaxPool()(x)
+            x = Conv(width, self.kernel_size, self.dtype)(x, pooled=pooled and self.fused, relu=self.fused)
+            if not self.fused:
+                x = nn.relu(x)
+                x = MaxPool()(x) if pooled else x
         x = Flatten()(x)
         return Dense(self.classes, dtype=self.dtype)(x).astype(jnp.float32)

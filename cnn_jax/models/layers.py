@@ -26,8 +26,9 @@ class Conv(nn.Module):
     padding: "VALID" pads nothing; "SAME" pads with zeros, so that the outputs have the height and width of the images
     over `strides`, rounded up; or the zeros before and after rows and columns. groups: so many groups of channels have
     filters of their own; as many as there are channels make a depthwise convolution. pooled: also apply `MaxPool`,
-    without computing the values that it drops; only where padding, strides and groups have their defaults. Raises
-    InputError where the filters are larger than the images, or where the groups do not divide the channels.
+    without computing the values that it drops; only where padding, strides and groups have their defaults. relu: also
+    apply `nn.relu`, in the same pass. Raises InputError where the filters are larger than the images, or where the
+    groups do not divide the channels.
     """
 
     features: int
@@ -40,19 +41,17 @@ class Conv(nn.Module):
     kernel_init: Initializer = nn.initializers.glorot_uniform()
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, pooled: bool = False) -> jax.Array:
+    def __call__(self, images: jax.Array, *, pooled: bool = False, relu: bool = False) -> jax.Array:
         self._require_fitting(images, pooled=pooled)
         shape = (self.kernel_size, self.kernel_size, images.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
-        operands = images.astype(self.dtype), kernel.astype(self.dtype)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
+        operands = jax.tree.map(lambda operand: operand.astype(self.dtype), (images, kernel, bias))
         if pooled:
-            outputs = operators.convolution_max_pool(*operands)
-        else:
-            outputs = operators.convolution(*operands, stride=self.strides, padding=self.padding, groups=self.groups)
-        if not self.use_bias:
-            return outputs
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return outputs + jnp.reshape(bias.astype(self.dtype), (1, 1, 1, -1))
+            return operators.convolution_max_pool(*operands, relu=relu)
+        return operators.convolution(
+            *operands, stride=self.strides, padding=self.padding, groups=self.groups, relu=relu
+        )
 
     def _require_fitting(self, images: jax.Array, *, pooled: bool) -> None:
         height, width, channels = images.shape[-3:]

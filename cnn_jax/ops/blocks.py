@@ -9,16 +9,18 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-_BLOCK_BYTES = 8 * 2**20
+BLOCK_BYTES = 8 * 2**20
 
 
-def in_blocks(function: Callable, arrays: tuple[Array, ...], bytes_per_image: int) -> Any:
+def in_blocks(
+    function: Callable, arrays: tuple[Array, ...], bytes_per_image: int, block_bytes: int = BLOCK_BYTES
+) -> Any:
     """Calls function(*arrays) -> (values per image, sums over images) on as many images at a time as the cache holds.
 
     A block takes every k-th image, so that a batch that is split over devices stays on its devices.
     """
     batch = arrays[0].shape[0]
-    least = max(1, ceil(batch * bytes_per_image / _BLOCK_BYTES))
+    least = max(1, ceil(batch * bytes_per_image / block_bytes))
     # Blocks of equal size where some number of them gives that; else the last is filled up with zeros.
     blocks = next((blocks for blocks in range(least, min(2 * least, batch) + 1) if batch % blocks == 0), least)
     size = ceil(batch / blocks)

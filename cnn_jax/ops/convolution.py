@@ -3,7 +3,7 @@
 `operators.py` calls these functions on a CPU. There are four forms; shapes decide which is used, and the results are
 equal within float32 rounding:
 
-  tiles     3 x 3 kernels: Winograd's minimal filtering F(2 x 2, 3 x 3), 16 products where the definition needs 36
+  tiles     3 x 3 kernels: Winograd's minimal filtering, 2.25 to 4 products where the definition needs 9
   patches   small inputs: every window copied to a row, then one matrix product
   shifts    one filter for each channel: shifted images, each times one number of the filter
   direct    everything else: XLA's convolution, with gradients that are written as plain NHWC convolutions
@@ -16,6 +16,7 @@ otherwise recompute it inside of every reader. Numbers: docs/performance.md.
 from collections.abc import Callable, Sequence
 from functools import partial, reduce
 from math import ceil, prod
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,20 +28,42 @@ from cnn_jax.ops.winograd import flat, product
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
+# Gradients add over all images: in fewer blocks these sums are written fewer times.
+GRADIENT_BLOCK_BYTES = 64 * 2**20
+
 NO_PADS = ((0, 0), (0, 0))
+Finish = Callable[[Array], Array]  # bias and ReLU; they may be applied to parts of the outputs, [..., F]
+Gradients = tuple[Array, Array, Array]  # for images, kernel and bias
+
 _NHWC = ("NHWC", "HWIO", "NHWC")
 
 
-def convolve(images: Array, kernel: Array, stride: int, pads: Padding) -> Array:
-    """Cross-correlation: [N, H, W, C] and [KH, KW, C / groups, F] to [N, H', W', F]."""
+def convolve(
+    images: Array, kernel: Array, bias: Array | None, *, stride: int = 1, pads: Padding = NO_PADS, relu: bool = False
+) -> Array:
+    """Cross-correlation, plus a bias [F], and a ReLU: [N, H, W, C] and [KH, KW, C / groups, F] to [N, H', W', F]."""
+
+    def finish(outputs: Array) -> Array:
+        outputs = outputs if bias is None else outputs + _like(bias, outputs)
+        return jnp.maximum(outputs, 0) if relu else outputs
+
     form, _ = _chosen(images.shape, kernel.shape, stride, pads)
-    return form(images, kernel, stride, pads)
+    return form(images, kernel, stride, pads, finish)
 
 
-def gradients(images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding) -> tuple[Array, Array]:
-    """The gradients of `convolve` for images and kernel, given the one for its outputs."""
+def gradients(images: Array, kernel: Array, gradient: Array, *, stride: int = 1, pads: Padding = NO_PADS) -> Gradients:
+    """The gradients for images, kernel and bias [F], given the one for what is before the ReLU of `convolve`."""
     _, form = _chosen(images.shape, kernel.shape, stride, pads)
     return form(images, kernel, gradient, stride, pads)
+
+
+def bias_gradient(gradient: Array) -> Array:
+    """The sum over all but the last axis. Of a matrix it takes XLA a tenth of the time that it takes of four axes."""
+    return jnp.sum(lax.optimization_barrier(flat(gradient)), 0)
+
+
+def _like(channels: Array, outputs: Array) -> Array:
+    return channels.reshape((1,) * (outputs.ndim - 1) + (-1,))
 
 
 def _chosen(images: tuple[int, ...], kernel: tuple[int, ...], stride: int, pads: Padding) -> tuple[Callable, Callable]:
@@ -50,8 +73,8 @@ def _chosen(images: tuple[int, ...], kernel: tuple[int, ...], stride: int, pads:
     if not isinstance(images[0], int):  # an exported program is for any number of images: no blocks can be cut
         return _convolve_directly, direct_gradients
     height, width = output_size(images, kernel, stride, pads)
-    tiles = ceil(height / 2) * ceil(width / 2)
-    if has_tiles(kernel) and stride == 1 and 16 * tiles < 0.6 * 9 * height * width:
+    products = tiles_numbers((height, width), best_tiles((height, width)))
+    if has_tiles(kernel) and stride == 1 and products < 0.6 * 9 * height * width:
         return _convolve_tiles, _tiles_gradients
     if has_few_products(kernel) and prod(kernel) > 2048:  # many features: only the gradients of XLA's form are slower
         return _convolve_directly, _patches_gradients
@@ -63,6 +86,11 @@ def _chosen(images: tuple[int, ...], kernel: tuple[int, ...], stride: int, pads:
 def has_tiles(kernel: tuple[int, ...]) -> bool:
     """Whether tiles are worth it: with fewer channels the transforms cost more than the products that they save."""
     return kernel[:2] == (3, 3) and min(kernel[2:]) >= 16 and prod(kernel[2:]) >= 512
+
+
+def best_tiles(outputs: tuple[int, int]) -> int:
+    """The size of the tiles that need the fewest products for outputs of this height and width."""
+    return min(winograd.SIZES, key=lambda size: tiles_numbers(outputs, size))
 
 
 def has_few_products(kernel: tuple[int, ...]) -> bool:
@@ -84,18 +112,25 @@ def padded_images(images: Array, pads: Sequence[tuple[int, int]]) -> Array:
 # Direct ---------------------------------------------------------------------------------------------------------------
 
 
-def _convolve_directly(images: Array, kernel: Array, stride: int, pads: Padding) -> Array:
+def _itself(outputs: Array) -> Array:
+    return outputs
+
+
+def _convolve_directly(images: Array, kernel: Array, stride: int, pads: Padding, finish: Finish = _itself) -> Array:
     groups = images.shape[3] // kernel.shape[2]
-    return lax.conv_general_dilated(
-        images, kernel, (stride, stride), pads, dimension_numbers=_NHWC, feature_group_count=groups
+    return finish(
+        lax.conv_general_dilated(
+            images, kernel, (stride, stride), pads, dimension_numbers=_NHWC, feature_group_count=groups
+        )
     )
 
 
-def _stock_gradients(images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding) -> tuple[Array, Array]:
-    return jax.vjp(partial(_convolve_directly, stride=stride, pads=pads), images, kernel)[1](gradient)
+def _stock_gradients(images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding) -> Gradients:
+    backward = jax.vjp(partial(_convolve_directly, stride=stride, pads=pads), images, kernel)[1]
+    return *backward(gradient), bias_gradient(gradient)
 
 
-def direct_gradients(images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding) -> tuple[Array, Array]:
+def direct_gradients(images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding) -> Gradients:
     """Both gradients as plain NHWC convolutions; in the kernel's, channels and images of the batch change their roles.
 
     Dumoulin and Visin, "A guide to convolution arithmetic for deep learning" (2016), section 4.
@@ -119,7 +154,7 @@ def direct_gradients(images: Array, kernel: Array, gradient: Array, stride: int,
         rhs_dilation=(stride, stride),
         dimension_numbers=_NHWC,
     )
-    return images_gradient, kernel_gradient.transpose(1, 2, 0, 3)
+    return images_gradient, kernel_gradient.transpose(1, 2, 0, 3), bias_gradient(gradient)
 
 
 def _gradient_margins(images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding) -> Padding:
@@ -137,12 +172,12 @@ def _gradient_margins(images: Array, kernel: Array, gradient: Array, stride: int
 # Shifts ---------------------------------------------------------------------------------------------------------------
 
 
-def _convolve_shifts(images: Array, kernel: Array, stride: int, pads: Padding) -> Array:
+def _convolve_shifts(images: Array, kernel: Array, stride: int, pads: Padding, finish: Finish = _itself) -> Array:
     shifted = window_views(lax.optimization_barrier(padded_images(images, pads)), kernel.shape[:2], stride)
-    return reduce(jnp.add, map(jnp.multiply, shifted, kernel.reshape(-1, 1, 1, 1, kernel.shape[3])))
+    return finish(reduce(jnp.add, map(jnp.multiply, shifted, kernel.reshape(-1, 1, 1, 1, kernel.shape[3]))))
 
 
-def _shifts_gradients(images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding) -> tuple[Array, Array]:
+def _shifts_gradients(images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding) -> Gradients:
     images, gradient = lax.optimization_barrier((images, gradient))
     (top, bottom), (left, right) = _gradient_margins(images, kernel, gradient, stride, pads)
     margins = ((0, 0, 0), (top, bottom, stride - 1), (left, right, stride - 1), (0, 0, 0))
@@ -153,7 +188,7 @@ def _shifts_gradients(images: Array, kernel: Array, gradient: Array, stride: int
     rows = range(gradient.shape[1])
     added = [reduce(jnp.add, [view[:, row] * gradient[:, row] for row in rows]) for view in shifted]
     kernel_gradient = jnp.stack([jnp.sum(row, (0, 1)) for row in lax.optimization_barrier(added)])
-    return images_gradient, kernel_gradient.reshape(kernel.shape)
+    return images_gradient, kernel_gradient.reshape(kernel.shape), bias_gradient(gradient)
 
 
 # Patches --------------------------------------------------------------------------------------------------------------
@@ -180,17 +215,15 @@ def _patches_bytes(images: Array, kernel: Array, stride: int, pads: Padding) -> 
     return 4 * height * width * max(prod(kernel.shape[:3]), kernel.shape[3])
 
 
-def _convolve_patches(images: Array, kernel: Array, stride: int, pads: Padding) -> Array:
+def _convolve_patches(images: Array, kernel: Array, stride: int, pads: Padding, finish: Finish) -> Array:
     def block(images: Array) -> tuple[Array, tuple]:
         patches = window_rows(padded_images(images, pads), kernel.shape[:2], stride)
-        return product(flat(patches), flat(kernel)).reshape(*patches.shape[:3], -1), ()
+        return finish(product(flat(patches), flat(kernel))).reshape(*patches.shape[:3], -1), ()
 
     return in_blocks(block, (images,), _patches_bytes(images, kernel, stride, pads))[0]
 
 
-def _patches_gradients(
-    images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding
-) -> tuple[Array, Array]:
+def _patches_gradients(images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding) -> Gradients:
     def block(images: Array, gradient: Array) -> tuple[Array, Array]:
         padded = padded_images(images, pads)
         patches = flat(window_rows(padded, kernel.shape[:2], stride))
@@ -206,7 +239,7 @@ def _patches_gradients(
 
     size = _patches_bytes(images, kernel, stride, pads)
     images_gradient, kernel_gradient = in_blocks(block, (images, gradient), size)
-    return images_gradient, kernel_gradient.reshape(kernel.shape)
+    return images_gradient, kernel_gradient.reshape(kernel.shape), bias_gradient(gradient)
 
 
 def _put_back(values: Array, origin: tuple[int, int], shape: tuple[int, ...], stride: int) -> Array:
@@ -218,42 +251,50 @@ def _put_back(values: Array, origin: tuple[int, int], shape: tuple[int, ...], st
     return lax.pad(values, jnp.zeros((), values.dtype), ((0, 0, 0), *margins, (0, 0, 0)))
 
 
-def tiles_bytes(outputs: tuple[int, int], kernel: Array) -> int:
+def tiles_bytes(outputs: tuple[int, int], kernel: Array, size: int) -> int:
     """Bytes of the largest intermediate value for one image: the products of its tiles, or the transformed tiles."""
-    height, width = outputs
-    return 4 * 16 * ceil(height / 2) * ceil(width / 2) * max(kernel.shape[2:])
+    return 4 * tiles_numbers(outputs, size) * max(kernel.shape[2:])
 
 
-def _even(images: Array, pads: Padding) -> tuple[Padding, tuple[int, int]]:
-    """Padding that also makes the output's height and width even, and what they are without that."""
-    height, width = output_size(images.shape, (3, 3), 1, pads)
-    (top, bottom), (left, right) = pads
-    return ((top, bottom + height % 2), (left, right + width % 2)), (height, width)
+def tiles_numbers(outputs: tuple[int, int], size: int) -> int:
+    """The products of one channel and one filter for an image, in tiles of size x size outputs."""
+    return prod(ceil(length / size) for length in outputs) * (size + 2) ** 2
 
 
-def _convolve_tiles(images: Array, kernel: Array, stride: int, pads: Padding) -> Array:
-    even, (height, width) = _even(images, pads)
-    tiles = winograd.kernel_tiles(kernel)
+def _in_tiles(images: Array, kernel: Array, pads: Padding) -> tuple[int, Padding, tuple[int, int]]:
+    """The tiles' size, the padding with which they cover the outputs, and the zeros that it adds at the end."""
+    outputs = output_size(images.shape, kernel.shape, 1, pads)
+    size = best_tiles(outputs)
+    down, right = (-length % size for length in outputs)
+    (top, bottom), (left, before) = pads
+    return size, ((top, bottom + down), (left, before + right)), (down, right)
+
+
+def _convolve_tiles(images: Array, kernel: Array, stride: int, pads: Padding, finish: Finish) -> Array:
+    size, covering, rest = _in_tiles(images, kernel, pads)
+    tiles = winograd.kernel_tiles(kernel, size)
 
     def block(images: Array) -> tuple[Array, tuple]:
-        outputs = pooling.interleaved(winograd.output_tiles(padded_images(images, even), tiles), 2)
-        return outputs[:, :height, :width], ()
+        outputs = winograd.outputs(padded_images(images, covering), tiles, finish)
+        return padded_images(outputs, [(0, -more) for more in rest]), ()
 
-    return in_blocks(block, (images,), tiles_bytes((height, width), kernel))[0]
+    return in_blocks(block, (images,), _tiles_bytes_of(images, kernel, pads))[0]
 
 
-def _tiles_gradients(images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding) -> tuple[Array, Array]:
-    even, (height, width) = _even(images, pads)
-    tiles = winograd.kernel_tiles(kernel)
+def _tiles_bytes_of(images: Array, kernel: Array, pads: Padding) -> int:
+    outputs = output_size(images.shape, kernel.shape, 1, pads)
+    return tiles_bytes(outputs, kernel, best_tiles(outputs))
 
-    def block(images: Array, gradient: Array) -> tuple[Array, winograd.Grid]:
-        gradient = padded_images(gradient, ((0, height % 2), (0, width % 2)))
-        padded_gradient, kernel_tiles = winograd.tile_gradients(
-            padded_images(images, even),
-            tiles,
-            lax.optimization_barrier(pooling.members(lax.optimization_barrier(gradient), 2)),
-        )
-        return padded_images(padded_gradient, [(-low, -high) for low, high in even]), kernel_tiles
 
-    images_gradient, kernel_tiles = in_blocks(block, (images, gradient), tiles_bytes((height, width), kernel))
-    return images_gradient, winograd.kernel_gradient(kernel_tiles)
+def _tiles_gradients(images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding) -> Gradients:
+    size, covering, rest = _in_tiles(images, kernel, pads)
+    tiles = winograd.kernel_tiles(kernel, size)
+
+    def block(images: Array, gradient: Array) -> tuple[Array, Any]:
+        members = lax.optimization_barrier(pooling.members(padded_images(gradient, [(0, more) for more in rest]), size))
+        padded_gradient, *sums = winograd.gradients(padded_images(images, covering), tiles, members)
+        return padded_images(padded_gradient, [(-low, -high) for low, high in covering]), tuple(sums)
+
+    size_of_image = _tiles_bytes_of(images, kernel, pads)
+    images_gradient, sums = in_blocks(block, (images, gradient), size_of_image, GRADIENT_BLOCK_BYTES)
+    return images_gradient, winograd.kernel_gradient(sums[0]), sums[1]

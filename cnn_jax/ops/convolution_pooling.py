@@ -4,6 +4,9 @@
 block.
 """
 
+from functools import partial
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
@@ -11,7 +14,9 @@ from jax import Array, lax
 from cnn_jax.ops import pooling, winograd
 from cnn_jax.ops.blocks import in_blocks
 from cnn_jax.ops.convolution import (
+    GRADIENT_BLOCK_BYTES,
     NO_PADS,
+    Gradients,
     convolve,
     direct_gradients,
     gradients,
@@ -24,41 +29,63 @@ from cnn_jax.ops.convolution import (
 )
 from cnn_jax.ops.winograd import flat, product
 
+NOWHERE = 4  # the place of a maximum that the ReLU makes 0: it is no member of the window
 
-def convolve_and_pool(images: Array, kernel: Array) -> tuple[Array, Array]:
-    """Unpadded convolution and 2 x 2 max-pooling, [N, H'', W'', F], and the maxima's places (uint8).
 
-    What the pooling would drop is not computed. Tiles of the size of the pooling window never leave the cache.
+def convolve_and_pool(
+    images: Array, kernel: Array, bias: Array | None = None, *, relu: bool = False
+) -> tuple[Array, Array]:
+    """Unpadded convolution, 2 x 2 max-pooling, bias and ReLU: [N, H'', W'', F], and the maxima's places (uint8).
+
+    A place is `NOWHERE` where the ReLU gives 0. What the pooling would drop is not computed. Tiles of the size of the
+    pooling window never leave the cache.
     """
     images = images[:, *_pooled_window(images, kernel)]
     if has_tiles(kernel.shape):
-        tiles = winograd.kernel_tiles(kernel)
-        return in_blocks(
-            lambda images: (pooling.largest(lax.optimization_barrier(winograd.output_tiles(images, tiles))), ()),
-            (images,),
-            tiles_bytes(output_size(images.shape, kernel.shape, 1, NO_PADS), kernel),
-        )[0]
-    if has_few_products(kernel.shape):
-        return in_blocks(
-            lambda images: (pooling.largest(_shifted_products(images, kernel)), ()),
-            (images,),
-            _shifted_bytes(images, kernel),
-        )[0]
-    return pooling.largest(pooling.members(convolve(images, kernel, 1, NO_PADS), 2))
+        tiles = winograd.kernel_tiles(kernel, 2)
+        members, size = partial(_tiles_members, tiles=tiles), _tiles_bytes(images, kernel)
+    elif has_few_products(kernel.shape):
+        members, size = partial(_shifted_products, kernel=kernel), _shifted_bytes(images, kernel)
+    else:
+        return _finished(pooling.members(convolve(images, kernel, None), 2), bias, relu=relu)
+
+    def block(images: Array) -> tuple[tuple[Array, Array], tuple]:
+        return _finished(members(images), bias, relu=relu), ()
+
+    return in_blocks(block, (images,), size)[0]
 
 
-def pooled_gradients(images: Array, kernel: Array, place: Array, gradient: Array) -> tuple[Array, Array]:
-    """The gradients of `convolve_and_pool` for images and kernel, given the one for the pooled outputs."""
+def _finished(members: list[Array], bias: Array | None, *, relu: bool) -> tuple[Array, Array]:
+    """The maxima of the windows after bias and ReLU, and their places."""
+    pooled, place = pooling.largest(members)
+    if bias is not None:
+        pooled = pooled + bias.reshape(1, 1, 1, -1)
+    if relu:
+        place = jnp.where(pooled > 0, place, jnp.uint8(NOWHERE))
+        pooled = jnp.maximum(pooled, 0)
+    return pooled, place
+
+
+def pooled_gradients(images: Array, kernel: Array, place: Array, gradient: Array) -> Gradients:
+    """The gradients of `convolve_and_pool` for images, kernel and bias, given the one for its outputs."""
     whole, images = images, images[:, *_pooled_window(images, kernel)]
     if has_tiles(kernel.shape):
-        images_gradient, kernel_gradient = _pooled_tiles_gradients(images, kernel, place, gradient)
+        of_images, *others = _pooled_tiles_gradients(images, kernel, place, gradient)
     elif has_few_products(kernel.shape):
-        images_gradient, kernel_gradient = _pooled_patches_gradients(images, kernel, place, gradient)
+        of_images, *others = _pooled_patches_gradients(images, kernel, place, gradient)
     else:
         outputs = pooling.interleaved(pooling.shares(gradient, place, 4), 2)
-        images_gradient, kernel_gradient = gradients(images, kernel, outputs, 1, NO_PADS)
+        of_images, *others = gradients(images, kernel, outputs)
     dropped = [(0, whole.shape[axis] - images.shape[axis]) for axis in (1, 2)]
-    return padded_images(images_gradient, dropped), kernel_gradient
+    return padded_images(of_images, dropped), others[0], others[1]
+
+
+def _tiles_members(images: Array, tiles: winograd.Grid) -> list[Array]:
+    return lax.optimization_barrier(winograd.output_members(images, tiles))
+
+
+def _tiles_bytes(images: Array, kernel: Array) -> int:
+    return tiles_bytes(output_size(images.shape, kernel.shape, 1, NO_PADS), kernel, 2)
 
 
 def _pooled_window(images: Array, kernel: Array) -> tuple[slice, slice]:
@@ -67,14 +94,16 @@ def _pooled_window(images: Array, kernel: Array) -> tuple[slice, slice]:
     return slice(height // 2 * 2 + kernel.shape[0] - 1), slice(width // 2 * 2 + kernel.shape[1] - 1)
 
 
-def _pooled_tiles_gradients(images: Array, kernel: Array, place: Array, gradient: Array) -> tuple[Array, Array]:
-    tiles = winograd.kernel_tiles(kernel)
-    images_gradient, kernel_tiles = in_blocks(
-        lambda images, place, gradient: winograd.tile_gradients(images, tiles, pooling.shares(gradient, place, 4)),
-        (images, place, gradient),
-        tiles_bytes(output_size(images.shape, kernel.shape, 1, NO_PADS), kernel),
-    )
-    return images_gradient, winograd.kernel_gradient(kernel_tiles)
+def _pooled_tiles_gradients(images: Array, kernel: Array, place: Array, gradient: Array) -> Gradients:
+    tiles = winograd.kernel_tiles(kernel, 2)
+
+    def block(images: Array, place: Array, gradient: Array) -> tuple[Array, Any]:
+        of_images, *sums = winograd.gradients(images, tiles, pooling.shares(gradient, place, 4))
+        return of_images, tuple(sums)
+
+    size = _tiles_bytes(images, kernel)
+    of_images, sums = in_blocks(block, (images, place, gradient), size, GRADIENT_BLOCK_BYTES)
+    return of_images, winograd.kernel_gradient(sums[0]), sums[1]
 
 
 def _shifted_kernels(kernel: Array) -> Array:
@@ -107,15 +136,18 @@ def _shifted_products(images: Array, kernel: Array) -> list[Array]:
     return [member.reshape(shape) for member in jnp.split(outputs, 4, 1)]
 
 
-def _pooled_patches_gradients(images: Array, kernel: Array, place: Array, gradient: Array) -> tuple[Array, Array]:
-    def block(images: Array, place: Array, gradient: Array) -> tuple[Array, Array]:
-        members = [flat(member) for member in pooling.shares(gradient, place, 4)]
-        outputs = pooling.interleaved(pooling.shares(gradient, place, 4), 2)
-        images_gradient, _ = direct_gradients(images, kernel, outputs, 1, NO_PADS)
-        return images_gradient, product(flat(_shifted_patches(images, kernel)), lax.concatenate(members, 1), 0, 0)
+def _pooled_patches_gradients(images: Array, kernel: Array, place: Array, gradient: Array) -> Gradients:
+    features = kernel.shape[3]
 
-    size = _shifted_bytes(images, kernel)
-    images_gradient, shifted = in_blocks(block, (images, place, gradient), size)
+    def block(images: Array, place: Array, gradient: Array) -> tuple[Array, Any]:
+        place, gradient = lax.optimization_barrier((place, gradient))
+        members = [flat(member) for member in pooling.shares(gradient, place, 4)]
+        columns = lax.optimization_barrier(lax.concatenate(members, 1))
+        outputs = pooling.interleaved(pooling.shares(gradient, place, 4), 2)
+        of_images, *_ = direct_gradients(images, kernel, outputs, 1, NO_PADS)
+        return of_images, (product(flat(_shifted_patches(images, kernel)), columns, 0, 0), jnp.sum(columns, 0))
+
+    of_images, (shifted, sums) = in_blocks(block, (images, place, gradient), _shifted_bytes(images, kernel))
     back = jax.linear_transpose(_shifted_kernels, kernel)
-    shape = (kernel.shape[0] + 1, kernel.shape[1] + 1, kernel.shape[2], 4, kernel.shape[3])
-    return images_gradient, back(shifted.reshape(shape))[0]
+    shape = (kernel.shape[0] + 1, kernel.shape[1] + 1, kernel.shape[2], 4, features)
+    return of_images, back(shifted.reshape(shape))[0], jnp.sum(sums.reshape(4, features), 0)

@@ -15,22 +15,26 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from cnn_jax.ops import convolution_pooling, pooling
-from cnn_jax.ops.convolution import Padding, convolve, gradients
+from cnn_jax.ops import pooling
+from cnn_jax.ops.convolution import NO_PADS, Padding, convolve, gradients
+from cnn_jax.ops.convolution_pooling import convolve_and_pool, pooled_gradients
 
 
 def convolution(
     images: Array,
     kernel: Array,
+    bias: Array | None = None,
     *,
     stride: int = 1,
     padding: str | Sequence[tuple[int, int]] = "VALID",
     groups: int = 1,
+    relu: bool = False,
 ) -> Array:
     """Cross-correlates images with a kernel, as every deep-learning library's "convolution" does.
 
     images: float [N, H, W, C]. kernel: the same dtype, [KH, KW, C / groups, F]; each group of channels gives F / groups
-    of the features. padding: "VALID", "SAME" (zeros, as in TensorFlow), or the zeros before and after rows and columns.
+    of the features. bias: the same dtype, [F], is added. padding: "VALID", "SAME" (zeros, as in TensorFlow), or the
+    zeros before and after rows and columns. relu: negative outputs become 0; the gradient of 0 is 0, as in `nn.relu`.
     Returns [N, H', W', F]. Only first derivatives in reverse mode are defined. Raises ValueError where the kernel is
     larger than the padded images or has not the channels of a group.
     """
@@ -42,7 +46,7 @@ def convolution(
     for size, around, window in zip(images.shape[1:3], (top + bottom, left + right), kernel.shape[:2], strict=True):
         if size + around < window:
             raise ValueError(f"a convolution receives images of {images.shape[1:3]} pixels, smaller than its filters")
-    return _convolution(images, kernel, stride, ((top, bottom), (left, right)))
+    return _convolution(images, kernel, bias, stride, ((top, bottom), (left, right)), relu)
 
 
 def max_pool(images: Array, *, window: int = 2) -> Array:
@@ -55,21 +59,22 @@ def max_pool(images: Array, *, window: int = 2) -> Array:
     return _max_pool(images, window)
 
 
-def convolution_max_pool(images: Array, kernel: Array) -> Array:
-    """`max_pool(convolution(images, kernel))` in one piece: what the pooling drops is never computed.
+def convolution_max_pool(images: Array, kernel: Array, bias: Array | None = None, *, relu: bool = False) -> Array:
+    """`max_pool(convolution(images, kernel, bias, relu=relu))` in one piece: what the pooling drops is never computed.
 
-    A bias and a ReLU that follow give the same values as between the two, on a quarter of the numbers: both keep the
-    order. images: float [N, H, W, C]. kernel: [KH, KW, C, F]. Returns [N, (H - KH + 1) // 2, (W - KW + 1) // 2, F].
+    Bias and ReLU come after the pooling, on a quarter of the numbers: both keep the order, so the values are the same.
+    images: float [N, H, W, C]. kernel: [KH, KW, C, F]. bias: [F]. Returns [N, (H - KH + 1) // 2, (W - KW + 1) // 2, F].
     """
-    return _convolution_max_pool(images, kernel)
+    return _convolution_max_pool(images, kernel, bias, relu)
 
 
-def _in_float32(function: Callable, *operands: Array) -> Any:
+def _in_float32(function: Callable, *operands: Array | None) -> Any:
     """Calls with at least float32, so that no intermediate value has less; results keep the operands' dtype."""
-    dtype = operands[0].dtype
+    dtype = jax.tree.leaves(operands)[0].dtype
     wide = jnp.promote_types(dtype, jnp.float32)
     narrow = partial(_cast, of=wide, to=dtype)
-    return jax.tree.map(narrow, function(*(_cast(operand, of=dtype, to=wide) for operand in operands)))
+    widened = jax.tree.map(partial(_cast, of=dtype, to=wide), operands)
+    return jax.tree.map(narrow, function(*widened))
 
 
 def _cast(array: Array, *, of: jnp.dtype, to: jnp.dtype) -> Array:
@@ -83,29 +88,45 @@ def _stock_convolution(images: Array, kernel: Array, stride: int, pads: Padding)
     )
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _convolution(images: Array, kernel: Array, stride: int, pads: Padding) -> Array:
-    def fast(images: Array, kernel: Array) -> Array:
-        return _in_float32(partial(convolve, stride=stride, pads=pads), images, kernel)
-
-    stock = partial(_stock_convolution, stride=stride, pads=pads)
-    return lax.platform_dependent(images, kernel, cpu=fast, default=stock)
+def _finished(outputs: Array, bias: Array | None, *, relu: bool) -> Array:
+    outputs = outputs if bias is None else outputs + bias.reshape(1, 1, 1, -1)
+    return jnp.maximum(outputs, 0) if relu else outputs
 
 
-def _convolution_forward(images: Array, kernel: Array, stride: int, pads: Padding) -> tuple[Array, tuple[Array, Array]]:
-    return _convolution(images, kernel, stride, pads), (images, kernel)
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
+def _convolution(images: Array, kernel: Array, bias: Array | None, stride: int, pads: Padding, relu: bool) -> Array:
+    def fast(images: Array, kernel: Array, bias: Array | None) -> Array:
+        return _in_float32(partial(convolve, stride=stride, pads=pads, relu=relu), images, kernel, bias)
+
+    def stock(images: Array, kernel: Array, bias: Array | None) -> Array:
+        return _finished(_stock_convolution(images, kernel, stride, pads), bias, relu=relu)
+
+    return lax.platform_dependent(images, kernel, bias, cpu=fast, default=stock)
+
+
+def _convolution_forward(
+    images: Array, kernel: Array, bias: Array | None, stride: int, pads: Padding, relu: bool
+) -> tuple[Array, tuple[Array | None, ...]]:
+    outputs = _convolution(images, kernel, bias, stride, pads, relu)
+    return outputs, (images, kernel, bias, outputs if relu else None)
 
 
 def _convolution_backward(
-    stride: int, pads: Padding, saved: tuple[Array, Array], gradient: Array
-) -> tuple[Array, Array]:
-    def fast(images: Array, kernel: Array, gradient: Array) -> tuple[Array, Array]:
+    stride: int, pads: Padding, relu: bool, saved: tuple[Array, ...], gradient: Array
+) -> tuple[Array, Array, Array | None]:
+    images, kernel, bias, outputs = saved
+
+    def fast(images: Array, kernel: Array, gradient: Array) -> tuple[Array, Array, Array]:
         return _in_float32(partial(gradients, stride=stride, pads=pads), images, kernel, gradient)
 
-    def stock(images: Array, kernel: Array, gradient: Array) -> tuple[Array, Array]:
-        return jax.vjp(partial(_stock_convolution, stride=stride, pads=pads), images, kernel)[1](gradient)
+    def stock(images: Array, kernel: Array, gradient: Array) -> tuple[Array, Array, Array]:
+        backward = jax.vjp(partial(_stock_convolution, stride=stride, pads=pads), images, kernel)[1]
+        return *backward(gradient), jnp.sum(gradient, (0, 1, 2))
 
-    return lax.platform_dependent(*saved, gradient, cpu=fast, default=stock)
+    if relu:
+        gradient = jnp.where(outputs > 0, gradient, 0)
+    *found, of_bias = lax.platform_dependent(images, kernel, gradient, cpu=fast, default=stock)
+    return *found, None if bias is None else of_bias
 
 
 _convolution.defvjp(_convolution_forward, _convolution_backward)
@@ -150,37 +171,50 @@ def _max_pool_backward(window: int, saved: tuple[Array, Array], gradient: Array)
 _max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
-@jax.custom_vjp
-def _convolution_max_pool(images: Array, kernel: Array) -> Array:
-    return _convolution_max_pool_forward(images, kernel)[0]
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _convolution_max_pool(images: Array, kernel: Array, bias: Array | None, relu: bool) -> Array:
+    return _convolution_max_pool_forward(images, kernel, bias, relu)[0]
 
 
-def _convolution_max_pool_forward(images: Array, kernel: Array) -> tuple[Array, tuple[Array, ...]]:
-    unpadded = ((0, 0), (0, 0))
-    whole = jax.eval_shape(partial(_stock_convolution, stride=1, pads=unpadded), images, kernel)
+def _convolution_max_pool_forward(
+    images: Array, kernel: Array, bias: Array | None, relu: bool
+) -> tuple[Array, tuple[Array | None, ...]]:
+    whole = jax.eval_shape(partial(_stock_convolution, stride=1, pads=NO_PADS), images, kernel)
 
-    def fast(images: Array, kernel: Array) -> tuple[Array, Array, Array]:
-        pooled, place = _in_float32(convolution_pooling.convolve_and_pool, images, kernel)
-        return pooled, place, jnp.zeros(whole.shape, whole.dtype)
+    def fast(images: Array, kernel: Array, bias: Array | None) -> tuple[Array, Array, Array]:
+        (outputs, place) = _in_float32(partial(convolve_and_pool, relu=relu), images, kernel, bias)
+        return outputs, place, jnp.zeros(whole.shape, whole.dtype)
 
-    def stock(images: Array, kernel: Array) -> tuple[Array, Array, Array]:
-        outputs = _stock_convolution(images, kernel, 1, unpadded)
-        pooled = _stock_max_pool(outputs, 2)
-        return pooled, jnp.zeros(pooled.shape, jnp.uint8), outputs
+    def stock(images: Array, kernel: Array, bias: Array | None) -> tuple[Array, Array, Array]:
+        unpooled = _stock_convolution(images, kernel, 1, NO_PADS)
+        pooled = _stock_max_pool(unpooled, 2)
+        return _finished(pooled, bias, relu=relu), jnp.zeros(pooled.shape, jnp.uint8), unpooled
 
-    pooled, *saved = lax.platform_dependent(images, kernel, cpu=fast, default=stock)
-    return pooled, (images, kernel, *saved)
+    outputs, place, unpooled = lax.platform_dependent(images, kernel, bias, cpu=fast, default=stock)
+    return outputs, (images, kernel, bias, outputs, place, unpooled)
 
 
-def _convolution_max_pool_backward(saved: tuple[Array, ...], gradient: Array) -> tuple[Array, Array]:
-    def fast(images: Array, kernel: Array, place: Array, outputs: Array, gradient: Array) -> tuple[Array, Array]:
-        return _in_float32(convolution_pooling.pooled_gradients, images, kernel, place, gradient)
+def _convolution_max_pool_backward(
+    relu: bool, saved: tuple[Array, ...], gradient: Array
+) -> tuple[Array, Array, Array | None]:
+    images, kernel, bias, *others = saved
 
-    def stock(images: Array, kernel: Array, place: Array, outputs: Array, gradient: Array) -> tuple[Array, Array]:
-        (gradient,) = jax.vjp(partial(_stock_max_pool, window=2), outputs)[1](gradient)
-        return jax.vjp(partial(_stock_convolution, stride=1, pads=((0, 0), (0, 0))), images, kernel)[1](gradient)
+    def fast(
+        images: Array, kernel: Array, outputs: Array, place: Array, unpooled: Array, gradient: Array
+    ) -> tuple[Array, Array, Array]:
+        return _in_float32(pooled_gradients, images, kernel, place, gradient)
 
-    return lax.platform_dependent(*saved, gradient, cpu=fast, default=stock)
+    def stock(
+        images: Array, kernel: Array, outputs: Array, place: Array, unpooled: Array, gradient: Array
+    ) -> tuple[Array, Array, Array]:
+        if relu:
+            gradient = jnp.where(outputs > 0, gradient, 0)
+        (of_unpooled,) = jax.vjp(partial(_stock_max_pool, window=2), unpooled)[1](gradient)
+        backward = jax.vjp(partial(_stock_convolution, stride=1, pads=NO_PADS), images, kernel)[1]
+        return *backward(of_unpooled), jnp.sum(gradient, (0, 1, 2))
+
+    *found, of_bias = lax.platform_dependent(images, kernel, *others, gradient, cpu=fast, default=stock)
+    return *found, None if bias is None else of_bias
 
 
 _convolution_max_pool.defvjp(_convolution_max_pool_forward, _convolution_max_pool_backward)
