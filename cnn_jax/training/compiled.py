@@ -35,6 +35,7 @@ from cnn_jax.training.metrics import Measures, MetricSums, Score
 from cnn_jax.training.state import TrainState
 
 INFERENCE_BATCH = 1000
+CPU_INFERENCE_BATCH = 64  # what is computed of one batch then stays in the processor's cache
 STATISTICS_IMAGES = 10_000  # that the statistics of an average are taken over
 
 
@@ -289,10 +290,15 @@ def _compiled(
     return compilation.compiled(jitted, *arguments)
 
 
-def compile_inference(learner: Learner, split: Split, mesh: Mesh, batch_size: int = INFERENCE_BATCH) -> Inference:
-    """Compiles inference on a split, whose images move to the devices once."""
+def compile_inference(learner: Learner, split: Split, mesh: Mesh, batch_size: int | None = None) -> Inference:
+    """Compiles inference on a split, whose images move to the devices once.
+
+    batch_size: how many images are computed at a time; None means a number that suits the device.
+    """
     everywhere = replicated(mesh)
     images = place(split.images, everywhere)
+    if batch_size is None:
+        batch_size = CPU_INFERENCE_BATCH if mesh.devices.flat[0].platform == "cpu" else INFERENCE_BATCH
     rows = padded(min(batch_size, len(split)), mesh)
     infer = step.make_infer(learner.apply, rows, by_data(mesh))
     jitted = compilation.jit(infer, in_shardings=everywhere, out_shardings=everywhere)
