@@ -26,7 +26,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import SingleDeviceSharding
-from orbax import checkpoint as ocp
 
 from cnn_jax.errors import InputError, MachineError
 from cnn_jax.files import is_of_the_system, read_json, write_atomic
@@ -211,7 +210,7 @@ def _write(item: _Item, processes: Processes = ALONE) -> None:
         if processes.exchange(is_there, topic="checkpoints")[0]:
             return
         with linked(folder) as plain, _manager(plain, range(processes.count)) as manager:
-            manager.save(step, args=ocp.args.StandardSave(item.arrays), force=True)
+            manager.save(step, args=_orbax().args.StandardSave(item.arrays), force=True)
         if not processes.is_first:
             return
         if not _are_equal(_restored(folder, step, item.arrays), item.arrays):
@@ -255,14 +254,18 @@ def _require_run(folder: Path) -> None:
         raise MachineError(f"{folder}: the run directory is gone.")
 
 
-def _silence_orbax() -> None:
+def _orbax() -> Any:
+    """The package, without its log. Its import takes long, and a run's first steps do not need it."""
+    from orbax import checkpoint
+
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # Orbax logs at length what it then raises
+    return checkpoint
 
 
-def _manager(folder: Path, processes: Sequence[int]) -> ocp.CheckpointManager:
+def _manager(folder: Path, processes: Sequence[int]) -> Any:
     """Orbax's manager for these processes, which all work on one checkpoint."""
-    _silence_orbax()
+    ocp = _orbax()
     # Where they are named, they wait for one another without a device: this is no thread that may use it.
     together = ocp.options.MultiprocessingOptions(primary_host=processes[0], active_processes={*processes})
     options = ocp.CheckpointManagerOptions(
@@ -279,7 +282,7 @@ def _restored(folder: Path, step: int, arrays: Any) -> Any:
     with ExitStack() as stack:
         plain = stack.enter_context(_without_strays(folder, step))
         return stack.enter_context(_manager(plain, [jax.process_index()])).restore(
-            step, args=ocp.args.StandardRestore(placed)
+            step, args=_orbax().args.StandardRestore(placed)
         )
 
 
@@ -375,8 +378,7 @@ def load_variables(folder: Path, step: int) -> dict[str, Any]:
 
 def _content_as_dicts(folder: Path, step: int) -> Any:
     """The content of a checkpoint as plain dicts and lists, on one device."""
-    _silence_orbax()
-    with _without_strays(folder, step) as plain, ocp.StandardCheckpointer() as checkpointer:
+    with _without_strays(folder, step) as plain, _orbax().StandardCheckpointer() as checkpointer:
         path = plain / str(step) / _ITEM
         target = jax.tree.map(_on_one_device, checkpointer.metadata(path).item_metadata.tree)
         return checkpointer.restore(path, target=target)
