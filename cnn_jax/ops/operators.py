@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from cnn_jax.ops import pooling
-from cnn_jax.ops.convolution import NO_PADS, Padding, convolve, gradients
+from cnn_jax.ops.convolution import NO_PADS, Padding, convolve, finished, gradients
 from cnn_jax.ops.convolution_pooling import convolve_and_pool, pooled_gradients
 
 
@@ -88,18 +88,13 @@ def _stock_convolution(images: Array, kernel: Array, stride: int, pads: Padding)
     )
 
 
-def _finished(outputs: Array, bias: Array | None, *, relu: bool) -> Array:
-    outputs = outputs if bias is None else outputs + bias.reshape(1, 1, 1, -1)
-    return jnp.maximum(outputs, 0) if relu else outputs
-
-
 @partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
 def _convolution(images: Array, kernel: Array, bias: Array | None, stride: int, pads: Padding, relu: bool) -> Array:
     def fast(images: Array, kernel: Array, bias: Array | None) -> Array:
         return _in_float32(partial(convolve, stride=stride, pads=pads, relu=relu), images, kernel, bias)
 
     def stock(images: Array, kernel: Array, bias: Array | None) -> Array:
-        return _finished(_stock_convolution(images, kernel, stride, pads), bias, relu=relu)
+        return finished(_stock_convolution(images, kernel, stride, pads), bias, relu=relu)
 
     return lax.platform_dependent(images, kernel, bias, cpu=fast, default=stock)
 
@@ -182,13 +177,13 @@ def _convolution_max_pool_forward(
     whole = jax.eval_shape(partial(_stock_convolution, stride=1, pads=NO_PADS), images, kernel)
 
     def fast(images: Array, kernel: Array, bias: Array | None) -> tuple[Array, Array, Array]:
-        (outputs, place) = _in_float32(partial(convolve_and_pool, relu=relu), images, kernel, bias)
+        outputs, place = _in_float32(partial(convolve_and_pool, relu=relu), images, kernel, bias)
         return outputs, place, jnp.zeros(whole.shape, whole.dtype)
 
     def stock(images: Array, kernel: Array, bias: Array | None) -> tuple[Array, Array, Array]:
         unpooled = _stock_convolution(images, kernel, 1, NO_PADS)
         pooled = _stock_max_pool(unpooled, 2)
-        return _finished(pooled, bias, relu=relu), jnp.zeros(pooled.shape, jnp.uint8), unpooled
+        return finished(pooled, bias, relu=relu), jnp.zeros(pooled.shape, jnp.uint8), unpooled
 
     outputs, place, unpooled = lax.platform_dependent(images, kernel, bias, cpu=fast, default=stock)
     return outputs, (images, kernel, bias, outputs, place, unpooled)
