@@ -39,7 +39,13 @@ _NHWC = ("NHWC", "HWIO", "NHWC")
 
 
 def convolve(
-    images: Array, kernel: Array, bias: Array | None, *, stride: int = 1, pads: Padding = NO_PADS, relu: bool = False
+    images: Array,
+    kernel: Array,
+    bias: Array | None = None,
+    *,
+    stride: int = 1,
+    pads: Padding = NO_PADS,
+    relu: bool = False,
 ) -> Array:
     """Cross-correlation, plus a bias [F], and a ReLU: [N, H, W, C] and [KH, KW, C / groups, F] to [N, H', W', F]."""
     form, _ = _chosen(images.shape, kernel.shape, stride, pads)
@@ -249,8 +255,9 @@ def _put_back(values: Array, origin: tuple[int, int], shape: tuple[int, ...], st
     return lax.pad(values, jnp.zeros((), values.dtype), ((0, 0, 0), *margins, (0, 0, 0)))
 
 
-def tiles_bytes(outputs: tuple[int, int], kernel: Array, size: int) -> int:
+def tiles_bytes(images: Array, kernel: Array, pads: Padding, size: int) -> int:
     """Bytes of the largest intermediate value for one image: the products of its tiles, or the transformed tiles."""
+    outputs = output_size(images.shape, kernel.shape, 1, pads)
     return 4 * tiles_numbers(outputs, size) * max(kernel.shape[2:])
 
 
@@ -263,9 +270,9 @@ def _in_tiles(images: Array, kernel: Array, pads: Padding) -> tuple[int, Padding
     """The tiles' size, the padding with which they cover the outputs, and the zeros that it adds at the end."""
     outputs = output_size(images.shape, kernel.shape, 1, pads)
     size = best_tiles(outputs)
-    down, right = (-length % size for length in outputs)
-    (top, bottom), (left, before) = pads
-    return size, ((top, bottom + down), (left, before + right)), (down, right)
+    rows, columns = (-length % size for length in outputs)
+    (top, bottom), (left, right) = pads
+    return size, ((top, bottom + rows), (left, right + columns)), (rows, columns)
 
 
 def _convolve_tiles(images: Array, kernel: Array, stride: int, pads: Padding, finish: Finish) -> Array:
@@ -276,12 +283,7 @@ def _convolve_tiles(images: Array, kernel: Array, stride: int, pads: Padding, fi
         outputs = winograd.outputs(padded_images(images, covering), tiles, finish)
         return padded_images(outputs, [(0, -more) for more in rest]), ()
 
-    return in_blocks(block, (images,), _tiles_bytes_of(images, kernel, pads))[0]
-
-
-def _tiles_bytes_of(images: Array, kernel: Array, pads: Padding) -> int:
-    outputs = output_size(images.shape, kernel.shape, 1, pads)
-    return tiles_bytes(outputs, kernel, best_tiles(outputs))
+    return in_blocks(block, (images,), tiles_bytes(images, kernel, pads, size))[0]
 
 
 def _tiles_gradients(images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding) -> Gradients:
@@ -293,6 +295,6 @@ def _tiles_gradients(images: Array, kernel: Array, gradient: Array, stride: int,
         padded_gradient, *sums = winograd.gradients(padded_images(images, covering), tiles, members)
         return padded_images(padded_gradient, [(-low, -high) for low, high in covering]), tuple(sums)
 
-    size_of_image = _tiles_bytes_of(images, kernel, pads)
-    images_gradient, sums = in_blocks(block, (images, gradient), size_of_image, GRADIENT_BLOCK_BYTES)
+    bytes_per_image = tiles_bytes(images, kernel, pads, size)
+    images_gradient, sums = in_blocks(block, (images, gradient), bytes_per_image, GRADIENT_BLOCK_BYTES)
     return images_gradient, winograd.kernel_gradient(sums[0]), sums[1]

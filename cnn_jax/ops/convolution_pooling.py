@@ -19,6 +19,7 @@ from cnn_jax.ops.convolution import (
     Gradients,
     convolve,
     direct_gradients,
+    finished,
     gradients,
     has_few_products,
     has_tiles,
@@ -43,27 +44,23 @@ def convolve_and_pool(
     images = images[:, *_pooled_window(images, kernel)]
     if has_tiles(kernel.shape):
         tiles = winograd.kernel_tiles(kernel, 2)
-        members, size = partial(_tiles_members, tiles=tiles), _tiles_bytes(images, kernel)
+        members, size = partial(_tiles_members, tiles=tiles), tiles_bytes(images, kernel, NO_PADS, 2)
     elif has_few_products(kernel.shape):
         members, size = partial(_shifted_products, kernel=kernel), _shifted_bytes(images, kernel)
     else:
-        return _finished(pooling.members(convolve(images, kernel, None), 2), bias, relu=relu)
+        return _maxima(pooling.members(convolve(images, kernel), 2), bias, relu=relu)
 
     def block(images: Array) -> tuple[tuple[Array, Array], tuple]:
-        return _finished(members(images), bias, relu=relu), ()
+        return _maxima(members(images), bias, relu=relu), ()
 
     return in_blocks(block, (images,), size)[0]
 
 
-def _finished(members: list[Array], bias: Array | None, *, relu: bool) -> tuple[Array, Array]:
+def _maxima(members: list[Array], bias: Array | None, *, relu: bool) -> tuple[Array, Array]:
     """The maxima of the windows after bias and ReLU, and their places."""
     pooled, place = pooling.largest(members)
-    if bias is not None:
-        pooled = pooled + bias.reshape(1, 1, 1, -1)
-    if relu:
-        place = jnp.where(pooled > 0, place, jnp.uint8(NOWHERE))
-        pooled = jnp.maximum(pooled, 0)
-    return pooled, place
+    outputs = finished(pooled, bias, relu=relu)
+    return outputs, jnp.where(outputs > 0, place, jnp.uint8(NOWHERE)) if relu else place
 
 
 def pooled_gradients(images: Array, kernel: Array, place: Array, gradient: Array) -> Gradients:
@@ -84,10 +81,6 @@ def _tiles_members(images: Array, tiles: winograd.Grid) -> list[Array]:
     return lax.optimization_barrier(winograd.output_members(images, tiles))
 
 
-def _tiles_bytes(images: Array, kernel: Array) -> int:
-    return tiles_bytes(output_size(images.shape, kernel.shape, 1, NO_PADS), kernel, 2)
-
-
 def _pooled_window(images: Array, kernel: Array) -> tuple[slice, slice]:
     """The rows and columns of the images that reach the pooled outputs."""
     height, width = output_size(images.shape, kernel.shape, 1, NO_PADS)
@@ -101,7 +94,7 @@ def _pooled_tiles_gradients(images: Array, kernel: Array, place: Array, gradient
         of_images, *sums = winograd.gradients(images, tiles, pooling.shares(gradient, place, 4))
         return of_images, tuple(sums)
 
-    size = _tiles_bytes(images, kernel)
+    size = tiles_bytes(images, kernel, NO_PADS, 2)
     of_images, sums = in_blocks(block, (images, place, gradient), size, GRADIENT_BLOCK_BYTES)
     return of_images, winograd.kernel_gradient(sums[0]), sums[1]
 
