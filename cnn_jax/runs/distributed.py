@@ -180,6 +180,7 @@ class _Watch:
     def _is_over(self) -> bool:
         """One round. Gives whether all end, or this one because of an error. Raises MachineError if one is lost."""
         processes = self._processes
+        processes.require_in_time()
         self._require_first()
         everyone = processes.exchange(self._words, PATIENCE, "watch")
         failed = [index for index, words in enumerate(everyone) if words and words["error"]]

@@ -241,7 +241,8 @@ def _chunks(session: Session, runs: Sequence[Run], start: Progress, writer: Writ
     if _is_at_end(runs, start):
         return
     with session.console.bar(epochs, epoch_steps) as show:
-        for progress in fit(functions.training, start, functions.validation, session.agreed_steps):
+        within = session.options.processes.within
+        for progress in fit(functions.training, start, functions.validation, session.agreed_steps, within):
             train = progress.train
             assert train is not None, "a chunk has at least one step, and a step at least one image"
             show(progress.step, train, progress.images / progress.clock.total)

@@ -24,6 +24,7 @@ class Processes:
     index: int = 0
     machines: tuple[str, ...] = ("",)
     _rounds: dict[str, int] = field(default_factory=dict, compare=False)
+    _deadlines: list[float] = field(default_factory=list, compare=False)
 
     @property
     def count(self) -> int:
@@ -82,6 +83,23 @@ class Processes:
     def lost(self, index: int, patience: float = PATIENCE) -> MachineError:
         """The error of a process that does not answer."""
         return MachineError(f"{self.name(index)} has ended or hangs: it has not answered for {patience:g} s.")
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """A block of compiled steps, which should take so many seconds. The watch ends it where it takes far longer."""
+        self._deadlines.append(time.monotonic() + PATIENCE + 10 * seconds)
+        try:
+            yield
+        finally:
+            self._deadlines.pop()
+
+    def require_in_time(self) -> None:
+        """Raises MachineError where a block of `within` takes far longer than it should."""
+        if any(deadline < time.monotonic() for deadline in [*self._deadlines]):
+            raise MachineError(
+                f"Training steps have not ended in time on {self.name(self.index)}. Another process, the network "
+                "between them, or this process hangs."
+            )
 
     def require_same(self, facts: Mapping[str, Any]) -> None:
         """Raises InputError in every process where one has other facts than process 0. The difference is named."""

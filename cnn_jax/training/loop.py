@@ -9,7 +9,9 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import numpy as np
@@ -186,20 +188,24 @@ def _itself(steps: int) -> int:
     return steps
 
 
+Within = Callable[[float], AbstractContextManager[Any]]
+
+
 def fit(
     training: Training,
     start: Progress,
     validation: Inference | None = None,
     agreed: Callable[[int], int] = _itself,
+    within: Within = nullcontext,
 ) -> Iterator[Progress]:
     """Trains from `start` until `training.epochs` are finished, and yields after each chunk of steps.
 
     validation: scored at the end of each epoch. agreed: makes all processes take as many steps in a chunk, whose number
-    each chooses by its own time. Raises DivergedError, which names epoch and step, if the loss or a gradient is not
-    finite. Where several seeds train together, a seed that diverges does not end the loop; it ends after all have
-    diverged.
+    each chooses by its own time. within: surrounds each chunk, and is told how many seconds it should take. Raises
+    DivergedError, which names epoch and step, if the loss or a gradient is not finite. Where several seeds train
+    together, a seed that diverges does not end the loop; it ends after all have diverged.
     """
-    for state, sums in _chunks(training, start, agreed):
+    for state, sums in _chunks(training, start, agreed, within):
         progress = progress_at(training, state, sums, start.clock)
         [*ends] = {step for step in progress.diverged_at if step is not None}
         if training.num_seeds is None and ends:
@@ -232,11 +238,11 @@ def diverged(epoch: int, step: int) -> DivergedError:
 
 
 def _chunks(
-    training: Training, start: Progress, agreed: Callable[[int], int]
+    training: Training, start: Progress, agreed: Callable[[int], int], within: Within
 ) -> Iterator[tuple[TrainState, MetricSums]]:
     """Trains from `start`; yields state and sums after each chunk. The end of an epoch always ends a chunk."""
     state, sums, step, clock = start.state, start.sums, start.step, start.clock
-    indices, chunk_steps = None, 1
+    indices, chunk_steps, step_seconds = None, 1, math.inf
     clock.lap()
     while step < training.epochs * training.epoch_steps:
         finished_epochs, first = divmod(step, training.epoch_steps)
@@ -248,9 +254,11 @@ def _chunks(
             indices = training.batch_indices(state.key, finished_epochs + 1)
         last = min(first + chunk_steps, training.epoch_steps)
         clock.count_host()
-        with jax.debug_nans(False):  # the sums name the step that diverged; --jax_debug_nans would end with a traceback
+        # The sums name the step that diverged; --jax_debug_nans would end with a traceback.
+        with within(step_seconds * (last - first)), jax.debug_nans(False):
             state, sums = jax.block_until_ready(training.chunk(state, sums, indices, first, last))
-        chunk_steps = agreed(max(1, round((last - first) * CHUNK_SECONDS / clock.count_device())))
+        step_seconds = clock.count_device() / (last - first)
+        chunk_steps = agreed(max(1, round(CHUNK_SECONDS / step_seconds)))
         step += last - first
         yield state, sums
 

@@ -44,6 +44,35 @@ class Normalized(nn.Module):
 def experiment():
     return Experiment(Config(model="normalized"), models={"normalized": Normalized})
 '''
+STUCK = '''"""A network in which the first process hangs, inside a compiled step, as long as a file is there."""
+
+import pathlib
+import time
+
+import jax
+from flax import linen as nn
+
+from cnn_jax import Config, Experiment
+
+
+def wait():
+    while jax.process_index() == 0 and pathlib.Path("hang").exists():
+        time.sleep(1)
+
+
+class Stuck(nn.Module):
+    classes: int
+    widths: tuple[int, ...] = ()
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        jax.debug.callback(wait)
+        return nn.Dense(self.classes)(images.reshape(len(images), -1))
+
+
+def experiment():
+    return Experiment(Config(model="stuck"), models={"stuck": Stuck})
+'''
 FIRST_STEPS = f"""import itertools, json, pathlib, sys
 import run
 from cnn_jax.runs import execute
@@ -287,6 +316,18 @@ def test_process_that_hangs_is_named_by_all(start: Start, tmp_path: Path) -> Non
         assert ended.seconds < 30
         assert ended.code == 4
         assert re.search(r"process 1 \(.*\) has ended or hangs", ended.said[-1]), ended.said
+
+
+@pytest.mark.slow
+def test_step_that_hangs_ends_all(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "stuck.py").write_text(STUCK)
+    training = start(2, *ENDLESS, "--experiment=stuck.py")
+    training.wait_for_rows()
+    (tmp_path / "hang").touch()
+    for index, ended in enumerate(training.ended()):
+        assert ended.seconds < 30
+        assert ended.code == 4
+        assert re.search(rf"have not ended in time on process {index} \(.*\)|process 0 .* has ended", ended.said[-1])
 
 
 @pytest.mark.slow
