@@ -17,6 +17,7 @@ from cnn_jax.ops.convolution import (
     GRADIENT_BLOCK_BYTES,
     NO_PADS,
     Gradients,
+    bias_gradient,
     convolve,
     direct_gradients,
     finished,
@@ -130,17 +131,20 @@ def _shifted_products(images: Array, kernel: Array) -> list[Array]:
 
 
 def _pooled_patches_gradients(images: Array, kernel: Array, place: Array, gradient: Array) -> Gradients:
-    features = kernel.shape[3]
-
     def block(images: Array, place: Array, gradient: Array) -> tuple[Array, Any]:
         place, gradient = lax.optimization_barrier((place, gradient))
-        members = [flat(member) for member in pooling.shares(gradient, place, 4)]
-        columns = lax.optimization_barrier(lax.concatenate(members, 1))
-        outputs = pooling.interleaved(pooling.shares(gradient, place, 4), 2)
-        of_images, *_ = direct_gradients(images, kernel, outputs, 1, NO_PADS)
-        return of_images, (product(flat(_shifted_patches(images, kernel)), columns, 0, 0), jnp.sum(columns, 0))
+        members = lax.optimization_barrier(pooling.shares(gradient, place, 4))
+        of_images, *_ = direct_gradients(images, kernel, pooling.interleaved(members, 2), 1, NO_PADS)
+        patches = flat(_shifted_patches(images, kernel))
+        shifted = [product(patches, flat(member), 0, 0) for member in members]
+        return of_images, (shifted, bias_gradient(_somewhere(gradient, place)))
 
-    of_images, (shifted, sums) = in_blocks(block, (images, place, gradient), _shifted_bytes(images, kernel))
+    of_images, (shifted, of_bias) = in_blocks(block, (images, place, gradient), _shifted_bytes(images, kernel))
     back = jax.linear_transpose(_shifted_kernels, kernel)
-    shape = (kernel.shape[0] + 1, kernel.shape[1] + 1, kernel.shape[2], 4, features)
-    return of_images, back(shifted.reshape(shape))[0], jnp.sum(sums.reshape(4, features), 0)
+    shape = (kernel.shape[0] + 1, kernel.shape[1] + 1, *kernel.shape[2:])
+    return of_images, back(pooling.stacked([one.reshape(shape) for one in shifted], 3))[0], of_bias
+
+
+def _somewhere(gradient: Array, place: Array) -> Array:
+    """The gradient, and zero where the place is `NOWHERE`."""
+    return gradient * jnp.minimum(NOWHERE - place.astype(jnp.int32), 1).astype(gradient.dtype)
