@@ -82,7 +82,7 @@ def _chosen(images: tuple[int, ...], kernel: tuple[int, ...], stride: int, pads:
         return _convolve_tiles, _tiles_gradients
     if has_few_products(kernel) and prod(kernel) > 2048:  # many features: only the gradients of XLA's form are slower
         return _convolve_directly, _patches_gradients
-    if has_few_products(kernel) or 4 * height * width * prod(kernel[:3]) <= 48 * 1024:
+    if has_few_products(kernel) or 4 * height * width * prod(kernel[:3]) <= 60 * 1024:
         return _convolve_patches, _patches_gradients
     return _convolve_directly, direct_gradients
 
@@ -199,8 +199,24 @@ def _shifts_gradients(images: Array, kernel: Array, gradient: Array, stride: int
 
 
 def window_rows(images: Array, size: tuple[int, ...], stride: int) -> Array:
-    """Every window as a row: [N, H, W, C] to [N, H', W', size[0] * size[1] * C]."""
-    return lax.concatenate(window_views(images, size, stride), 3)
+    """Every window as a row: [N, H, W, C] to [N, H', W', KW * KH * C]. `in_rows` gives the kernel that order.
+
+    Rows of pixels first, then columns: XLA copies small pieces one number at a time.
+    """
+    images = lax.optimization_barrier(images)
+    high = lax.optimization_barrier(_windows_along(images, 1, size[0], stride))
+    return _windows_along(high, 2, size[1], stride)
+
+
+def _windows_along(images: Array, axis: int, size: int, stride: int) -> Array:
+    """Puts the members of every window along an axis side by side, as channels."""
+    end = images.shape[axis] - size + 1
+    return lax.concatenate([lax.slice_in_dim(images, at, at + end, stride, axis) for at in range(size)], 3)
+
+
+def in_rows(kernel: Array) -> Array:
+    """A kernel [KH, KW, C, F] as the matrix [KW * KH * C, F] that the rows of `window_rows` are multiplied with."""
+    return flat(lax.transpose(kernel, (1, 0, 2, 3)))
 
 
 def window_views(images: Array, size: tuple[int, ...], stride: int) -> list[Array]:
@@ -222,7 +238,7 @@ def _patches_bytes(images: Array, kernel: Array, stride: int, pads: Padding) -> 
 def _convolve_patches(images: Array, kernel: Array, stride: int, pads: Padding, finish: Finish) -> Array:
     def block(images: Array) -> tuple[Array, tuple]:
         patches = window_rows(padded_images(images, pads), kernel.shape[:2], stride)
-        return finish(product(flat(patches), flat(kernel))).reshape(*patches.shape[:3], -1), ()
+        return finish(product(flat(patches), in_rows(kernel))).reshape(*patches.shape[:3], -1), ()
 
     return in_blocks(block, (images,), _patches_bytes(images, kernel, stride, pads))[0]
 
@@ -230,29 +246,17 @@ def _convolve_patches(images: Array, kernel: Array, stride: int, pads: Padding, 
 def _patches_gradients(images: Array, kernel: Array, gradient: Array, stride: int, pads: Padding) -> Gradients:
     def block(images: Array, gradient: Array) -> tuple[Array, Array]:
         padded = padded_images(images, pads)
-        patches = flat(window_rows(padded, kernel.shape[:2], stride))
+        rows = partial(window_rows, size=kernel.shape[:2], stride=stride)
         # One column for each pixel of the window: its gradient is added where the pixel was read.
-        columns = product(flat(gradient), flat(kernel), 1, 1).reshape(*gradient.shape[:3], -1, images.shape[3])
-        returned = [
-            _put_back(columns[..., row * kernel.shape[1] + column, :], (row, column), padded.shape, stride)
-            for row in range(kernel.shape[0])
-            for column in range(kernel.shape[1])
-        ]
+        columns = product(flat(gradient), in_rows(kernel), 1, 1).reshape(*gradient.shape[:3], -1)
+        (of_padded,) = jax.linear_transpose(rows, padded)(columns)
         outside = [(-low, -high) for low, high in pads]
-        return padded_images(reduce(jnp.add, returned), outside), product(patches, flat(gradient), 0, 0)
+        return padded_images(of_padded, outside), product(flat(rows(padded)), flat(gradient), 0, 0)
 
     size = _patches_bytes(images, kernel, stride, pads)
-    images_gradient, kernel_gradient = in_blocks(block, (images, gradient), size)
-    return images_gradient, kernel_gradient.reshape(kernel.shape), bias_gradient(gradient)
-
-
-def _put_back(values: Array, origin: tuple[int, int], shape: tuple[int, ...], stride: int) -> Array:
-    """Zeros of the given shape, with the values at every stride-th row and column from the origin on."""
-    margins = [
-        (start, shape[axis] - start - (values.shape[axis] - 1) * stride - 1, stride - 1)
-        for axis, start in zip((1, 2), origin, strict=True)
-    ]
-    return lax.pad(values, jnp.zeros((), values.dtype), ((0, 0, 0), *margins, (0, 0, 0)))
+    images_gradient, rows_gradient = in_blocks(block, (images, gradient), size)
+    (kernel_gradient,) = jax.linear_transpose(in_rows, kernel)(rows_gradient)
+    return images_gradient, kernel_gradient, bias_gradient(gradient)
 
 
 def tiles_bytes(images: Array, kernel: Array, pads: Padding, size: int) -> int:

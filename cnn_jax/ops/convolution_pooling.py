@@ -24,6 +24,7 @@ from cnn_jax.ops.convolution import (
     gradients,
     has_few_products,
     has_tiles,
+    in_rows,
     output_size,
     padded_images,
     tiles_bytes,
@@ -100,20 +101,14 @@ def _pooled_tiles_gradients(images: Array, kernel: Array, place: Array, gradient
     return of_images, winograd.kernel_gradient(sums[0]), sums[1]
 
 
-def _shifted_kernels(kernel: Array) -> Array:
-    """The kernel at the four places of a 2 x 2 pooling window: [KH + 1, KW + 1, C, 4, F]."""
-    return jnp.stack(
-        [
-            jnp.pad(kernel, ((row, 1 - row), (column, 1 - column), (0, 0), (0, 0)))
-            for row in (0, 1)
-            for column in (0, 1)
-        ],
-        3,
-    )
+def _shifted_kernels(kernel: Array) -> list[Array]:
+    """The kernel at the four places of a 2 x 2 pooling window, each [(KW + 1) * (KH + 1) * C, F]."""
+    places = [(row, column) for row in (0, 1) for column in (0, 1)]
+    return [in_rows(jnp.pad(kernel, ((row, 1 - row), (column, 1 - column), (0, 0), (0, 0)))) for row, column in places]
 
 
 def _shifted_patches(images: Array, kernel: Array) -> Array:
-    """What each pooling window sees of the images, as a row: [N, H'', W'', (KH + 1) * (KW + 1) * C]."""
+    """What each pooling window sees of the images, as a row: [N, H'', W'', (KW + 1) * (KH + 1) * C]."""
     return lax.optimization_barrier(window_rows(images, (kernel.shape[0] + 1, kernel.shape[1] + 1), 2))
 
 
@@ -124,8 +119,7 @@ def _shifted_bytes(images: Array, kernel: Array) -> int:
 def _shifted_products(images: Array, kernel: Array) -> list[Array]:
     """The four members of the pooling windows as one matrix product, each [N, H'', W'', F]."""
     patches = _shifted_patches(images, kernel)
-    shifted = _shifted_kernels(kernel)
-    outputs = product(flat(patches), shifted.reshape(-1, 4 * kernel.shape[3]))
+    outputs = product(flat(patches), lax.concatenate(_shifted_kernels(kernel), 1))
     shape = (*patches.shape[:3], kernel.shape[3])
     return [member.reshape(shape) for member in jnp.split(outputs, 4, 1)]
 
@@ -140,9 +134,8 @@ def _pooled_patches_gradients(images: Array, kernel: Array, place: Array, gradie
         return of_images, (shifted, bias_gradient(_somewhere(gradient, place)))
 
     of_images, (shifted, of_bias) = in_blocks(block, (images, place, gradient), _shifted_bytes(images, kernel))
-    back = jax.linear_transpose(_shifted_kernels, kernel)
-    shape = (kernel.shape[0] + 1, kernel.shape[1] + 1, *kernel.shape[2:])
-    return of_images, back(pooling.stacked([one.reshape(shape) for one in shifted], 3))[0], of_bias
+    (of_kernel,) = jax.linear_transpose(_shifted_kernels, kernel)(shifted)
+    return of_images, of_kernel, of_bias
 
 
 def _somewhere(gradient: Array, place: Array) -> Array:
