@@ -49,7 +49,8 @@ def caption(result: dict) -> str:
     listed = ", ".join(f"{name} {version}" for name, version in sorted(packages.items()))
     whole, device = "", f"{machine['gpu']}, on " if "gpu" in machine else ""
     if settings["whole_rounds"]:
-        whole = f"; {settings['epochs']} epochs with pooling from start to exit, medians of {settings['whole_rounds']}"
+        runs = f"medians of {settings['whole_rounds']}" if settings["whole_rounds"] > 1 else "one run"
+        whole = f"; {settings['epochs']} epochs with pooling from start to exit, {runs}"
     return (
         f"Images per second at batch size {settings['batch_size']} (inference: 1,000), medians of {settings['rounds']}"
         f" interleaved rounds{whole}. After the dot: how many times as fast this project is, the median of the rounds'"
