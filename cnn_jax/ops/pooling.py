@@ -35,7 +35,7 @@ def shares(gradient: Array, place: Array, count: int) -> list[Array]:
     place = lax.convert_element_type(place, jnp.int32)
 
     def share(number: int) -> Array:
-        # 1 where the place is this number, else 0. A comparison would become a branch, which processors guess wrong.
+        # 1 where the place is this number, else 0. XLA makes a comparison a branch, which is often guessed wrong.
         apart = lax.sub(place, lax.full_like(place, number))
         is_there = lax.max(lax.sub(lax.full_like(apart, 1), lax.mul(apart, apart)), lax.full_like(apart, 0))
         return lax.mul(gradient, lax.convert_element_type(is_there, gradient.dtype))
