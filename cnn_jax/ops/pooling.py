@@ -31,7 +31,10 @@ def largest(values: list[Array]) -> tuple[Array, Array]:
 
 
 def shares(gradient: Array, place: Array, count: int) -> list[Array]:
-    """The part of the maximum's gradient that each of `count` members receives: all of it or zero."""
+    """The part of the maximum's gradient that each of `count` members receives: all of it or zero.
+
+    Of a gradient that is not finite, the other members receive NaN.
+    """
     place = lax.convert_element_type(place, jnp.int32)
 
     def share(number: int) -> Array:
