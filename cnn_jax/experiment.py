@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import hashlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from flax import linen as nn
 
 from cnn_jax import data
 from cnn_jax.config import FIELDS, PART_FIELDS, Config, Part, config_differences
-from cnn_jax.data.augmentations import AUGMENTATIONS
+from cnn_jax.data import augmentations
 from cnn_jax.data.dataset import Dataset, Spec, check
 from cnn_jax.data.source import Source
 from cnn_jax.data.tasks import TASKS, Task
@@ -58,7 +58,7 @@ class Table:
 
 TABLES: Mapping[str, Table] = {
     "datasets": Table("dataset", "dataset", data.DATASETS, supplied=frozenset(("dataset_dir",))),
-    "augmentations": Table("augment", "augmentation", AUGMENTATIONS, leading=2),
+    "augmentations": Table("augment", "augmentation", augmentations.AUGMENTATIONS, leading=2),
     "tasks": Table("task", "task", TASKS),
     "models": Table("model", "model", MODELS, supplied=frozenset(("classes", "dtype", "fused", "parent", "name"))),
     "losses": Table("loss", "loss", LOSSES, leading=2),
@@ -556,6 +556,14 @@ def _require_held_out(config: Config) -> None:
     if config.chooses_epochs and not config.validation_examples:
         flag = f"--keep={config.keep}" if config.keep == "best" else f"--patience={config.patience}"
         raise InputError(f"{flag}: held-out images decide. Hold out some with --validation_examples=N.")
+
+
+def remarks(config: Config, classes: Sequence[str]) -> list[str]:
+    """What a user should know of these settings before training on images of these classes, a line each."""
+    found = augmentations.remarks(config.augment, classes)
+    if config.monitor != Config.monitor and not config.chooses_epochs:
+        found.append(f"--monitor={config.monitor}: changes nothing without --keep=best or --patience")
+    return found
 
 
 def _require_inputs(experiment: Experiment, learner: Learner) -> None:

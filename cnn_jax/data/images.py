@@ -18,6 +18,7 @@ from cnn_jax.files import is_of_the_system
 from cnn_jax.settings import About
 
 _VERSION = 1  # of how pictures become images
+_PARTS = ("train", "test")  # folders, in any case
 _NAMED = 3  # unreadable files in a message
 _BLOCK = 64  # pictures that a thread reads before it takes others
 _NOTE_EVERY = 5.0  # seconds
@@ -36,7 +37,7 @@ Classes = dict[str, list[PictureFile]]  # the files of each class, by its name
 
 @dataclass(frozen=True, kw_only=True)
 class PictureSource(Source):
-    """Pictures in files. train, test: files with their classes.
+    """Pictures in files. train, test: files with their classes. beside: folders that are not read.
 
     They are read by several threads, since Pillow decodes without Python's lock.
     """
@@ -44,8 +45,14 @@ class PictureSource(Source):
     folder: Path
     train: tuple[tuple[str, int], ...]
     test: tuple[tuple[str, int], ...]
+    beside: tuple[str, ...]
 
     def produce(self, folder: Path, manual_dir: Path | None, warn: Warn) -> tuple[Split, Split]:
+        if self.beside:
+            warn(
+                f"images: not read, because it lies beside train and test: {printable(', '.join(self.beside))}. "
+                "--validation_examples holds out training images"
+            )
         files = (*self.train, *self.test)
         try:
             images = np.empty((len(files), *self.spec.image_shape), np.uint8)
@@ -148,6 +155,7 @@ def images(
         folder=dataset_dir,
         train=train_files,
         test=test_files,
+        beside=_beside(dataset_dir),
         skip_unreadable=skip_unreadable,
     )
 
@@ -158,12 +166,12 @@ def _shuffled(files: Sequence[tuple[str, int]], seed: list[int]) -> tuple[tuple[
 
 def _parts(dataset_dir: Path, split_seed: int, test_share: float) -> tuple[Classes, Classes]:
     """The files of the training and of the test part. Raises InputError."""
-    parts = {name.lower(): name for name in _folders(dataset_dir, "") if name.lower() in ("train", "test")}
+    parts = {name.lower(): name for name in _folders(dataset_dir, "") if name.lower() in _PARTS}
     classes = {part: _classes(dataset_dir, name) for part, name in parts.items()}
     if len(classes) == 2:
         return classes["train"], classes["test"]
     if any(classes.values()):
-        [there], [missing] = classes, {"train", "test"} - classes.keys()
+        [there], [missing] = classes, set(_PARTS) - classes.keys()
         raise InputError(f"--dataset_dir={dataset_dir}: there is a folder {there} of classes, but no folder {missing}.")
     found = _classes(dataset_dir, "")
     if alone := next((name for name, files in found.items() if len(files) < 2), None):
@@ -171,6 +179,13 @@ def _parts(dataset_dir: Path, split_seed: int, test_share: float) -> tuple[Class
             f"--dataset_dir={dataset_dir}: {alone} has one picture, but one to train on and one to test on are needed."
         )
     return _split(found, split_seed, test_share)
+
+
+def _beside(dataset_dir: Path) -> tuple[str, ...]:
+    """The folders beside `train` and `test`, as `val`; none where the folders are classes."""
+    names = _folders(dataset_dir, "")
+    others = [name for name in names if name.lower() not in _PARTS]
+    return tuple(others) if len(names) - len(others) == len(_PARTS) else ()
 
 
 def _split(classes: Classes, seed: int, test_share: float) -> tuple[Classes, Classes]:

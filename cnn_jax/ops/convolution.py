@@ -80,11 +80,12 @@ def _chosen(images: tuple[int, ...], kernel: tuple[int, ...], stride: int, pads:
     products = tiles_numbers((height, width), best_tiles((height, width)))
     if has_tiles(kernel) and stride == 1 and products < 0.6 * 9 * height * width:
         return _convolve_tiles, _tiles_gradients
-    if has_few_products(kernel) and prod(kernel) > 2048:  # many features: only the gradients of XLA's form are slower
-        return _convolve_directly, _patches_gradients
-    if has_few_products(kernel) or 4 * height * width * prod(kernel[:3]) <= 60 * 1024:
-        return _convolve_patches, _patches_gradients
-    return _convolve_directly, direct_gradients
+    if not has_few_products(kernel) and 4 * height * width * prod(kernel[:3]) > 60 * 1024:
+        return _convolve_directly, direct_gradients
+    # With many features, or a single window, only the gradients of XLA's form are slower.
+    has_many_features = has_few_products(kernel) and prod(kernel) > 2048
+    is_direct = has_many_features or height * width == 1
+    return _convolve_directly if is_direct else _convolve_patches, _patches_gradients
 
 
 def has_tiles(kernel: tuple[int, ...]) -> bool:

@@ -12,11 +12,10 @@ from jax.sharding import Mesh
 
 from cnn_jax import data
 from cnn_jax.config import Config
-from cnn_jax.data import augmentations
 from cnn_jax.data.dataset import Dataset, Spec, Split, split_training_images
 from cnn_jax.data.source import Source
 from cnn_jax.errors import InputError
-from cnn_jax.experiment import Experiment, build
+from cnn_jax.experiment import Experiment, build, remarks
 from cnn_jax.report.console import Console
 from cnn_jax.runs import checkpoint, machine
 from cnn_jax.runs.directory import RunDirectory
@@ -182,7 +181,7 @@ def open_session(
         learner = build(experiment)
     splits = DataSplits(dataset, *split_training_images(dataset, config.train_examples, config.validation_examples))
     require_numbers(learner, splits.train)
-    for remark in augmentations.remarks(config.augment, dataset.spec.classes):
+    for remark in remarks(config, dataset.spec.classes):
         console.note(remark)
     session = Session(experiment, options, console, learner, splits)
     _require_mesh(session)

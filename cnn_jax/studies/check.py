@@ -6,10 +6,9 @@ import jax
 import numpy as np
 
 from cnn_jax import compilation
-from cnn_jax.data import augmentations
 from cnn_jax.data.dataset import split_training_images
 from cnn_jax.errors import InputError
-from cnn_jax.experiment import Experiment, build
+from cnn_jax.experiment import Experiment, build, remarks
 from cnn_jax.models import summary
 from cnn_jax.report.console import Console
 from cnn_jax.report.tables import Table
@@ -36,7 +35,7 @@ def run(experiment: Experiment, options: RunOptions) -> dict[str, float]:
     learner = build(experiment, dataset.spec)  # with what only the images tell
     train, _ = split_training_images(dataset, config.train_examples, config.validation_examples)
     require_numbers(learner, train)
-    for remark in augmentations.remarks(config.augment, dataset.spec.classes):
+    for remark in remarks(config, dataset.spec.classes):
         console.note(remark)
     batch = train[: config.batch_size]
     console.table(_parts(experiment))

@@ -183,6 +183,15 @@ def test_class_in_one_part_alone_is_said(split: Path, load: Callable) -> None:
     ]
 
 
+def test_folder_beside_train_and_test_is_said_to_be_unread(split: Path, load: Callable) -> None:
+    draw(split / "val", 2, seed=2)
+    dataset = load(split)
+    assert len(dataset.train) == 18 and len(dataset.test) == 6
+    assert load.notes == [  # type: ignore[attr-defined]
+        "images: not read, because it lies beside train and test: val. --validation_examples holds out training images"
+    ]
+
+
 def test_picture_in_both_parts_is_counted(split: Path, load: Callable) -> None:
     for name in ("000.png", "001.png"):
         (split / f"test/red/copy of {name}").write_bytes((split / "train/red" / name).read_bytes())

@@ -20,7 +20,7 @@ from cnn_jax import data
 from cnn_jax.config import Config, Part
 from cnn_jax.data.dataset import split_training_images
 from cnn_jax.errors import DivergedError, InputError, Interrupted, MachineError
-from cnn_jax.experiment import Experiment, build
+from cnn_jax.experiment import Experiment, build, remarks
 from cnn_jax.report.console import Console
 from cnn_jax.runs import checkpoint, in_memory, initial
 from cnn_jax.runs import execute as executing
@@ -436,6 +436,19 @@ def test_nothing_is_chosen_without_held_out_images(
     with pytest.raises(InputError, match=message):
         in_memory.train(TINY.vary(changes))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"keep": "last"}, ["--monitor=loss: changes nothing without --keep=best or --patience"]),
+        ({"keep": "last", "monitor": "accuracy"}, []),
+        ({"keep": "last", "patience": 2}, []),
+        ({}, []),
+    ],
+)
+def test_monitor_that_changes_nothing_is_remarked(changes: dict[str, Any], said: list[str]) -> None:
+    assert remarks(TINY.vary(changes).config, ()) == said
 
 
 def test_seeds_that_train_together_have_no_patience(train: Train, tmp_path: Path) -> None:
