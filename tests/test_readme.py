@@ -162,6 +162,13 @@ def test_gaps_of_overfitting_are_the_stored_ones() -> None:
     ]
 
 
+def test_time_to_99_percent_is_the_stored_one() -> None:
+    record = json.loads((PROJECT / "experiments/results/time_to_99.json").read_text())
+    seconds = record["target"]["seconds"]
+    half_width = seconds["interval"][1] - seconds["mean"]
+    assert numbers_beside("time_to_99.json") == [f"{number:.1f}" for number in (seconds["mean"], half_width)]
+
+
 def test_ratio_of_times_with_pooling_and_without_is_that_of_the_stored_rounds() -> None:
     summary = json.loads((PROJECT / "experiments/results/peers.json").read_text())["summary"]["training"]
     found = statistics.ratio(*(summary[variant]["cnn_jax"]["rounds"] for variant in ("pooling", "no_pooling")))
