@@ -260,11 +260,18 @@ def _switch(default: bool | None, help: str) -> Flag:
 
 GENERAL_FLAGS: Mapping[str, Flag] = {
     "config": _path("start from the config.json of a run instead of an experiment"),
-    "workdir": _path("the run's folder; default runs/EXPERIMENT-DATASET-seedSEED and what the command line changed"),
+    "workdir": _path(
+        "the folder: of the run to train (default runs/EXPERIMENT-DATASET-seedSEED, and what the command line changed), "
+        "of the finished run to read, or of the record to write"
+    ),
     "dataset_dir": _path("your own data: the folder of --dataset=images, the file or folder of --dataset=arrays"),
     "data_dir": _path("the folder of prepared datasets; default $TFDS_DATA_DIR, else ~/tensorflow_datasets"),
     "manual_dir": _path("a folder with the dataset's original files, to use instead of a download"),
-    "overwrite": _switch(False, "delete the run that is in the folder, and start again"),
+    "overwrite": _switch(
+        False,
+        "train, sweep, overfitting: delete what was trained in the folder, and start again; other modes: replace their "
+        "earlier files, and no run",
+    ),
     "progress": _switch(None, "show a progress bar; default: on a terminal"),
     "compilation_cache": _switch(True, "keep compiled programs on disk for the next start"),
 }
@@ -273,7 +280,7 @@ GENERAL_FLAGS: Mapping[str, Flag] = {
 MODE_FLAGS: Mapping[str, Flag] = {
     "init_from": _path("start from the parameters of this finished run, instead of random ones; all seeds start there"),
     "init_prefix": _names("of these parameters take only what is under these names, as in Conv_0,Dense_0/bias"),
-    "init_skip": _names("take nothing under these names: it starts anew, as the last layer must for other classes"),
+    "init_skip": _names("do not take what is under these names: it starts at random, as the last layer for other classes"),
     "checkpoint_every": _time("time between checkpoints; 0 means at the end of each epoch; default 60s"),
     "keep_checkpoints": _integer("how many of the newest checkpoints are kept; default 3"),
     "max_time": _time("stop after this time, save a checkpoint and score the test set"),
@@ -301,8 +308,8 @@ MODE_FLAGS: Mapping[str, Flag] = {
     "coordinator": Flag(
         _address,
         "HOST:PORT",
-        "train with several processes, on one machine or many: where process 0 waits for the others; Slurm, Open MPI, "
-        "Kubernetes and TPU pods say it themselves",
+        "train with several processes, on one machine or many: where process 0 waits for the others; Slurm and Open MPI "
+        "4 say it themselves",
         "an address, as in 10.0.0.1:1234",
     ),
     "num_processes": _integer("how many processes train together; 1: this one alone, whatever a cluster says"),
@@ -320,7 +327,10 @@ MODE_FLAGS: Mapping[str, Flag] = {
     "claim_timeout": _time("take over a trial whose process gave no sign of life for so long; default 2m"),
     "print_commands": _switch(False, "print a command for each trial or seed that is not finished, and end"),
     "format": Flag(str, "NAME", "npz: the parameters (default); stablehlo: the whole model", "a name"),
-    "output": _path("the file (export, new) or folder (predict, evaluate) to write; default: in the run's folder"),
+    "output": _path(
+        "the file (export, new) or folder (predict, evaluate) to write; new needs it; export and predict: default in the "
+        "run's folder; evaluate: without it and --corruptions only printed"
+    ),
     "runs": Flag(
         _listed_paths(os.path.exists, local_path),
         "DIR,DIR",
@@ -332,7 +342,7 @@ MODE_FLAGS: Mapping[str, Flag] = {
     "corruptions": _names("corrupt the test images in these ways, or in all; writes record and page"),
     "test_augment": _names("test-time augmentation by shift, flip or both: also average over variants of the images"),
     "shift_pixels": _integer("how far --test_augment=shift goes along rows and columns; default 1, so 9 variants"),
-    "images": _path("a picture file to follow (lesson); or a folder of them, without folders in it (predict)"),
+    "images": _path("a picture file; predict takes a folder of them too, without folders in it"),
     "graph": _path("draw the model's graph into this new SVG file"),
     "augmentations": _path("show what each augmentation does to training images, in this new HTML file"),
     "batch_sizes": _integers("batch sizes to measure; default 64,256,1024"),
@@ -710,8 +720,8 @@ def help_text(values: flags.FlagValues, *, full: bool) -> str:
             *modes,
             *(_help_line(name, values) for name in ("experiment", "config", *INFORMATION)),
         ],
-        "Where and how (nothing here changes a number):": [_help_line(name, values) for name in general],
-        "For some modes:": [_help_line(name, values) for name in MODE_FLAGS],
+        "Where and how:": [_help_line(name, values) for name in general],
+        "For some modes (TIME is as in 30s, 5m or 2h):": [_help_line(name, values) for name in MODE_FLAGS],
         "Settings (the experiment gives them; a flag given here wins):": [
             _help_line(name, values) for name in settings
         ],

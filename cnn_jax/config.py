@@ -1,4 +1,4 @@
-"""Config: everything that changes the numbers of a run, as one frozen, validated record that is stored as JSON.
+"""Config: the settings of a training, as one frozen, validated record that is stored as JSON.
 
 Where and how to run (folders, caches, progress) is in RunOptions, so that a `config.json` from elsewhere can be run
 safely and two of them can be compared. `run.py` makes a flag of each field.

@@ -1,4 +1,4 @@
-"""Convolution and max-pooling that are fast on every platform, also inside a compiled loop.
+"""Convolution and max-pooling that are fast on a CPU, also inside a compiled loop; elsewhere they are XLA's own.
 
 The values and gradients are those of `lax.conv_general_dilated` and of flax's `max_pool`, within float32 rounding. GPU
 and TPU run exactly these. On a CPU `convolution.py` and `pooling.py` replace them: XLA brings a convolution into the

@@ -1,4 +1,4 @@
-"""Where and how a command runs. Nothing in here changes a number."""
+"""Where and how a command runs."""
 
 import dataclasses
 import math

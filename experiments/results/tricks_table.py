@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from cnn_jax.report.format import interval, loss_estimate, p_value, percent, percent_estimate, points
 from cnn_jax.report.statistics import holm, verdict
+from cnn_jax.settings import as_text
 from experiments.results import readme
 
 NAMES = ("tricks_mnist", "tricks_cifar")
@@ -71,7 +72,18 @@ def _caption(record: dict[str, Any]) -> str:
         "epochs, where a row names no other number; differences are in percentage points, seed by seed, with their "
         "95 % intervals; p is of a paired t-test after Holm's correction for "
         f"{len(record['models']) - 1} comparisons. {settings['test_examples']:,} test images; nothing was chosen by "
-        f"them. {'; '.join(machines)}; {record['date']}."
+        f"them. Augmentations: {_augmentations(record)}. {'; '.join(machines)}; {record['date']}."
+    )
+
+
+def _augmentations(record: dict[str, Any]) -> str:
+    """The settings of all that are used, as flags name them."""
+    parts = {part["name"]: part for model in record["models"] for part in model["config"]["augment"]}
+    return ", ".join(
+        f"{name}.{setting}={as_text(value)}"
+        for name, part in parts.items()
+        for setting, value in part.items()
+        if setting != "name"
     )
 
 

@@ -1,1 +1,1 @@
-"""Predict the digits in a user's own pictures with a finished run."""
+"""Predict what a user's own pictures show, with a finished run or a shipped network."""

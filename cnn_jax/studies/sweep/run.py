@@ -1,4 +1,4 @@
-"""Try many settings on held-out images, train the best one again on all training images, and score it on test."""
+"""Try many settings on held-out images, train the best one again with new seeds, and score it on the test images."""
 
 import dataclasses
 import json
