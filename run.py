@@ -261,7 +261,7 @@ def _switch(default: bool | None, help: str) -> Flag:
 GENERAL_FLAGS: Mapping[str, Flag] = {
     "config": _path("start from the config.json of a run instead of an experiment"),
     "workdir": _path(
-        "the folder: of the run to train (default runs/EXPERIMENT-DATASET-seedSEED, and what the command line changed), "
+        "the folder: of the run to train (default runs/EXPERIMENT-DATASET-seedSEED and what the command line changed), "
         "of the finished run to read, or of the record to write"
     ),
     "dataset_dir": _path("your own data: the folder of --dataset=images, the file or folder of --dataset=arrays"),
@@ -280,7 +280,7 @@ GENERAL_FLAGS: Mapping[str, Flag] = {
 MODE_FLAGS: Mapping[str, Flag] = {
     "init_from": _path("start from the parameters of this finished run, instead of random ones; all seeds start there"),
     "init_prefix": _names("of these parameters take only what is under these names, as in Conv_0,Dense_0/bias"),
-    "init_skip": _names("do not take what is under these names: it starts at random, as the last layer for other classes"),
+    "init_skip": _names("take nothing under these names: it starts at random, as the last layer for other classes"),
     "checkpoint_every": _time("time between checkpoints; 0 means at the end of each epoch; default 60s"),
     "keep_checkpoints": _integer("how many of the newest checkpoints are kept; default 3"),
     "max_time": _time("stop after this time, save a checkpoint and score the test set"),
@@ -308,8 +308,8 @@ MODE_FLAGS: Mapping[str, Flag] = {
     "coordinator": Flag(
         _address,
         "HOST:PORT",
-        "train with several processes, on one machine or many: where process 0 waits for the others; Slurm and Open MPI "
-        "4 say it themselves",
+        "train with several processes, on one machine or many: where process 0 waits for the others; Slurm and "
+        "Open MPI 4 say it themselves",
         "an address, as in 10.0.0.1:1234",
     ),
     "num_processes": _integer("how many processes train together; 1: this one alone, whatever a cluster says"),
@@ -328,8 +328,8 @@ MODE_FLAGS: Mapping[str, Flag] = {
     "print_commands": _switch(False, "print a command for each trial or seed that is not finished, and end"),
     "format": Flag(str, "NAME", "npz: the parameters (default); stablehlo: the whole model", "a name"),
     "output": _path(
-        "the file (export, new) or folder (predict, evaluate) to write; new needs it; export and predict: default in the "
-        "run's folder; evaluate: without it and --corruptions only printed"
+        "the file (export, new) or folder (predict, evaluate) to write; new needs it; export and predict: default in "
+        "the run's folder; evaluate: without it and --corruptions only printed"
     ),
     "runs": Flag(
         _listed_paths(os.path.exists, local_path),

@@ -244,7 +244,7 @@ def _checked(name: str, value: Any) -> Any:
     if value is None and name == "metrics":
         return None
     if not isinstance(value, tuple | list):
-        raise InputError(f"--{name}={shown(value)}: must be names, as in ({name!r},).")
+        raise InputError(f"--{name}={shown(value)}: must be names, as in ({as_text(value)!r},).")
     parts = tuple(_part(name, member) for member in value)
     for part in parts:
         if [other.name for other in parts].count(part.name) > 1:

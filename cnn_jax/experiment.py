@@ -201,8 +201,8 @@ class Experiment(Displayed):
         self,
         variables: Mapping[str, Any],
         *,
-        prefix: Iterable[str] = (),
-        skip: Iterable[str] = (),
+        prefix: str | Iterable[str] = (),
+        skip: str | Iterable[str] = (),
         source: str = "the given variables",
     ) -> "Experiment":
         """The experiment whose training starts from these variables, such as `load_run("runs/pretrained").variables`.
@@ -211,6 +211,7 @@ class Experiment(Displayed):
         What is not taken starts from the seed. source: where they come from, for people. Raises InputError where there
         are no such names, or where the Config already says the hash of other variables.
         """
+        prefix, skip = ((names,) if isinstance(names, str) else names for names in (prefix, skip))
         init, before = initial.choose(dict(variables), prefix, skip, source), self.config.init_hash
         if before not in (None, init.digest):
             raise InputError(
@@ -525,8 +526,8 @@ def build(experiment: Experiment, spec: Spec | None = None, *, fused: bool = Tru
         spec=spec,
         measures=Measures(experiment.make("loss"), metrics, experiment.task.main_output),
         optimizer=experiment.make("optimizer"),
-        schedule=_of_steps(experiment.make("schedule")),
-        averaging=_of_steps(experiment.make("average")) if config.average.name != "none" else None,
+        schedule=_of_steps("schedule", experiment.make("schedule")),
+        averaging=_of_steps("average", experiment.make("average")) if config.average.name != "none" else None,
         augmentations={part.name: experiment.make(f"augment.{part}") for part in config.augment},
         learning_rate=config.learning_rate,
         epochs=config.epochs,
@@ -578,9 +579,22 @@ def _require_inputs(experiment: Experiment, learner: Learner) -> None:
         )
 
 
-def _of_steps(function: Callable[..., Any]) -> Callable[[int], Any]:
-    """The function with the number of all steps as its argument, whether it takes it or not."""
-    return (lambda steps: function(steps=steps)) if takes(function, "steps") else (lambda steps: function())
+def _of_steps(what: str, function: Callable[..., Any]) -> Callable[[int], Any]:
+    """The function with the number of all steps as its argument, whether it takes it or not. Raises InputError."""
+    parameters, is_asked = inspect.signature(function).parameters.values(), takes(function, "steps")
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [each.name for each in parameters if each.default is each.empty and each.kind not in kinds]
+    if missing := [name for name in needed if name != "steps"]:
+        raise InputError(
+            f"{defined_at(function)}the {what} must be made by a function of the number of steps, as in lambda steps: "
+            f"...; this one needs {', '.join(missing)}."
+        )
+
+    @functools.wraps(function)
+    def of_steps(steps: int) -> Any:
+        return function(steps=steps) if is_asked else function()
+
+    return of_steps
 
 
 def build_module(experiment: Experiment, classes: int, *, fused: bool = False) -> nn.Module:

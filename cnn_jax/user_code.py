@@ -1,6 +1,8 @@
 """A user's own Python file: loading it by its path, its identity, and its errors in one line."""
 
 import ast
+import contextlib
+import functools
 import hashlib
 import importlib.util
 import inspect
@@ -13,7 +15,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
+
+import jax
+import numpy as np
 
 from cnn_jax.display import cell_of
 from cnn_jax.errors import InputError, ProjectError
@@ -76,6 +81,8 @@ def _run(name: str, path: Path, source: bytes) -> None:
     assert specification is not None, "the file's name ends in .py"
     sys.modules[name] = module = importlib.util.module_from_spec(specification)
     try:
+        if b"\0" in source:
+            raise InputError(f"{path}: is no Python file in UTF-8. Save it as UTF-8.")
         with user_errors(), noted_imports(module):
             exec(compile(source, str(path), "exec"), vars(module))
     except BaseException:
@@ -118,8 +125,8 @@ def user_errors(what: str = "", of: object = None) -> Iterator[None]:
 
 def defined_at(function: object) -> str:
     """Where a function or class of the user is defined, as `mine.py, line 7: `; empty where that is unknown."""
-    while hasattr(function, "func"):  # of functools.partial
-        function = function.func
+    while inner := getattr(function, "func", None) or getattr(function, "__wrapped__", None):  # as of functools.partial
+        function = inner
     called = getattr(function, "__call__", None) if isinstance(function, type) else function  # noqa: B004
     code = getattr(inspect.unwrap(called), "__code__", None) if callable(called) else None
     if code and _is_users(code.co_filename):
@@ -128,13 +135,53 @@ def defined_at(function: object) -> str:
 
 
 def source_of(function: object) -> str:
-    """The source of a function or class; its name where that is unknown."""
-    while hasattr(function, "func"):  # of functools.partial
+    """The source of a function or class, its name where that is unknown, and what it was made with.
+
+    That is what functools.partial holds, and what a function reads of the functions around it and of its globals:
+    numbers, texts, arrays, and functions and classes of the user's.
+    """
+    return _source_of(function, set())
+
+
+def _source_of(function: object, seen: set[int]) -> str:
+    seen.add(id(function))
+    made_with: list[object] = []
+    while isinstance(function, functools.partial):
+        made_with += [*function.args, *sorted(function.keywords.items())]
         function = function.func
     try:
-        return inspect.getsource(inspect.unwrap(function))  # type: ignore[arg-type]
+        source = inspect.getsource(inspect.unwrap(function))  # type: ignore[arg-type]
     except (OSError, TypeError):  # of a library in C, or of a console
-        return getattr(function, "__qualname__", type(function).__qualname__)
+        source = getattr(function, "__qualname__", type(function).__qualname__)
+    if isinstance(function, FunctionType):
+        made_with += _read_around(function)
+    values = [said for value in made_with if (said := _said(value, seen))]
+    return f"{source}{values}" if values else source
+
+
+def _read_around(function: FunctionType) -> list[tuple[str, object]]:
+    """What a function reads of its globals and of the functions around it, by name."""
+    code, around = function.__code__, function.__globals__
+    found = {name: around[name] for name in code.co_names if name in around}
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):  # an empty cell
+            found[name] = cell.cell_contents
+    return sorted(found.items())
+
+
+def _said(value: object, seen: set[int]) -> str:
+    """What a value says of itself, the same in each process; nothing where that is unknown, as of a module."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return repr(value)
+    if isinstance(value, tuple | list):
+        return repr([_said(member, seen) for member in value])
+    if isinstance(value, dict):
+        return repr([(str(name), _said(member, seen)) for name, member in value.items()])
+    if isinstance(value, np.ndarray | jax.Array):
+        return f"{value.dtype} {value.shape} {hashlib.sha256(np.asarray(value).tobytes()).hexdigest()}"
+    if isinstance(value, type | FunctionType | functools.partial) and defined_at(value) and id(value) not in seen:
+        return _source_of(value, seen)
+    return ""
 
 
 def _class_defined_at(kind: type) -> str:

@@ -458,11 +458,11 @@ FAULTS: dict[str, tuple[str, str]] = {
     ),
     "loss that is a scalar": (
         changed(LOSS, LOSS + ".mean()").replace("def smoothed(", "def smoothed(  # HERE\n    "),
-        "the loss must give one number an image, float32 [N]; for N = 4 it gives float32 ()",
+        "the loss must give one number an image, float32 [N]; for N = 61 it gives float32 ()",
     ),
     "loss of float16": (
         changed(LOSS, LOSS + ".astype(jnp.float16)").replace("def smoothed(", "def smoothed(  # HERE\n    "),
-        "it gives float16 (4,)",
+        "it gives float16 (61,)",
     ),
     "metric that is a scalar": (
         changed(CONFIDENCE, CONFIDENCE.replace("axis=-1", "")).replace(

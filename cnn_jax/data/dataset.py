@@ -4,14 +4,14 @@ import base64
 import dataclasses
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import numpy as np
 
-from cnn_jax.data.checks import require_classes_from_zero, require_images, require_labels
+from cnn_jax.data.checks import class_names, of_channels, require_classes_from_zero, require_images, require_labels
 from cnn_jax.display import Displayed
 from cnn_jax.errors import InputError
 
@@ -114,7 +114,7 @@ class Dataset(Displayed):
         test_images: Any,
         test_labels: Any,
         *,
-        classes: Sequence[str] | None = None,
+        classes: Iterable[Any] | None = None,
         name: str = "arrays",
         description: str = "",
         scale: float | tuple[float, ...] = UNIT,
@@ -130,16 +130,18 @@ class Dataset(Displayed):
         train = _split(f"{name}: train", train_images, train_labels)
         test = _split(f"{name}: test", test_images, test_labels)
         labels = np.unique(np.concatenate([train.labels, test.labels]))
-        require_classes_from_zero(f"{name}: labels", labels, len(classes) if classes else None, len(train) + len(test))
+        names = None if classes is None else class_names(name, classes)
+        require_classes_from_zero(f"{name}: labels", labels, len(names) if names else None, len(train) + len(test))
+        channels = train.images.shape[3]
         spec = Spec(
             name=name,
             description=description,
             image_shape=train.images.shape[1:],
-            classes=tuple(classes) if classes else tuple(map(str, range(1 + labels[-1]))),
+            classes=names or tuple(map(str, range(1 + labels[-1]))),
             train_examples=len(train),
             test_examples=len(test),
-            scale=scale,
-            offset=offset,
+            scale=of_channels(f"{name}: scale", scale, channels),
+            offset=of_channels(f"{name}: offset", offset, channels),
             mnist_form=mnist_form,
         )
         _require_bytes(spec, train)

@@ -27,6 +27,7 @@ from cnn_jax.runs.history import History
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.selection import kept_row
 from cnn_jax.runs.session import open_session
+from cnn_jax.settings import plain
 from cnn_jax.training.compiled import INFERENCE_BATCH, CompiledFunctions, compile_all
 from cnn_jax.training.loop import Clock, Progress, Row, progress_at
 from cnn_jax.training.state import TrainState
@@ -218,6 +219,7 @@ def _trained(
 
 
 def _require_more(epochs: int) -> int:
+    epochs = plain(epochs)
     if type(epochs) is not int or epochs < 1:
         raise InputError(f"fit: epochs={epochs}: must be a whole number, at least 1.")
     return epochs

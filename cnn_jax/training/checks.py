@@ -1,5 +1,6 @@
 """Do the parts of a learner fit each other? Found by tracing, before anything is compiled or written."""
 
+import inspect
 from typing import Any
 
 import jax
@@ -19,7 +20,7 @@ from cnn_jax.training.losses import PerImage
 from cnn_jax.training.prefixes import is_under, partition, possible_prefixes
 from cnn_jax.user_code import defined_at, user_errors
 
-_IMAGES = 4  # of the batch that is traced
+_IMAGES = 61  # of the batch that is traced: a number that hardly any network has as classes, channels or pixels
 
 
 def require_fitting_images(learner: Learner) -> None:
@@ -76,6 +77,7 @@ def require_fitting(learner: Learner) -> None:
     """Raises InputError, with file and line of the user's function, where one does not keep its promise."""
     images = jax.ShapeDtypeStruct((_IMAGES, *learner.spec.image_shape), jnp.uint8)
     labels = jax.ShapeDtypeStruct((_IMAGES,), jnp.int32)
+    _require_train(learner)
     _require_schedule(learner)
     _require_optimizer_made(learner)
     require_fitting_images(learner)
@@ -93,6 +95,16 @@ def require_fitting(learner: Learner) -> None:
         _require_per_image(f"the metric {name}", metric, learner.measures.main(logits), learner.measures.main(targets))
     _require_state(learner, images)
     _require_optimizer(learner)
+
+
+def _require_train(learner: Learner) -> None:
+    """Raises InputError where the model would never be told that it is in training."""
+    takes = inspect.signature(type(learner.module).__call__).parameters
+    other = next((name for name in ("training", "is_training", "deterministic") if name in takes), None)
+    if other and "train" not in takes:
+        raise InputError(
+            f"{_model(learner)}takes {other}, which is never given. Name the argument train: it is true in training."
+        )
 
 
 def require_numbers(learner: Learner, split: Split) -> None:
@@ -246,7 +258,8 @@ def _require_loss_of_mixtures(learner: Learner, logits: Any, mixing: str) -> Non
     """Raises InputError where the loss of an image depends on other images' labels: a mixture has two labels."""
     for output in jax.tree.leaves(logits):
         numbers = np.linspace(-1, 1, output.size, dtype=np.float32).reshape(output.shape)
-        labels = [np.array(of, np.int32) % output.shape[1] for of in ([0, 0, 1, 1], [0, 1, 0, 0])]
+        rows = np.arange(_IMAGES, dtype=np.int32)
+        labels = [of % min(2, output.shape[1]) for of in (rows > _IMAGES // 2, rows)]  # both begin with 0
         with user_errors("the loss", learner.measures.loss):
             first, second = (np.asarray(jax.jit(learner.measures.loss)(numbers, of))[0] for of in labels)
         if not np.allclose(first, second, rtol=1e-3, equal_nan=True):
@@ -266,10 +279,12 @@ def _require_state(learner: Learner, images: Any) -> None:
 
 
 def _require_schedule(learner: Learner) -> None:
-    with user_errors("the schedule"):
+    with user_errors("the schedule", learner.schedule):
         schedule = learner.schedule(1)
         if not callable(schedule):
             raise InputError(f"the schedule gives {schedule!r}; it must give a function of the step.")
+        if jax.eval_shape(schedule, jax.ShapeDtypeStruct((), jnp.int32)) is None:
+            raise InputError(f"{defined_at(learner.schedule)}the schedule gives None for a step, and no factor.")
         factor = jax.eval_shape(
             lambda step: jnp.asarray(learner.schedule(1)(step)), jax.ShapeDtypeStruct((), jnp.int32)
         )
@@ -279,7 +294,7 @@ def _require_schedule(learner: Learner) -> None:
 
 def _require_optimizer_made(learner: Learner) -> None:
     try:
-        with user_errors("the optimizer"):
+        with user_errors("the optimizer", learner.optimizer):
             optimizer = learner.optimizer_for(learner.learning_rate, 1)
     except InputError as error:
         if "TypeError" in str(error) and "function" in str(error):
@@ -289,8 +304,10 @@ def _require_optimizer_made(learner: Learner) -> None:
             ) from None
         raise
     if not isinstance(optimizer, optax.GradientTransformation):
-        where = defined_at(learner.optimizer)
-        raise InputError(f"{where}the optimizer must be one of optax; it is {type(optimizer).__name__}.")
+        where, found = defined_at(learner.optimizer), type(optimizer).__name__
+        if hasattr(optimizer, "gradient_transformation"):
+            raise InputError(f"{where}the optimizer is {found}: give its .gradient_transformation().")
+        raise InputError(f"{where}the optimizer must be one of optax; it is {found}.")
 
 
 def _require_optimizer(learner: Learner) -> None:

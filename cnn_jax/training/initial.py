@@ -51,6 +51,8 @@ def choose(
     Raises InputError where a prefix means none of them.
     """
     prefix, skip = tuple(prefix), tuple(skip)
+    if "params" not in variables:
+        raise InputError(f"--init_from={source}: has no params. Give all variables, as in run.variables.")
     flat = {path: np.asarray(leaf) for path, leaf in flatten_dict(variables).items()}
     for one in prefix:
         if not any(is_under(path[1:], [one]) for path in flat):

@@ -234,7 +234,10 @@ def train(
 def diverged(epoch: int, step: int) -> DivergedError:
     """The error of a run whose loss is not finite at this step."""
     where = f"in epoch {epoch} at step {step}"
-    return DivergedError(f"The loss or its gradient is not finite {where}. Try a smaller --learning_rate.", step)
+    remedy = "Try a smaller --learning_rate."
+    if step == 1:  # nothing has been learned yet
+        remedy = "No learning rate has been used yet: look at images, augmentations, targets and loss."
+    return DivergedError(f"The loss or its gradient is not finite {where}. {remedy}", step)
 
 
 def _chunks(

@@ -1,6 +1,7 @@
 """Arrays in a user's files are a dataset, or are refused with what to do."""
 
 import io
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -81,7 +82,12 @@ WRONG: Mapping[str, tuple[dict[str, np.ndarray], str]] = {
     ),
     "labels of -1": ({"train_labels": PARTS[1] - 1}, "train_labels: from -1 to 2, expected classes from 0"),
     "one-hot labels": ({"train_labels": ONE_HOT}, "one-hot labels, .* give labels.argmax"),
-    "labels as floats": ({"train_labels": PARTS[1] * 1.0}, "float64 .*, expected integers"),
+    "labels as floats": ({"train_labels": PARTS[1] * 1.0}, "float64 .*, expected integers.* Give labels.astype"),
+    "labels as names": ({"train_labels": np.array(list("abcd"))[PARTS[1]]}, "give np.unique.* the names as classes"),
+    "pixels that are true or false": (
+        {"train_images": PARTS[0] > 99},
+        r"Give images \* np.uint8\(255",
+    ),
     "pixels divided by 255": ({"train_images": (PARTS[0] / 255).astype(np.float32)}, r"from 0 to 1: give np.rint\(255"),
     "bytes divided by 255": ({"train_images": PARTS[0] // 255}, "the largest value is 1. Bytes from 0 to 255"),
     "pixels as integers": ({"train_images": PARTS[0].astype(np.int64)}, "from 0 to 255: give images.astype"),
@@ -111,6 +117,29 @@ def test_wrong_arrays_are_refused_with_what_to_do(tmp_path: Path, what: str) -> 
     with pytest.raises(InputError, match=message) as caught:
         load(saved(tmp_path / "a.npz", **changed))
     assert str(caught.value).startswith(f"--dataset_dir={tmp_path / 'a.npz'}: ")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"classes": 4}, "classes=4: must be names"),
+        ({"classes": {0: "a", 1: "b", 2: "c", 3: "d"}}, "must be names, in the order|must be names in the order"),
+        ({"classes": list("abca")}, "classes: a is there twice"),
+        ({"scale": np.ones(2)}, "arrays: scale=.*must be a finite number, or 3 of them"),
+        ({"scale": float("nan")}, "arrays: scale=nan: must be a finite number"),
+        ({"offset": "unit"}, "arrays: offset='unit': must be a finite number"),
+    ],
+)
+def test_names_and_scales_that_cannot_be_meant_are_refused(given: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Dataset.from_arrays(*PARTS, **given)
+
+
+def test_names_and_scales_may_be_arrays() -> None:
+    found = Dataset.from_arrays(*PARTS, classes=np.array([3, 5, 7, 9]), scale=np.full(3, 0.5), offset=np.float32(2))
+    assert found.spec.classes == ("3", "5", "7", "9")
+    assert (found.spec.scale, found.spec.offset) == ((0.5, 0.5, 0.5), 2.0)
+    assert json.dumps(found.spec.as_mapping()) and repr(found)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from cnn_jax import Experiment, InputError, compilation, data, train
+from cnn_jax import Experiment, InputError, compilation, data, load_run, train
 from cnn_jax.config import read_config
 from cnn_jax.data.published import PublishedSource
 from cnn_jax.experiment import build
@@ -159,6 +159,15 @@ def test_all_seeds_start_from_the_same_parameters(
 
 
 @pytest.mark.slow
+def test_one_name_is_a_name_and_parameters_alone_are_refused(pretrained: Path) -> None:
+    run = load_run(pretrained)
+    variables, experiment = run.variables, run.experiment
+    one, several = (experiment.init_from(variables, skip=skip) for skip in ("Dense_0", ("Dense_0",)))
+    assert one.config == several.config
+    with pytest.raises(InputError, match="has no params"):
+        experiment.init_from(variables["params"])
+
+
 def test_training_in_memory_starts_there_too(pretrained: Path, drawn_data_dir: Path) -> None:
     frozen = ("Conv_0", "Conv_1", "Dense_0/kernel")
     experiment = init_from(TINY.vary(epochs=1, freeze=frozen), pretrained)

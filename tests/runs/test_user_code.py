@@ -1,5 +1,6 @@
 """Runs of a user's own file: what is kept of its code, what holds after it changed, and that nothing is lost."""
 
+import functools
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnn_jax.errors import Interrupted
+from cnn_jax.errors import InputError, Interrupted
 from cnn_jax.experiment import Experiment, build, load_experiment
 from cnn_jax.report.console import Console
 from cnn_jax.runs import checkpoint
@@ -140,6 +141,48 @@ def content(folder: Path) -> dict[str, bytes]:
 def replace(file: Path, old: str, new: str) -> None:
     assert old in file.read_text()
     file.write_text(file.read_text().replace(old, new))
+
+
+def test_file_in_another_encoding_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "wide.py").write_bytes(MINE.encode("utf-16"))
+    with pytest.raises(InputError, match=r"wide.py: is no Python file in UTF-8. Save it as UTF-8."):
+        load_experiment(tmp_path / "wide.py")
+
+
+def scaled(factor: Any) -> Callable:
+    def loss(logits: Any, labels: Any) -> Any:
+        return factor * logits.sum(1)
+
+    return loss
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (lambda: scaled(1.0), lambda: scaled(2.0)),
+        (lambda: scaled(np.ones(3)), lambda: scaled(np.zeros(3))),
+        (lambda: scaled(scaled(1.0)), lambda: scaled(scaled(2.0))),
+        (lambda: functools.partial(scaled, factor=1.0), lambda: functools.partial(scaled, factor=2.0)),
+        (lambda: functools.partial(scaled, [1, 2]), lambda: functools.partial(scaled, [1, 3])),
+    ],
+)
+def test_part_made_with_something_else_is_other_code(one: Callable, other: Callable) -> None:
+    """Of parts that no file defines, as in a notebook: their sources are equal."""
+    digests = [Experiment(losses={"mine": make()}).digest for make in (one, one, other)]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_part_that_reads_another_global_is_other_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Experiment(losses={"mine": _with_a_global}).digest
+    monkeypatch.setitem(globals(), "_FACTOR", 2.0)
+    assert Experiment(losses={"mine": _with_a_global}).digest != before
+
+
+_FACTOR = 1.0
+
+
+def _with_a_global(logits: Any, labels: Any) -> Any:
+    return _FACTOR * logits.sum(1)
 
 
 @pytest.mark.slow

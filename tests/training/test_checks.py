@@ -1,12 +1,14 @@
 """Parts that do not fit each other are refused in one line, before anything is compiled."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import linen as nn
 
@@ -37,6 +39,16 @@ class InBfloat16(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         return nn.Dense(self.classes, dtype=jnp.bfloat16)(images.reshape(len(images), -1))
+
+
+class Told(nn.Module):
+    """A module that expects to be told by another name whether it is in training."""
+
+    classes: int
+
+    @nn.compact
+    def __call__(self, images: jax.Array, training: bool = False) -> jax.Array:
+        return nn.Dense(self.classes)(nn.Dropout(0.5, deterministic=not training)(images.reshape(len(images), -1)))
 
 
 def experiment(**parts: Any) -> Experiment:
@@ -84,8 +96,14 @@ ROWS = jnp.arange
         ),
         (
             {"tasks": lambda: Task(lambda images: images, lambda labels: labels.astype(jnp.float32))},
-            "the targets of the task must be integers [N]; they are float32 (4,)",
+            "the targets of the task must be integers [N]; they are float32 (61,)",
         ),
+        ({"schedules": optax.cosine_decay_schedule(1.0, 100)}, "must be made by a function of the number of steps"),
+        ({"schedules": lambda step: 0.95**step}, "must be made by a function of the number of steps"),
+        ({"schedules": lambda: lambda step: None}, "the schedule gives None for a step"),
+        ({"optimizers": lambda: optax.adam(1e-3)}, "the optimizer: TypeError: "),
+        ({"optimizers": lambda rate: optax.MultiSteps(optax.adam(rate), 4)}, "give its .gradient_transformation()"),
+        ({"models": Told}, "takes training, which is never given. Name the argument train"),
     ],
 )
 def test_part_that_does_not_fit_is_refused_in_one_line(parts: dict[str, Any], said: str) -> None:
@@ -93,6 +111,20 @@ def test_part_that_does_not_fit_is_refused_in_one_line(parts: dict[str, Any], sa
         build(experiment(**parts))
     assert said in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        (lambda logits, labels: (logits - jax.nn.one_hot(labels, 4)).sum(0), "it gives float32 (4,)"),
+        (lambda logits, labels: -jax.nn.log_softmax(logits)[jnp.arange(4), labels], "broadcasting"),
+        (lambda logits, labels: logits.mean() * jnp.ones(4), "it gives float32 (4,)"),
+    ],
+)
+def test_loss_that_confuses_images_and_classes_is_refused_with_four_classes_too(loss: Callable, said: str) -> None:
+    four = Dataset.from_arrays(IMAGES, np.arange(8) % 4, IMAGES, np.arange(8) % 4)
+    with pytest.raises(InputError, match=re.escape(said)):
+        build(dataclasses.replace(experiment(losses=loss), datasets={"dark": lambda: four}))
 
 
 @pytest.mark.parametrize("change", [-1, 1])

@@ -62,7 +62,7 @@ def run(
     # A cache would hide the compile time.
     compilation.start(persistent_cache=False, deterministic=options.deterministic)
     console, model, budget = Console(), cases.build_model(experiment), TimeBudget(repeats=repeats, seconds=seconds)
-    dtypes = dtypes or cases.available_dtypes()
+    dtypes = list(dict.fromkeys(dtypes or cases.available_dtypes()))
     _check(model, batch_sizes, dtypes, budget)
     comparison.require_tolerance(tolerance)
     seeds = _seeds(experiment, options, target_accuracy)

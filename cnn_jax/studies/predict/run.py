@@ -59,7 +59,7 @@ def run(
     folder, console = output or workdir or numbered(RUNS, "predict"), Console()
     compilation.start(persistent_cache=options.compilation_cache)
     trained = load_run(workdir, experiment) if workdir else load_shipped(_SHIPPED)
-    files = _files(images, folder)
+    files = _files(images)
     make_folder(folder, flag="output")
     if workdir is None:
         console.line(f"the network is {_SHIPPED}, which ships with this project; --workdir=RUN uses a run of your own")
@@ -81,7 +81,7 @@ def _described(trained: TrainedRun) -> str:
     return f"{config.experiment} on {config.dataset}, seed {config.seed}, {accuracy}"
 
 
-def _files(images: Path, output: Path) -> list[Path]:
+def _files(images: Path) -> list[Path]:
     """The picture files, in the order of their names. Raises InputError where there are none."""
     try:
         if images.is_file():
@@ -90,8 +90,9 @@ def _files(images: Path, output: Path) -> list[Path]:
             raise InputError(f"--images={images}: no such file or folder.")
         if not images.is_dir():
             raise InputError(f"--images={images}: neither a file nor a folder.")
-        earlier = {(output / name).absolute() for name in (TABLE, PAGE)}  # files of an earlier prediction
-        files = [path for path in images.iterdir() if path.is_file() and path.absolute() not in earlier]
+        # A link that leads nowhere gets a row too, and not the files of an earlier prediction.
+        files = [path for path in images.iterdir() if path.is_file() or not path.exists()]
+        files = [path for path in files if path.name not in (TABLE, PAGE)]
     except OSError as error:
         raise InputError(f"--images={images}: cannot be read: {error.strerror}.") from None
     files = sorted((path for path in files if not is_of_the_system(path)), key=lambda path: path.name)

@@ -49,6 +49,8 @@ def folder(tmp_path: Path) -> Path:
     (folder / "notes.txt").write_text("just words")
     (folder / "truncated.jpg").write_bytes((folder / "four.jpg").read_bytes()[:-200])
     (folder / ".hidden.png").write_text("hidden")
+    (folder / "nowhere.png").symlink_to("moved.png")
+    (folder / "predictions.csv").write_text("of an earlier prediction, into another folder now")
     return folder
 
 
@@ -72,7 +74,7 @@ def test_every_file_gets_a_row_and_bad_ones_their_reason(
 ) -> None:
     finished = run_py("--mode=predict", f"--workdir={finished_run}", f"--images={folder}", "--output=out")
     assert finished.returncode == 1
-    assert finished.stderr == "run.py: 4 of 8 files could not be read; the first: blank.png: " + (
+    assert finished.stderr == "run.py: 5 of 9 files could not be read; the first: blank.png: " + (
         "blank: no ink stands out from the paper.\n"
     )
     assert "\x1b" not in finished.stdout
@@ -80,8 +82,8 @@ def test_every_file_gets_a_row_and_bad_ones_their_reason(
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["file", "class", "probability", "second_class", "second_probability", "error"]
     reasons = {row["file"]: row["error"] for row in rows if row["error"]}
-    assert list(reasons) == ["blank.png", "empty.png", "notes.txt", "truncated.jpg"]
-    assert [reasons[name].split()[0] for name in reasons] == ["blank:", "the", "no", "truncated"]
+    assert list(reasons) == ["blank.png", "empty.png", "notes.txt", "nowhere.png", "truncated.jpg"]
+    assert [reasons[name].split()[0] for name in reasons] == ["blank:", "the", "no", "no", "truncated"]
     named = {row["file"]: row for row in rows if not row["error"]}
     assert set(named) == {NASTY, "./=1+1.png", "four.jpg", r"\udcff\x1b[2J\n.png"}
     for row in named.values():
@@ -119,14 +121,14 @@ def test_page_shows_a_limited_number_of_files_and_the_table_all(
     with pytest.raises(SomeUnusable):
         predict(RunOptions(workdir=finished_run), images=folder, output=tmp_path)
     html = (tmp_path / "predictions.html").read_text(encoding="utf-8")
-    assert "the first 2 of 8 files" in html
+    assert "the first 2 of 9 files" in html
     assert html.count('<article class="card">') == 2
-    assert len((tmp_path / "predictions.csv").read_text().splitlines()) == 9
+    assert len((tmp_path / "predictions.csv").read_text().splitlines()) == 10
 
 
 def test_folder_of_pictures_may_be_the_output_too(finished_run: Path, folder: Path) -> None:
     for _ in range(2):
-        with pytest.raises(SomeUnusable, match="4 of 8"):
+        with pytest.raises(SomeUnusable, match="5 of 9"):
             predict(RunOptions(workdir=finished_run), images=folder, output=folder)
 
 
