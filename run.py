@@ -542,7 +542,10 @@ def resolve(values: flags.FlagValues, typed: Typed) -> tuple["Experiment", tuple
 def _configured(experiment: "Experiment", file: Path, named: str | None) -> "Experiment":
     """The experiment with the Config of a file. named: the value of `--experiment`, if it was given."""
     if named is not None and not named.endswith(".py"):
-        raise InputError("--config and --experiment: name one of them to start from, or the file of its parts.")
+        raise InputError(
+            f"--experiment={named}: has no meaning with --config, which says the experiment. Leave it out; only your "
+            "own file is named beside --config."
+        )
     config = read_config(file)
     try:
         return experiment.with_config(config)
@@ -599,7 +602,8 @@ def call(mode: Mode, values: flags.FlagValues, typed: Typed, command_line: list[
     given = [name for name in values if values[name].present and not name.startswith("jax_")]
     for name in given:
         if name not in mode.all_flags:
-            raise InputError(f"--{name}: has no meaning with {_words(mode, values)}.")
+            flag = f"no{name}" if values[name].value is False else name
+            raise InputError(f"--{flag}: has no meaning with {_words(mode, values)}.")
     if typed and mode.takes == "none":
         raise _unknown_flag(next(iter(typed)), values)
     _import_jax()

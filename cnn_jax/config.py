@@ -276,6 +276,8 @@ def config_from_mapping(values: Any, source: str) -> Config:
     """
     if not isinstance(values, dict):
         raise InputError(f"{source}: not a config: a JSON object of fields is expected.")
+    if {"status", "steps"} <= values.keys():
+        raise InputError(f"{source}: is no config, but the result of a run. Name the config.json beside it.")
     values = _translated(values)
     for name in values:
         if name not in FIELDS:
@@ -317,6 +319,8 @@ def read_config(path: Path) -> Config:
     """A Config from a `config.json`. Raises InputError if it cannot be read, is not JSON, or is no config."""
     try:
         return config_from_mapping(read_json(path, LARGEST_FILE), str(path))
+    except IsADirectoryError:
+        raise InputError(f"--config={path}: is a folder. Name the file: {path / 'config.json'}.") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read as a config: {error.strerror}.") from None
     except ValueError as error:

@@ -492,11 +492,12 @@ def test_benchmark_measures_several_devices_as_several_and_the_time_to_an_accura
         (["hello"], "'hello' is no flag"),
         (["--epochs=1", "hello"], "'hello' is no flag"),
         (["--config=not_there.json"], "No such file"),
-        (["--config=."], "Is a directory"),
+        (["--config=."], "--config=.: is a folder. Name the file: config.json."),
+        (["--config=result.json"], "is no config, but the result of a run. Name the config.json beside it."),
         (["--config=words.txt"], "not a config in JSON"),
         (["--config=strange.json"], "no such field of a config. Did you mean epochs?"),
         (["--config=list.json"], "a JSON object of fields is expected"),
-        (["--config=strange.json", "--experiment=smoke"], "name one of them"),
+        (["--config=strange.json", "--experiment=smoke"], "--experiment=smoke: has no meaning with --config"),
         (["--workdir=words.txt"], "is a file"),
         (["--workdir=words.txt/run"], "--workdir=words.txt/run: cannot be"),
         (["--workdir=/proc/run"], "cannot be written"),
@@ -506,6 +507,7 @@ def test_benchmark_measures_several_devices_as_several_and_the_time_to_an_accura
         (["--mode=evaluate"], "name one run with --workdir=RUN"),
         (["--mode=evaluate", "--workdir=full"], "holds no run"),
         (["--mode=evaluate", "--workdir=full", "--epochs=3"], "--epochs: has no meaning with --mode=evaluate"),
+        (["--mode=predict", "--images=old.svg", "--noprogress"], "--noprogress: has no meaning with --mode=predict"),
         (["--mode=evaluate", "--workdir=full", "--runs=full"], "or several with --runs=RUN,RUN"),
         (["--mode=evaluate", "--runs=full,full"], "--runs: full is named twice"),
         (["--mode=evaluate", "--runs=full,not_there"], "holds no run"),
@@ -698,6 +700,7 @@ def test_bad_input_is_one_clear_line_exit_2_and_nothing_written(
 ) -> None:
     (tmp_path / "words.txt").write_text("just words")
     (tmp_path / "strange.json").write_text('{"epoch": 3}')
+    (tmp_path / "result.json").write_text('{"status": "done", "steps": 3}')
     (tmp_path / "list.json").write_text("[]")
     (tmp_path / "latin1.txt").write_bytes(b"--workdir=donn\xe9es")
     (tmp_path / "old.svg").touch()

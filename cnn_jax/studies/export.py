@@ -40,6 +40,9 @@ def run(
     experiment = experiment_of(directory, experiment, console)
     directory.finished_result()  # raises when the run is not finished, before the file is looked at
     path = output or options.workdir / FORMATS[format]
+    suffixes = {name: Path(file).suffix for name, file in FORMATS.items()}
+    if path.suffix != suffixes[format] and path.suffix in suffixes.values():
+        raise InputError(f"--output={path}: a file of --format={format} ends in {suffixes[format]}.")
     if path.exists() and not options.overwrite:
         raise InputError(f"--output={path}: already exists. Name another file, or use --overwrite to replace it.")
     variables = load_variables(directory, experiment)

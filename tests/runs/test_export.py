@@ -67,6 +67,13 @@ def test_existing_file_is_kept(finished_run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "mine").read_text() == "mine"
 
 
+@pytest.mark.parametrize(("file_format", "name"), [("npz", "a.stablehlo"), ("stablehlo", "a.npz")])
+def test_name_of_the_other_format_is_refused(finished_run: Path, tmp_path: Path, file_format: str, name: str) -> None:
+    with pytest.raises(InputError, match=f"a file of --format={file_format} ends in .{file_format}"):
+        export.run(RunOptions(workdir=finished_run), format=file_format, output=tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("file_format", export.FORMATS)
 def test_disk_that_fills_up_leaves_the_earlier_file_and_nothing_else(
     finished_run: Path, tmp_path: Path, full_disk: Callable, file_format: str
