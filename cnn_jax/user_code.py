@@ -145,9 +145,9 @@ def source_of(function: object) -> str:
 
 def _source_of(function: object, seen: set[int]) -> str:
     seen.add(id(function))
-    made_with: list[object] = []
+    made_with: list[tuple[str, object]] = []
     while isinstance(function, functools.partial):
-        made_with += [*function.args, *sorted(function.keywords.items())]
+        made_with += [("", value) for value in function.args] + sorted(function.keywords.items())
         function = function.func
     try:
         source = inspect.getsource(inspect.unwrap(function))  # type: ignore[arg-type]
@@ -155,7 +155,7 @@ def _source_of(function: object, seen: set[int]) -> str:
         source = getattr(function, "__qualname__", type(function).__qualname__)
     if isinstance(function, FunctionType):
         made_with += _read_around(function)
-    values = [said for value in made_with if (said := _said(value, seen))]
+    values = [f"{name}={said}" for name, value in made_with if (said := _said(value, seen))]
     return f"{source}{values}" if values else source
 
 
@@ -173,10 +173,10 @@ def _said(value: object, seen: set[int]) -> str:
     """What a value says of itself, the same in each process; nothing where that is unknown, as of a module."""
     if value is None or isinstance(value, bool | int | float | str):
         return repr(value)
-    if isinstance(value, tuple | list):
-        return repr([_said(member, seen) for member in value])
-    if isinstance(value, dict):
-        return repr([(str(name), _said(member, seen)) for name, member in value.items()])
+    if isinstance(value, tuple | list | dict) and id(value) not in seen:
+        seen.add(id(value))  # it may hold itself
+        members = value.items() if isinstance(value, dict) else value
+        return repr([_said(member, seen) for member in members])
     if isinstance(value, np.ndarray | jax.Array):
         return f"{value.dtype} {value.shape} {hashlib.sha256(np.asarray(value).tobytes()).hexdigest()}"
     if isinstance(value, type | FunctionType | functools.partial) and defined_at(value) and id(value) not in seen:

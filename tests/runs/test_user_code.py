@@ -1,6 +1,7 @@
 """Runs of a user's own file: what is kept of its code, what holds after it changed, and that nothing is lost."""
 
 import functools
+import inspect
 import json
 import os
 import shutil
@@ -27,6 +28,7 @@ from cnn_jax.runs.execute import execute
 from cnn_jax.runs.options import RunOptions
 from cnn_jax.runs.seeds import execute_seeds
 from cnn_jax.training import loop
+from cnn_jax.user_code import source_of
 from tests import bitwise_diff
 from tests.conftest import PROJECT
 from tests.runs.test_kills import Program, require_same_bits_after_kills
@@ -172,6 +174,10 @@ def test_part_made_with_something_else_is_other_code(one: Callable, other: Calla
     assert digests[0] == digests[1] != digests[2]
 
 
+def test_part_that_reads_modules_alone_is_its_source() -> None:
+    assert source_of(_with_modules_alone) == inspect.getsource(_with_modules_alone)
+
+
 def test_part_that_reads_another_global_is_other_code(monkeypatch: pytest.MonkeyPatch) -> None:
     before = Experiment(losses={"mine": _with_a_global}).digest
     monkeypatch.setitem(globals(), "_FACTOR", 2.0)
@@ -179,6 +185,10 @@ def test_part_that_reads_another_global_is_other_code(monkeypatch: pytest.Monkey
 
 
 _FACTOR = 1.0
+
+
+def _with_modules_alone(logits: Any, labels: Any) -> Any:
+    return np.sum(logits, 1)
 
 
 def _with_a_global(logits: Any, labels: Any) -> Any:
