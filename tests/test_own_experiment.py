@@ -439,7 +439,7 @@ FAULTS: dict[str, tuple[str, str]] = {
     "module that raises": (changed("len(x), -1))", "len(x), 7))  # HERE"), "the model: TypeError: cannot reshape"),
     "module with the wrong shape": (
         changed(LOGITS, "return nn.Dense(self.classes)(x)").replace("@nn.compact", "@nn.compact  # HERE"),
-        "the model must give logits, float [N, classes]; it gives float32 (4, 5, 5, 2)",
+        "the model must give logits, float [N, classes]; it gives float32 (61, 5, 5, 2)",
     ),
     "module with the wrong number of classes": (
         changed("nn.Dense(self.classes)", "nn.Dense(7)").replace("@nn.compact", "@nn.compact  # HERE"),
@@ -512,11 +512,11 @@ FAULTS: dict[str, tuple[str, str]] = {
     ),
     "augmentation that changes the shape": (
         changed(BRIGHT, "return images[:, 1:]").replace("def brighter(", "def brighter(  # HERE\n    "),
-        "the augmentation brighter must keep shape and dtype, float32 (4, 9, 9, 1); it gives float32 (4, 8, 9, 1)",
+        "the augmentation brighter must keep shape and dtype, float32 (61, 9, 9, 1); it gives float32 (61, 8, 9, 1)",
     ),
     "augmentation that changes the dtype": (
         changed(BRIGHT, "return images.astype(jnp.bfloat16)").replace("def brighter(", "def brighter(  # HERE\n    "),
-        "it gives bfloat16 (4, 9, 9, 1)",
+        "it gives bfloat16 (61, 9, 9, 1)",
     ),
     "dataset that is none": (
         changed('dataset="x_and_o"', 'dataset="mine"').replace(
