@@ -149,8 +149,9 @@ def _source_of(function: object, seen: set[int]) -> str:
     while isinstance(function, functools.partial):
         made_with += [("", value) for value in function.args] + sorted(function.keywords.items())
         function = function.func
+    function = inspect.unwrap(function)  # type: ignore[arg-type]  # as of jax.jit
     try:
-        source = inspect.getsource(inspect.unwrap(function))  # type: ignore[arg-type]
+        source = inspect.getsource(function)  # type: ignore[arg-type]
     except (OSError, TypeError):  # of a library in C, or of a console
         source = getattr(function, "__qualname__", type(function).__qualname__)
     if isinstance(function, FunctionType):
@@ -177,7 +178,9 @@ def _said(value: object, seen: set[int]) -> str:
         seen.add(id(value))  # it may hold itself
         members = value.items() if isinstance(value, dict) else value
         return repr([_said(member, seen) for member in members])
-    if isinstance(value, np.ndarray | jax.Array):
+    if isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+        value = jax.random.key_data(value)
+    if isinstance(value, np.ndarray | np.generic | jax.Array) and value.dtype != object:
         return f"{value.dtype} {value.shape} {hashlib.sha256(np.asarray(value).tobytes()).hexdigest()}"
     if isinstance(value, type | FunctionType | functools.partial) and defined_at(value) and id(value) not in seen:
         return _source_of(value, seen)

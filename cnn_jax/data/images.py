@@ -50,7 +50,7 @@ class PictureSource(Source):
     def produce(self, folder: Path, manual_dir: Path | None, warn: Warn) -> tuple[Split, Split]:
         if self.beside:
             warn(
-                f"images: not read, because it lies beside train and test: {printable(', '.join(self.beside))}. "
+                f"images: folders beside train and test are not read: {printable(', '.join(self.beside))}. "
                 "--validation_examples holds out training images"
             )
         files = (*self.train, *self.test)

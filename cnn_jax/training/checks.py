@@ -283,12 +283,10 @@ def _require_schedule(learner: Learner) -> None:
         schedule = learner.schedule(1)
         if not callable(schedule):
             raise InputError(f"the schedule gives {schedule!r}; it must give a function of the step.")
-        if jax.eval_shape(schedule, jax.ShapeDtypeStruct((), jnp.int32)) is None:
-            raise InputError(f"{defined_at(learner.schedule)}the schedule gives None for a step, and no factor.")
-        factor = jax.eval_shape(
-            lambda step: jnp.asarray(learner.schedule(1)(step)), jax.ShapeDtypeStruct((), jnp.int32)
-        )
-    if factor.shape != ():
+        factor = jax.eval_shape(schedule, jax.ShapeDtypeStruct((), jnp.int32))
+    if factor is None:
+        raise InputError(f"{defined_at(learner.schedule)}the schedule gives None for a step, and no factor.")
+    if getattr(factor, "shape", None) != ():
         raise InputError(f"{defined_at(learner.schedule)}the schedule must give one factor; it gives {_shown(factor)}.")
 
 

@@ -188,7 +188,7 @@ def test_folder_beside_train_and_test_is_said_to_be_unread(split: Path, load: Ca
     dataset = load(split)
     assert len(dataset.train) == 18 and len(dataset.test) == 6
     assert load.notes == [  # type: ignore[attr-defined]
-        "images: not read, because it lies beside train and test: val. --validation_examples holds out training images"
+        "images: folders beside train and test are not read: val. --validation_examples holds out training images"
     ]
 
 
